@@ -1,0 +1,141 @@
+"""python -m benchmarks.real_damage: does the score fall when a real clip is damaged more?
+
+From every clip of a folder it makes four ladders - H.264 at six rates, out-of-focus blur, sensor noise, and
+downscaling and upscaling, four steps each - scores each step with the run, and prints Spearman's rank
+correlation between damage and falling score within each clip and ladder. The limit: 0.95 in the mean,
+0.85 for each ladder.
+"""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from nr_vqm import commands
+
+LADDERS = {
+    "h264": (22, 27, 32, 37, 42, 47),  # constant rate factor of x264
+    "blur": (0.8, 1.5, 3.0, 6.0),  # standard deviation in pixels
+    "noise": (4, 8, 16, 32),  # standard deviation in 8-bit values, each channel by itself
+    "scale": (1.5, 2.5, 4.0, 6.0),  # down by this factor, and up again
+}
+
+
+def main(argv=None):
+    args = _parser().parse_args(argv)
+    import nr_vqm
+
+    scorer = nr_vqm.load(args.run, head=args.head)
+    rows = {}
+    for path in _clips(args.videos):
+        try:
+            frames = read_clip(path, args)
+            rows[path.name] = {name: correlation(scorer, frames, name) for name in LADDERS}
+        except (ValueError, OSError) as error:
+            print(f"{path.name}: skipped: {error}")
+            continue
+        print(f"{path.name[:40]:40s} " + "  ".join(f"{k} {v:5.2f}" for k, v in rows[path.name].items()), flush=True)
+    if not rows:
+        raise ValueError(f"At least one readable clip is needed in {args.videos}.")
+    figures = {name: float(np.mean([row[name] for row in rows.values()])) for name in LADDERS}
+    figures["mean"] = float(np.mean(list(figures.values())))
+    figures["lowest"] = min(value for row in rows.values() for value in row.values())
+    figures["clips"] = len(rows)
+    limits = {"mean": 0.95, **dict.fromkeys(LADDERS, 0.85)}
+    commands.print_figures(figures, limits=limits, json_path=args.json)
+
+
+def _parser():
+    parser = commands.new_parser("python -m benchmarks.real_damage", __doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--videos", required=True, help="a folder of clips; folders inside it are not entered")
+    parser.add_argument("--run", required=True, help="a run folder with trained models")
+    parser.add_argument("--head", default="lstm", choices=("lstm", "svr"))
+    parser.add_argument("--frames", type=commands.positive, default=64, help="of each clip, from its start (64)")
+    parser.add_argument("--rows", type=commands.positive, default=540, help="the middle of larger pictures (540)")
+    parser.add_argument("--columns", type=commands.positive, default=960, help="the middle of larger pictures (960)")
+    parser.add_argument("--json", help="write the figures there")
+    return parser
+
+
+def _clips(folder):
+    from nr_vqm import video
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"A folder of clips is needed, there is no folder {folder}.")
+    return [path for path in video.list_videos(folder) if path.parent == folder]
+
+
+def read_clip(path, args):
+    """The first frames of a clip, the middle of their picture, with even height and width: uint8 RGB."""
+    from nr_vqm import video
+
+    frames = np.stack([_middle(frame, args.rows, args.columns) for frame in
+                       itertools.islice(video.read_frames(path), args.frames)] or [np.empty((0, 0, 3))])  # fmt: skip
+    if not frames.size:
+        raise ValueError("no frame can be decoded")
+    return frames
+
+
+def _middle(frame, rows, columns):
+    height, width = min(rows, frame.shape[0]) // 2 * 2, min(columns, frame.shape[1]) // 2 * 2
+    top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
+    return frame[top : top + height, left : left + width].copy()
+
+
+def correlation(scorer, frames, ladder):
+    """Spearman correlation between the steps of one ladder and the falling score; 1 is perfect."""
+    from scipy.stats import spearmanr
+
+    scores = [scorer.score(DAMAGE[ladder](frames, step)).quality for step in LADDERS[ladder]]
+    if len(set(scores)) == 1:
+        return 0.0  # it does not see the damage at all
+    return float(spearmanr(range(len(scores)), [-score for score in scores]).statistic)
+
+
+def encode(frames, crf):
+    """H.264 at a constant rate factor, and decoded again."""
+    import io
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "medium"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        out.mux(stream.encode())
+    buffer.seek(0)
+    with av.open(buffer) as coded:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in coded.decode(video=0)])
+
+
+def blur(frames, sigma):
+    """Gaussian out-of-focus blur."""
+    return np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
+
+
+def add_noise(frames, sigma):
+    """Independent Gaussian noise, the same for every run."""
+    rng = np.random.default_rng(0)
+    noisy = (frame + rng.normal(0, sigma, frame.shape).astype(np.float32) for frame in frames)
+    return np.stack([np.clip(np.rint(frame), 0, 255).astype(np.uint8) for frame in noisy])
+
+
+def rescale(frames, factor):
+    """Downscaling by area, upscaling by cubic interpolation."""
+    height, width = frames.shape[1:3]
+    small = (max(1, round(width / factor)), max(1, round(height / factor)))
+    down = (cv2.resize(frame, small, interpolation=cv2.INTER_AREA) for frame in frames)
+    return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC) for frame in down])
+
+
+DAMAGE = {"h264": encode, "blur": blur, "noise": add_noise, "scale": rescale}
+
+
+if __name__ == "__main__":
+    commands.run(main)

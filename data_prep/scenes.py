@@ -1,0 +1,492 @@
+"""Made-up moving scenes with the statistics of camera pictures: surfaces, objects in front of them, a moving camera.
+
+A scene is a stack of flat layers, painted once at twice the resolution of the picture, blurred there in linear light by
+the lens, the depth of field and the shutter, and developed by the camera's tone curve; a frame is then one affine warp
+per layer, which costs half a millisecond. All numbers without a source: decision 0003.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import scipy.fft
+
+GAMMA = 2.2  # between the painted colours, light, and the picture; BT.709 displays, rounded
+OVERSAMPLING = 2  # layer pixels per picture pixel
+
+
+@dataclasses.dataclass
+class Layer:
+    """A flat thing, and where it is in each frame."""
+
+    image: np.ndarray  # uint8 RGB, developed, premultiplied by its opacity
+    through: np.ndarray | None  # uint8, three equal channels: 255 where it is clear; None for a background
+    to_layer: np.ndarray  # (num_frames, 2, 3): picture pixel (x, y) -> layer pixel
+    corners: np.ndarray  # (num_frames, 4): x0, y0, x1, y1 in the picture that may be touched
+
+
+@dataclasses.dataclass
+class Scene:
+    """Layers from back to front and the camera that looks at them."""
+
+    layers: list
+    size: tuple  # height, width
+    sharpening: float
+    speed: float  # mean motion in the picture, pixels per frame
+
+
+# ---------------------------------------------------------------- surfaces: float32 RGB, painted colours 0-1
+
+
+def power_noise(rng, shape, *, slope, stretch=1.0):
+    """Noise with amplitude spectrum 1/f^slope, mean 0, deviation 1, periodic, float32.
+
+    Natural pictures have slopes near 1 (Field 1987; 0.8-1.5 in van der Schaaf & van Hateren 1996).
+
+    Args:
+        stretch: above 1 makes it streaky along the rows, as grass on its side, water or wood.
+    """
+    rows, columns = shape
+    frequency = np.hypot(
+        scipy.fft.fftfreq(rows)[:, None] / stretch**0.5, scipy.fft.rfftfreq(columns)[None] * stretch**0.5
+    )
+    frequency[0, 0] = np.inf
+    parts = rng.standard_normal((2, *frequency.shape), dtype=np.float32)
+    amplitude = (frequency**-slope).astype(np.float32)
+    noise = scipy.fft.irfft2((parts[0] + 1j * parts[1]) * amplitude, s=shape).astype(np.float32)
+    return (noise - noise.mean()) / (noise.std() + 1e-9)
+
+
+def palette(rng, count, *, spread):
+    """Colours of one place: (count, 3) float32 RGB 0-1, hues `spread` (0-1) around one or two themes."""
+    themes = rng.uniform(0, 360, 2)
+    hue = (rng.choice(themes, count) + rng.normal(0, 70 * spread, count)) % 360
+    saturation = np.clip(rng.beta(1.2, 3.5) + rng.normal(0, 0.15, count), 0, 0.95)
+    value = np.clip(rng.uniform(0.3, 0.75) + rng.normal(0, 0.2 + 0.2 * spread, count), 0.03, 1)
+    hsv = np.stack([hue, saturation, value], axis=-1).astype(np.float32)
+    return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+
+
+def ramp(shape, rng):
+    """A linear ramp from 0 to 1 in a random direction, float32."""
+    angle = rng.uniform(0, 2 * np.pi)
+    rows, columns = np.ogrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j]
+    values = np.cos(angle) * columns + np.sin(angle) * rows
+    return ((values - values.min()) / np.ptp(values)).astype(np.float32)
+
+
+def blend(colors, weight):
+    """Between two colours: weight (rows, columns) -> (rows, columns, 3)."""
+    return colors[0] + weight[..., None] * (colors[1] - colors[0])
+
+
+def paint_plain(rng, shape):
+    """A wall, a sheet, a clear sky: two near colours and very little texture."""
+    first = palette(rng, 1, spread=0.1)[0]
+    second = np.clip(first * rng.uniform(0.7, 1.3) + rng.normal(0, 0.04, 3), 0, 1)
+    grain = power_noise(rng, shape, slope=rng.uniform(0.9, 1.6)) * np.exp(rng.uniform(np.log(0.001), np.log(0.03)))
+    return blend(np.float32([first, second]), ramp(shape, rng)) + grain[..., None].astype(np.float32)
+
+
+def paint_clouds(rng, shape):
+    """Clouds, smoke, soft skin: smooth shapes of two or three tones."""
+    colors = palette(rng, 2, spread=0.2)
+    bumps = power_noise(rng, shape, slope=rng.uniform(1.5, 1.9), stretch=rng.uniform(1, 4))
+    return blend(colors, 1 / (1 + np.exp(-bumps * rng.uniform(0.6, 3)))).astype(np.float32)
+
+
+def paint_grain(rng, shape):
+    """Gravel, grass, hair, fabric, asphalt, bark: dense texture that is no noise."""
+    noise = power_noise(rng, shape, slope=rng.uniform(0.8, 1.3), stretch=np.exp(rng.exponential(0.9)))
+    kind = rng.integers(4)
+    if kind == 1:
+        noise = 1.3 - 1.6 * np.abs(noise)  # ridges
+    elif kind == 2:
+        noise = np.exp(0.6 * noise) - 1.2  # few bright grains
+    elif kind == 3:  # woven: two waves under the grain
+        period = rng.uniform(5, 16, 2)
+        rows, columns = np.ogrid[0 : shape[0], 0 : shape[1]]
+        noise = 0.4 * noise + np.sin(2 * np.pi * rows / period[0]) * np.sin(2 * np.pi * columns / period[1])
+    contrast = np.exp(rng.uniform(np.log(0.03), np.log(0.35)))
+    colors = palette(rng, 2, spread=0.15)
+    tint = blend(colors, np.clip(0.5 + 0.3 * noise, 0, 1))
+    return (tint * (1 + 2 * contrast * np.clip(noise, -2, 3)[..., None])).astype(np.float32)
+
+
+def paint_leaves(rng, shape, *, smallest=None, count=None):
+    """Dead leaves: things over things, sizes by a power law, each with its colour, shading and texture.
+
+    Source: Lee, Mumford & Huang, "Occlusion models for natural images", IJCV 2001: radii with density r^-3.
+    """
+    smallest = smallest or np.exp(rng.uniform(np.log(3), np.log(20)))
+    count = count or int(min(1500, shape[0] * shape[1] / smallest**2 / 5))
+    which = np.zeros(shape, np.int32)
+    radii = np.minimum(smallest / np.sqrt(1 - rng.uniform(0, 0.999, count)), max(shape) / 3)
+    long, round_ = rng.uniform(1, 3), rng.random() < 0.6
+    for number, radius in enumerate(radii, start=1):
+        center = (int(rng.integers(shape[1])), int(rng.integers(shape[0])))
+        axes = (int(radius * rng.uniform(1, long)) + 1, int(radius) + 1)
+        if round_:
+            cv2.ellipse(which, center, axes, rng.uniform(0, 180), 0, 360, number, -1)
+        else:
+            angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 7)))
+            corners = np.stack([np.cos(angles) * axes[0], np.sin(angles) * axes[1]], axis=-1) + center
+            cv2.fillPoly(which, [corners.astype(np.int32)], number)
+    colors = palette(rng, count + 1, spread=rng.uniform(0.05, 0.6))
+    roughness = (rng.beta(0.6, 2, count + 1) * 0.35).astype(np.float32)
+    texture = power_noise(rng, shape, slope=rng.uniform(0.8, 1.4))
+    slant = rng.normal(0, 0.25, count + 1).astype(np.float32)
+    return colors[which] * (1 + roughness[which] * texture + slant[which] * (ramp(shape, rng) - 0.5))[..., None]
+
+
+def paint_grid(rng, shape):
+    """Windows, tiles, bricks, shelves, blinds: a repeated cell with lines between the cells."""
+    cell = rng.integers(10, 70, 2)
+    if rng.random() < 0.25:
+        cell[rng.integers(2)] = 2000  # stripes
+    gap = max(2, int(cell.min() * rng.uniform(0.06, 0.35)))
+    rows, columns = np.ogrid[0 : shape[0], 0 : shape[1]]
+    shift = (rows // cell[0] % 2) * (cell[1] // 2) if rng.random() < 0.4 else 0
+    inside = ((rows % cell[0]) >= gap) & (((columns + shift) % cell[1]) >= gap)
+    colors = palette(rng, 12, spread=rng.uniform(0.02, 0.3))
+    number = (rows // cell[0] * 7 + (columns + shift) // cell[1] * 3) % 11
+    picture = np.where(inside[..., None], colors[number], colors[11])
+    grain = power_noise(rng, shape, slope=rng.uniform(0.9, 1.5)) * rng.uniform(0, 0.08)
+    return (picture * (1 + grain[..., None])).astype(np.float32)
+
+
+def paint_signs(rng, shape):
+    """Print, screens, scoreboards, graffiti: rows of letters and figures on plain boards."""
+    picture = paint_plain(rng, shape)
+    signs = [chr(code) for code in (*range(48, 58), *range(65, 91), *range(97, 123))]
+    row, scale = 0, rng.uniform(0.5, 1.6)
+    while row < shape[0]:
+        if rng.random() < 0.3:
+            scale = rng.uniform(0.5, 3.5)
+        row += int(32 * scale * rng.uniform(1, 1.8))
+        text = "".join(rng.choice(signs) if rng.random() < 0.83 else " " for _ in range(int(shape[1] / 18 / scale)))
+        start = (int(rng.uniform(-20, shape[1] / 3)), row)
+        color = palette(rng, 1, spread=1.0)[0].tolist() if rng.random() < 0.3 else [float(rng.random() < 0.5)] * 3
+        font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX]))
+        cv2.putText(picture, text, start, font, scale, color, max(1, int(scale * rng.uniform(1.5, 4))))
+    return picture
+
+
+def paint_wires(rng, shape):
+    """Branches, cables, cracks, fences, markings over another surface: lines of all widths."""
+    picture = np.ascontiguousarray(SURFACES[rng.choice(["plain", "clouds", "grain"])](rng, shape))
+    colors = palette(rng, 60, spread=0.3) * rng.uniform(0.2, 1.2)
+    for color in colors[: rng.integers(6, 60)].tolist():
+        start = rng.uniform(-0.1, 1.1, 2) * shape[::-1]
+        bend = np.cumsum(rng.normal(0, 0.2, 6)) + rng.uniform(0, 2 * np.pi)
+        steps = np.stack([np.cos(bend), np.sin(bend)], axis=-1) * rng.uniform(20, 160)
+        points = (start + np.cumsum(steps, axis=0)).astype(np.int32)
+        cv2.polylines(picture, [points], False, color, int(1 + rng.exponential(4)))
+    return picture
+
+
+def paint_lights(rng, shape):
+    """Night: almost black, with lamps, windows and their glow."""
+    picture = paint_plain(rng, shape) * rng.uniform(0.03, 0.15)
+    for color in (palette(rng, 40, spread=0.6) * 1.6).tolist()[: rng.integers(4, 40)]:
+        center = (int(rng.integers(shape[1])), int(rng.integers(shape[0])))
+        cv2.circle(picture, center, int(2 + rng.exponential(7)), color, -1)
+    small = cv2.resize(picture, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
+    glow = cv2.resize(cv2.GaussianBlur(small, (0, 0), rng.uniform(2, 6)), shape[::-1])
+    return picture + glow * rng.uniform(0.1, 0.5)
+
+
+SURFACES = {
+    "plain": paint_plain,
+    "clouds": paint_clouds,
+    "grain": paint_grain,
+    "leaves": paint_leaves,
+    "grid": paint_grid,
+    "signs": paint_signs,
+    "wires": paint_wires,
+    "lights": paint_lights,
+}
+BACKGROUNDS = {
+    "plain": 0.13,
+    "clouds": 0.07,
+    "grain": 0.19,
+    "leaves": 0.27,
+    "grid": 0.12,
+    "signs": 0.05,
+    "wires": 0.13,
+    "lights": 0.04,
+}
+OBJECTS = {"plain": 0.24, "clouds": 0.13, "grain": 0.2, "leaves": 0.18, "grid": 0.09, "signs": 0.08, "wires": 0.08}
+
+
+def paint(rng, shape, weights):
+    """One surface, its kind drawn by weight."""
+    names = list(weights)
+    chance = np.array([weights[name] for name in names])
+    return SURFACES[names[rng.choice(len(names), p=chance / chance.sum())]](rng, shape)
+
+
+# ---------------------------------------------------------------- things made of surfaces
+
+
+def background(rng, shape):
+    """One surface, or two or three that meet at edges (sky over trees, wall over floor), under uneven light."""
+    picture = paint(rng, shape, BACKGROUNDS)
+    for _ in range(rng.choice(3, p=[0.3, 0.5, 0.2])):
+        edge = ramp(shape, rng) + power_noise(rng, shape, slope=rng.uniform(1.4, 2.2)) * rng.choice([0, 0.02, 0.1])
+        beyond = edge > rng.uniform(0.3, 0.7)
+        picture = np.where(beyond[..., None], paint(rng, shape, BACKGROUNDS), picture)
+    return picture * uneven_light(rng, shape)
+
+
+def uneven_light(rng, shape):
+    """Illumination: soft changes, and at times one hard shadow. (rows, columns, 1), float32."""
+    small = power_noise(rng, (32, 32), slope=2.0)
+    soft = cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC) * rng.uniform(0.05, 0.3)
+    if rng.random() < 0.25:
+        soft -= (ramp(shape, rng) > rng.uniform(0.3, 0.8)) * rng.uniform(0.3, 1.0)
+    return np.exp(soft)[..., None].astype(np.float32)
+
+
+def outline(rng, shape):
+    """The shape of a thing: float32 0 or 1."""
+    mask = np.zeros(shape, np.float32)
+    half = np.array(shape[::-1]) / 2
+    kind = rng.integers(4)
+    angles = np.linspace(0, 2 * np.pi, 80, endpoint=False)
+    radius = np.full(80, 0.92)
+    if kind == 1:  # a body: a wavy ellipse
+        waves = sum(rng.normal(0, 0.12 / n) * np.cos(n * angles + rng.uniform(0, 7)) for n in range(2, 7))
+        radius = np.clip(0.75 + waves, 0.2, 0.95)
+    elif kind == 2:  # a block
+        angles = np.sort(rng.uniform(0, np.pi / 2, 4) * 0.8 + np.arange(4) * np.pi / 2)
+        radius = np.full(4, 0.97)
+    elif kind == 3:  # a crown of leaves: the edge is frayed
+        bumps = power_noise(rng, shape, slope=rng.uniform(0.9, 1.4))
+        rows, columns = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+        return (np.hypot(rows, columns) + 0.12 * bumps < 0.7).astype(np.float32)
+    points = half + np.stack([np.cos(angles), np.sin(angles)], axis=-1) * radius[:, None] * half
+    cv2.fillPoly(mask, [points.astype(np.int32)], 1.0)
+    return mask
+
+
+def thing(rng, shape):
+    """An object: (painted colours, opacity); shaded as if round, with a highlight at times."""
+    mask = outline(rng, shape)
+    colors = paint(rng, shape, OBJECTS)
+    rows, columns = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    towards = rng.uniform(-0.6, 0.6, 2)
+    distance = ((rows - towards[0]) ** 2 + (columns - towards[1]) ** 2).astype(np.float32)
+    shade = 1.1 - distance * rng.uniform(0, 0.3)
+    colors = np.maximum(colors * shade[..., None], 0)
+    if rng.random() < 0.3:
+        colors = colors + (rng.uniform(0.2, 1) * np.exp(-distance / rng.uniform(0.002, 0.05)))[..., None]
+    return colors.astype(np.float32), mask
+
+
+def take_picture(rng, colors, opacity, camera, *, blur, motion):
+    """What the camera makes of a painted surface.
+
+    Args:
+        rng: draws the shutter.
+        colors: float32 RGB, painted 0-1, highlights above.
+        opacity: float32 0-1, or None for a background.
+        camera: a Camera.
+        blur: deviation in picture pixels of what is out of focus here; 0 for sharp.
+        motion: (x, y) pixels per frame; the open shutter takes up to half of it away.
+
+    Returns:
+        uint8 RGB premultiplied by opacity, and uint8 (rows, columns, 3) 255 - opacity, or None.
+    """
+    light = np.power(np.clip(colors, 0, 1.6), GAMMA, dtype=np.float32)
+    shutter = rng.uniform(0, 0.5) * np.asarray(motion)
+    sigma = np.hypot(camera.lens, blur)
+    if opacity is None:
+        return to_8_bit(camera.tone(soften(light, sigma=sigma, shutter=shutter))), None
+    layer = soften(np.dstack([light * opacity[..., None], opacity]), sigma=sigma, shutter=shutter)
+    opacity = layer[..., 3:]
+    picture = camera.tone(layer[..., :3] / np.maximum(opacity, 1e-3)) * opacity
+    return to_8_bit(picture), np.repeat(to_8_bit(255 - 255 * opacity), 3, axis=2)
+
+
+def to_8_bit(picture):
+    """Round and clip to uint8."""
+    return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+
+
+def soften(light, *, sigma, shutter):
+    """What the lens (Gaussian of `sigma` picture pixels) and the open shutter (a line along `shutter`) take away."""
+    sigma = sigma * OVERSAMPLING
+    if sigma > 6:  # wide blurs at a quarter of the size: the same picture, six times faster
+        small = cv2.resize(light, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+        light = cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), light.shape[1::-1])
+    else:
+        light = cv2.GaussianBlur(light, (0, 0), sigma)
+    length = np.hypot(*shutter) * OVERSAMPLING
+    return cv2.filter2D(light, -1, line_kernel(shutter, length)) if length > 2 else light
+
+
+def line_kernel(direction, length):
+    """A float32 kernel that averages along a line of `length` pixels; direction is (x, y)."""
+    half = int(np.ceil(length / 2))
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    step = np.array(direction) / (np.hypot(*direction) + 1e-9)
+    for place in np.linspace(-length / 2, length / 2, 4 * half + 1):
+        column, row = np.round(half + step * place).astype(int)
+        kernel[row, column] += 1
+    return kernel / kernel.sum()
+
+
+# ---------------------------------------------------------------- motion
+
+
+def hand_shake(rng, num_frames, *, amount):
+    """Camera offsets in pixels: a random walk without its slow drift, (num_frames, 2)."""
+    walk = np.cumsum(rng.normal(0, 1, (num_frames, 2)), axis=0)
+    walk -= np.linspace(0, 1, num_frames)[:, None] * walk[-1]
+    smooth = cv2.GaussianBlur(walk, (1, 9), 1.5)
+    return smooth / (np.abs(smooth).max() + 1e-9) * amount
+
+
+def camera_path(rng, num_frames, *, lively):
+    """Pan (x, y) in pixels, turn in radians and zoom factor per frame: three arrays.
+
+    A third of the cameras stand on a tripod, unless the scene must be `lively`.
+    """
+    time = np.arange(num_frames)
+    still = rng.random() < 0.33 and not lively
+    speed = 0 if still else np.exp(rng.normal(0.2, 0.8)) + (0.7 if lively else 0)
+    angle = rng.normal(0, 0.35) + np.pi * rng.integers(2)
+    pan = time[:, None] * speed * np.array([np.cos(angle), np.sin(angle)])
+    if not still and rng.random() < 0.3:  # the pan swings back
+        pan = pan[-1] * 0.5 * (1 - np.cos(2 * np.pi * time / num_frames))[:, None]
+    pan = pan + hand_shake(rng, num_frames, amount=0 if still else rng.exponential(2.0))
+    moving = 0 if still else rng.random() < 0.3
+    turn = moving * rng.normal(0, 0.002) * time
+    zoom = np.exp(moving * rng.normal(0, 0.003) * time).clip(0.75, 1.5)
+    return pan, turn, zoom
+
+
+def place_layer(image, through, *, position, turn, scale, size):
+    """A Layer whose middle is at `position` (num_frames, 2) as x, y; all arrays per frame."""
+    factor = OVERSAMPLING / scale
+    cos, sin = np.cos(turn) * factor, np.sin(turn) * factor
+    turned = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], axis=1)
+    middle = np.array(image.shape[1::-1]) / 2
+    offset = middle - np.einsum("fij,fj->fi", turned, position)
+    reach = np.hypot(*image.shape[:2]) / 2 / factor[:, None] + 1
+    limits = np.array(size[::-1])
+    corners = np.concatenate(
+        [np.clip(np.floor(position - reach), 0, limits), np.clip(np.ceil(position + reach), 0, limits)], axis=1
+    )
+    if through is None:
+        corners[:] = (0, 0, *limits)
+    return Layer(image, through, np.concatenate([turned, offset[..., None]], -1), corners.astype(int))
+
+
+# ---------------------------------------------------------------- the scene
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """What one camera does to light; nothing of it counts as damage."""
+
+    lens: float  # softness of lens and demosaicing: deviation in pixels
+    gain: float  # exposure
+    gamma: float
+    contrast: float  # strength of an S curve
+    haze: float  # share of grey light from fog or glare
+    black: float
+    white: float
+    sharpening: float
+
+    def tone(self, light):
+        """Linear light -> picture value 0-255, float32; cv2, because numpy's power is slow on float32."""
+        light = np.clip(light * np.float32(self.gain) * (1 - self.haze) + self.haze * 0.35, 0, 1)
+        value = cv2.pow(light.astype(np.float32), self.gamma / GAMMA)
+        value += np.float32(self.contrast) * (value * value * (3 - 2 * value) - value)
+        return self.black + (self.white - self.black) * value
+
+
+def make_camera(rng):
+    """One camera and its settings: a seventh of all scenes is at night or in a dim room, a tenth in fog."""
+    gain = np.exp2(rng.uniform(-4.5, -1.5)) if rng.random() < 0.14 else np.exp2(rng.normal(0.35, 0.45))
+    limits = [(0, 255), (0, 255), (16, 235), (6, 250)][rng.integers(4)]
+    return Camera(
+        lens=rng.uniform(0.3, 0.65),
+        gain=float(gain),
+        gamma=float(np.exp(rng.normal(0, 0.08))),
+        contrast=rng.uniform(-0.2, 0.6),
+        haze=rng.uniform(0.2, 0.7) if rng.random() < 0.1 else 0.0,
+        black=limits[0],
+        white=limits[1],
+        sharpening=rng.uniform(0.2, 1.0) if rng.random() < 0.4 else 0.0,
+    )
+
+
+def make_scene(rng, *, num_frames, size, lively):
+    """Make up a scene.
+
+    Args:
+        rng: a numpy Generator; the scene depends on it and on the other arguments only.
+        num_frames: how many frames the motion is made for.
+        size: (height, width) of the picture, a crop of a camera's picture at its own resolution.
+        lively: whether something must move visibly.
+    """
+    camera = make_camera(rng)
+    pan, turn, zoom = camera_path(rng, num_frames, lively=lively)
+    blur = 1 + rng.exponential(3.0) if rng.random() < 0.22 else 0.0  # the background is out of focus
+    shape = tuple(scipy.fft.next_fast_len(int(length * OVERSAMPLING * 1.4), real=True) for length in size)
+    motion = np.median(np.diff(pan, axis=0), axis=0)
+    image, through = take_picture(rng, background(rng, shape), None, camera, blur=blur, motion=motion)
+    middle = np.array(size[::-1]) / 2
+    layers = [place_layer(image, through, position=middle - pan, turn=turn, scale=zoom, size=size)]
+    for _ in range(max(2 if blur else lively, min(8, rng.poisson(3.0)))):
+        layers.append(_object(rng, camera, pan=pan, zoom=zoom, size=size, lively=lively))
+    return Scene(layers, tuple(size), camera.sharpening, _speed(layers, size))
+
+
+def _object(rng, camera, *, pan, zoom, size, lively):
+    """A layer in front: nearer than the background, so it moves more, and with a motion of its own."""
+    num_frames = len(pan)
+    time = np.arange(num_frames)[:, None]
+    height = size[0] * OVERSAMPLING * np.exp(rng.uniform(np.log(0.12), np.log(0.9)))
+    shape = (int(height) + 8, int(height * np.exp(rng.normal(-0.1, 0.5))) + 8)
+    own = rng.normal(0, 1.2, 2) * (1.0 if lively else rng.random() < 0.6)
+    swing = rng.normal(0, 6, 2) * np.sin(2 * np.pi * time / rng.uniform(15, 60)) * (rng.random() < 0.4)
+    start = rng.uniform(0.1, 0.9, 2) * size[::-1]
+    position = start - rng.uniform(1, 1.6) * (pan - pan[num_frames // 2]) + own * (time - num_frames // 2) + swing
+    near = rng.exponential(3) if rng.random() < 0.1 else 0.0  # out of focus in front
+    motion = np.median(np.diff(position, axis=0), axis=0)
+    image, through = take_picture(rng, *thing(rng, shape), camera, blur=near, motion=motion)
+    turn = rng.uniform(-0.5, 0.5) + rng.normal(0, 0.01) * (rng.random() < 0.4) * time[:, 0]
+    return place_layer(image, through, position=position, turn=turn, scale=zoom, size=size)
+
+
+def _speed(layers, size):
+    """Mean motion in pixels per frame: the background's corners, and a third of the objects'."""
+    corners = np.array([[0, 0, 1], [size[1], size[0], 1]]).T
+    motions = [np.diff(layer.to_layer @ corners, axis=0) / OVERSAMPLING for layer in layers]
+    speeds = [np.hypot(motion[:, 0], motion[:, 1]).mean() for motion in motions]
+    return float(speeds[0] + np.mean(speeds[1:] or [0]) / 3)
+
+
+def render(scene, frame):
+    """The undamaged picture of one frame: uint8 RGB (height, width, 3)."""
+    picture = None
+    for layer in scene.layers:
+        x0, y0, x1, y1 = layer.corners[frame].tolist()
+        if x0 < x1 and y0 < y1:
+            matrix = layer.to_layer[frame].copy()
+            matrix[:, 2] += matrix[:, :2] @ (x0, y0)
+            place = {"M": matrix, "dsize": (x1 - x0, y1 - y0), "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP}
+            if layer.through is None:
+                picture = cv2.warpAffine(layer.image, borderMode=cv2.BORDER_REFLECT_101, **place)
+            else:
+                clear = cv2.warpAffine(layer.through, borderValue=(255, 255, 255), **place)
+                behind = cv2.multiply(picture[y0:y1, x0:x1], clear, scale=1 / 255)
+                picture[y0:y1, x0:x1] = cv2.add(behind, cv2.warpAffine(layer.image, **place))
+    if scene.sharpening:
+        soft = cv2.GaussianBlur(picture, (5, 5), 1.0)
+        picture = cv2.addWeighted(picture, 1 + scene.sharpening, soft, -scene.sharpening, 0)
+    return picture

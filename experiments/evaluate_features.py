@@ -1,0 +1,89 @@
+"""Evaluate a file of features, one row per video, with the SVR, splits and metrics of this project."""
+
+import os
+import sys
+
+from nr_vqm import commands
+
+
+def main(argv=None):
+    """The command; see `--help`."""
+    args = _parser().parse_args(argv)
+    from nr_vqm import feature_evaluation, feature_files, files
+
+    labels = feature_files.read_labels(
+        args.labels,
+        mos_column=args.mos_column,
+        content_column=args.content_column,
+        content_regex=args.content_regex,
+    )
+    features = feature_files.read_features(args.features, key=args.features_key, num_videos=len(labels.mos))
+    features, num_cleaned = feature_files.clean(features)
+    split = "random" if args.protocol == "videval" else args.split
+    contents = labels.contents if split == "content" else range(len(labels.mos))
+    agreements = feature_evaluation.evaluate(
+        features,
+        labels.mos,
+        contents=list(contents),
+        repeats=args.repeats,
+        seed=args.seed,
+        num_jobs=args.jobs,
+        protocol=args.protocol,
+        progress=lambda done: _show_progress(done, args.repeats),
+    )
+    found = feature_evaluation.summary(agreements)
+    found |= {"protocol": args.protocol, "split": split, "num_videos": len(labels.mos)}
+    found |= {"feature_dim": features.shape[1], "num_contents": len(set(labels.contents)), "set_to_zero": num_cleaned}
+    _show(found)
+    if args.json:
+        files.write_json(args.json, found | {"per_repeat": feature_evaluation.per_repeat(agreements)})
+
+
+def _parser():
+    parser = commands.new_parser("python -m experiments.evaluate_features", __doc__)
+    parser.add_argument("features", metavar="FILE", help=".mat, .npy or .csv with one row of features per video")
+    parser.add_argument("--labels", required=True, metavar="FILE", help=".csv or .mat with the MOS, rows in one order")
+    parser.add_argument("--features-key", metavar="NAME", help="variable of the .mat file that holds the features")
+    parser.add_argument("--mos-column", metavar="NAME", help="column or variable of the labels that holds the MOS")
+    contents = parser.add_mutually_exclusive_group()
+    contents.add_argument("--content-column", metavar="NAME", help="column of the labels that tells contents apart")
+    contents.add_argument("--content-regex", metavar="RE", help="its groups, matched in the name, tell contents apart")
+    parser.add_argument(
+        "--split", choices=("content", "random"), default="content", help="keep contents on one side, or split by video"
+    )
+    parser.add_argument(
+        "--protocol", choices=("default", "videval"), default="default", help="videval: as VIDEVAL was published"
+    )
+    parser.add_argument("--repeats", type=_positive, default=100, help="number of random 80/20 splits")
+    parser.add_argument("--seed", type=int, default=1, help="of the default protocol's splits")
+    parser.add_argument("--jobs", type=_positive, default=os.cpu_count(), help="processes, one thread each")
+    parser.add_argument("--json", metavar="FILE", help="write the medians and spreads here")
+    return parser
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _show_progress(done, repeats):
+    if done == repeats or done % 10 == 0:
+        print(f"{done} of {repeats} splits", file=sys.stderr, flush=True)
+
+
+def _show(found):
+    print(
+        f"{found['num_videos']} videos x {found['feature_dim']} features, {found['num_contents']} contents, "
+        f"{found['repeats']} {found['split']} splits, protocol {found['protocol']}"
+    )
+    if found["set_to_zero"]:
+        print(f"{found['set_to_zero']} values were NaN or infinite and are 0 now")
+    for name in ("srocc", "krocc", "plcc", "rmse", "plcc_mapped", "rmse_mapped"):
+        median, spread = found[name], found[f"{name}_std"]
+        print(f"{name:12} {'none' if median is None else f'{median:.4f}  (std {spread:.4f})'}")
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,94 @@
+"""What every command shares: preset options, and errors as one line with an exit code."""
+
+import argparse
+import os
+import sys
+
+from nr_vqm import files, presets
+
+EXIT_FAILED = 1  # something in the input could not be processed
+EXIT_USAGE = 2  # the command was called wrongly; argparse uses the same number
+
+
+def new_parser(prog, description):
+    """An ArgumentParser that shows defaults and refuses abbreviated options."""
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+
+
+def add_preset_options(parser):
+    """Add --preset and --set; `preset_from` reads them."""
+    parser.add_argument("--preset", default="small", help=f"one of {', '.join(presets.PRESETS)}")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="overrides",
+        help="change one setting of the preset; may be given several times",
+    )
+
+
+def preset_from(args):
+    """The preset that the options of `add_preset_options` ask for."""
+    return presets.get_preset(args.preset, overrides=args.overrides)
+
+
+def positive(text):
+    """An argparse type: a whole number above zero."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be above zero, received {text}")
+    return value
+
+
+def print_figures(figures, *, limits, json_path):
+    """Print a benchmark's figures beside their limits, and write them to a file where one is asked for.
+
+    Args:
+        figures: {name: number}.
+        limits: {name: at least}; figures without one are for information.
+        json_path: where to write `figures`, or None.
+    """
+    for name, value in figures.items():
+        limit = (
+            f"   limit {limits[name]:g}   {'reached' if value >= limits[name] else 'NOT REACHED'}"
+            if name in limits
+            else ""
+        )
+        print(f"{name:24s} {value:10.4g}{limit}")
+    if json_path:
+        files.write_json(json_path, figures)
+
+
+def run(main, argv=None):
+    """Run `main(argv)`; turn what users can mend into one line and an exit code.
+
+    Set NR_VQM_TRACEBACK=1 to see the traceback instead.
+
+    Args:
+        main: a function of the argument list that returns an exit code or None.
+        argv: the arguments; None takes those of the process.
+    """
+    try:
+        code = main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
+    except KeyboardInterrupt:
+        code = _fail("Stopped. The same command goes on where it was.", 130)
+    except (ValueError, OSError) as error:
+        if os.environ.get("NR_VQM_TRACEBACK") == "1":
+            raise
+        code = _fail(str(error), EXIT_FAILED)
+    raise SystemExit(code or 0)
+
+
+def _fail(message, code):
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return code

@@ -1,0 +1,71 @@
+"""What this machine computes on: devices, their precision, a seeded and quiet TensorFlow."""
+
+import os
+
+
+def best_precision():
+    """The dtype policy to compute in: 'mixed_bfloat16' where it is fast, else 'float32'.
+
+    On a processor without bfloat16 instructions it would be slower than float32.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+            return "mixed_bfloat16" if capability >= (8, 0) else "float32"
+    return "mixed_bfloat16" if _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
+
+
+def _cpu_flags():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            lines = [line for line in file if line.startswith(("flags", "Features"))]
+    except OSError:  # not Linux
+        return set()
+    return set(lines[0].split()) if lines else set()
+
+
+def quiet_tensorflow():
+    """Keep TensorFlow's start-up notes off the terminal. Call before the first import of keras."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def mirrored_strategy(num_devices):
+    """A tf.distribute.MirroredStrategy over the first `num_devices` GPUs, or CPU devices where there is no GPU.
+
+    Two CPU devices share the same cores: nothing gets faster, and everything behaves as on two GPUs.
+
+    Raises:
+        ValueError: there are fewer GPUs than asked for.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and num_devices > len(gpus):
+        raise ValueError(f"{num_devices} GPUs were asked for, this machine has {len(gpus)}. Use --devices {len(gpus)}.")
+    if not gpus and len(tf.config.list_logical_devices("CPU")) < num_devices:
+        raise ValueError(f"{num_devices} CPU devices were asked for after TensorFlow had started. Ask before.")
+    kind = "GPU" if gpus else "CPU"
+    return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(num_devices)])
+
+
+def split_cpu(num_devices):
+    """Make the CPU look like `num_devices` devices where there is no GPU. Before TensorFlow's first operation."""
+    import tensorflow as tf
+
+    cpus = tf.config.list_physical_devices("CPU")
+    if num_devices > 1 and not tf.config.list_physical_devices("GPU"):
+        tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * num_devices)
+
+
+def seed_everything(seed):
+    """Seed Python, NumPy and Keras, and ask TensorFlow for operations that give the same result each time."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()

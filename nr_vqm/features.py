@@ -1,0 +1,155 @@
+"""3D-CNN + videos -> features and clip qualities, one pass over each video, memory bounded."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from nr_vqm import clips, files, manifest
+
+SCHEMA = 1
+
+
+def extract(frames, *, trunk, num_frames, height, width, num_groups, block_grid, clip_frames, clip_size):
+    """Features and quality of every clip of one video.
+
+    Args:
+        frames: iterable of uint8 RGB, shape (height, width, 3).
+        trunk: trunk.SharedTrunk of the 3D-CNN.
+        num_frames, height, width: how many frames `frames` gives, and their size in pixels.
+        num_groups, block_grid: the grid that the heads read.
+        clip_frames, clip_size: of the 3D-CNN, in frames and pixels.
+
+    Returns:
+        trunk.ClipOutputs.
+
+    Raises:
+        ValueError: the video is shorter than one clip, or its frames end before `num_frames`.
+    """
+    grid = clips.plan_grid(
+        num_frames,
+        height,
+        width,
+        num_groups=num_groups,
+        block_grid=block_grid,
+        clip_frames=clip_frames,
+        clip_size=clip_size,
+        stride=trunk.stride,
+    )
+    return trunk.run(frames, grid)
+
+
+class FeatureFile:
+    """<run>/features.h5, made of one part per video so that a stopped extraction goes on."""
+
+    def __init__(self, run_dir):
+        self.path = Path(run_dir) / "features.h5"
+        self.parts = Path(run_dir) / "features.parts"
+
+    def part(self, video_id, made_from):
+        """Where the part of a video lies; another 3D-CNN or grid (`made_from`) has other parts."""
+        # Hashed: a video_id comes from a label file and is no safe file name.
+        name = hashlib.sha256(f"{made_from}\n{video_id}".encode()).hexdigest()[:32]
+        return self.parts / f"{name}.h5"
+
+    def write_part(self, video_id, made_from, outputs):
+        """Store one video's outputs; features as float16, which is finer than bfloat16 computing."""
+        self.parts.mkdir(exist_ok=True)
+        with files.replacing(self.part(video_id, made_from)) as beside, h5py.File(beside, "w") as file:
+            file.create_dataset("features", data=outputs.features.astype(np.float16))
+            file.create_dataset("clip_quality", data=outputs.clip_quality)
+
+    def join(self, videos, made_from):
+        """Write features.h5 from the parts of all videos, then drop the parts.
+
+        Args:
+            videos: list of manifest.Video.
+            made_from: as in `part`.
+        """
+        with files.replacing(self.path) as beside, h5py.File(beside, "w") as out:
+            out.attrs["schema"] = SCHEMA
+            out.attrs["made_from"] = made_from
+            for name in ("video_id", "content"):
+                out.create_dataset(name, data=[getattr(one, name) for one in videos], dtype=h5py.string_dtype())
+            for name in ("mos", "mos_low", "mos_high"):
+                out.create_dataset(name, data=[getattr(one, name) for one in videos])
+            for index, one in enumerate(videos):
+                with h5py.File(self.part(one.video_id, made_from)) as part:
+                    for name in ("features", "clip_quality"):
+                        if name not in out:
+                            out.create_dataset(name, (len(videos), *part[name].shape), part[name].dtype)
+                        out[name][index] = part[name][:]
+        for path in self.parts.glob("*.h5"):
+            path.unlink()
+        self.parts.rmdir()
+
+    def made_from(self):
+        """What the joined file was made from, or None where there is none."""
+        if not self.path.exists():
+            return None
+        with h5py.File(self.path) as file:
+            return file.attrs.get("made_from")
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadInputs:
+    """What the heads read of every video.
+
+    Attributes:
+        video_id, content: object arrays of str (num_videos,).
+        mos, mos_low, mos_high: float64 (num_videos,), the MOS in the database's unit and the ends of its scale.
+        clip_quality: float32 (num_videos, num_groups, num_blocks), on 1-5.
+        group_features: float32 (num_videos, num_groups, feature_dim), the means over a group's blocks.
+    """
+
+    video_id: np.ndarray
+    content: np.ndarray
+    mos: np.ndarray
+    mos_low: np.ndarray
+    mos_high: np.ndarray
+    clip_quality: np.ndarray
+    group_features: np.ndarray
+
+    @property
+    def quality(self):
+        """The MOS on 1-5, float32 (num_videos,)."""
+        return manifest.to_unit_5(self.mos, self.mos_low, self.mos_high).astype(np.float32)
+
+    @property
+    def mean_features(self):
+        """Mean over all clips, float32 (num_videos, feature_dim)."""
+        return self.group_features.mean(axis=1)
+
+    def of(self, video_ids):
+        """The same for some videos, in the order asked for; ValueError where one is missing."""
+        row_of = {video_id: row for row, video_id in enumerate(self.video_id)}
+        missing = [video_id for video_id in video_ids if video_id not in row_of]
+        if missing:
+            raise ValueError(
+                f"No features of video {missing[0]!r} ({len(missing)} missing). Extract again: make features."
+            )
+        rows = [row_of[video_id] for video_id in video_ids]
+        return HeadInputs(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
+
+def read_head_inputs(run_dir):
+    """The HeadInputs of a run, without loading all features at once.
+
+    Raises:
+        FileNotFoundError: features were not extracted.
+        ValueError: a features.h5 of another schema.
+    """
+    path = Path(run_dir) / "features.h5"
+    files.require(path, made_by="make features")
+    with h5py.File(path) as file:
+        if file.attrs.get("schema") != SCHEMA:
+            raise ValueError(f"{path} has schema {file.attrs.get('schema')}, {SCHEMA} is needed. Run: make features.")
+        features = file["features"]
+        return HeadInputs(
+            video_id=file["video_id"].asstr()[:],
+            content=file["content"].asstr()[:],
+            **{name: file[name][:] for name in ("mos", "mos_low", "mos_high", "clip_quality")},
+            group_features=np.stack([features[i].astype(np.float32).mean(axis=1) for i in range(len(features))]),
+        )

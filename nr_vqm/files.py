@@ -1,0 +1,82 @@
+"""Files that are never half written: beside, fsync, rename."""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a path beside `path` to write to; rename it over `path` when the block ends well.
+
+    A reader sees the old file or the whole new one, also after a power cut. The suffix is kept,
+    because some libraries choose the format by it.
+
+    Args:
+        path: the file to write or replace. Its folder must exist.
+
+    Yields:
+        pathlib.Path of a file that does not exist yet, in the same folder.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.stem}.part-{os.getpid()}{path.suffix}")
+    try:
+        yield beside
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        sync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def sync_folder(folder):
+    """Make the renames in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path, text):
+    """Write a UTF-8 text file whole."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path, value):
+    """Write a JSON file whole; numbers that JSON lacks (NaN, infinity) are refused."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path, *, made_by):
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        made_by: what makes it, for the message: 'make train'.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is not JSON.
+    """
+    require(path, made_by=made_by)
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a JSON file ({error}). Make it again: {made_by}.") from error
+
+
+def require(path, *, made_by):
+    """Raise FileNotFoundError, saying what makes the file, unless it is there."""
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} is missing. Make it first: {made_by}.")
+
+
+def sha256(path):
+    """The SHA-256 of a file's bytes, as hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

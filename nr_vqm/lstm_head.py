@@ -1,0 +1,116 @@
+"""The LSTM head: a video's groups, in time order -> its quality."""
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def build_lstm_head(*, num_groups, input_dim, input_offset, input_scale, lstm_units, fc_dim):
+    """LSTM -> FC with ReLU -> FC 1.
+
+    Args:
+        num_groups: time steps.
+        input_dim: values per step: one quality per block, or one value per feature.
+        input_offset, input_scale: (input - offset) / scale is what the LSTM reads.
+        lstm_units, fc_dim: 32 and 16 in the paper; 8,865 parameters with 32 blocks.
+
+    Returns:
+        keras.Model: float32 (batch, num_groups, input_dim) -> quality, float32 (batch, 1) on 1-5.
+
+    Source: ICIP 2019, section 3; input and output scaling: decision 0005.
+    """
+    inputs = keras.Input((num_groups, input_dim), name="groups")
+    x = layers.Rescaling(1 / input_scale, offset=-input_offset / input_scale, name="scale")(inputs)
+    x = layers.LSTM(lstm_units, name="lstm")(x)
+    x = layers.Dense(fc_dim, activation="relu", name="fc")(x)
+    x = layers.Dense(1, name="output")(x)
+    quality = layers.Rescaling(1.0, offset=3.0, name="quality")(x)
+    return keras.Model(inputs, quality, name="lstm_head")
+
+
+def fit_lstm_head(head, train, val, *, epochs, patience, batch_size, learning_rate, augment, seed):
+    """Train a head; keep the weights with the lowest validation error.
+
+    Args:
+        head: of `build_lstm_head`; trained in place.
+        train, val: (inputs float32 (num_videos, num_groups, input_dim), quality float32 (num_videos,) on 1-5).
+        epochs, patience: at most so many; stop after `patience` without a lower val_loss.
+        batch_size, learning_rate: of Adam.
+        augment: None, or a function (inputs, rng) -> inputs, applied anew in every epoch.
+        seed: of the shuffling and `augment`.
+
+    Returns:
+        list of dict: loss and val_loss per epoch.
+    """
+    inputs, quality = (np.asarray(part, np.float32) for part in train)
+    val_inputs, val_quality = (np.asarray(part, np.float32) for part in val)
+    batches = VideoBatches(inputs, quality[:, None], batch_size=batch_size, augment=augment, seed=seed)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, len(batches) * epochs)
+    head.compile(keras.optimizers.Adam(schedule), loss="mse")
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
+    fitted = head.fit(
+        batches, validation_data=(val_inputs, val_quality[:, None]), epochs=epochs, callbacks=[stop], verbose=0
+    )
+    losses = zip(fitted.history["loss"], fitted.history["val_loss"], strict=True)
+    return [{"epoch": n, "loss": loss, "val_loss": val_loss} for n, (loss, val_loss) in enumerate(losses, start=1)]
+
+
+class VideoBatches(keras.utils.PyDataset):
+    """Batches of whole videos, shuffled and augmented anew in every epoch; the remainder is left for another epoch."""
+
+    def __init__(self, inputs, quality, *, batch_size, augment, seed):
+        super().__init__(workers=1)
+        self.inputs, self.quality, self.augment, self.seed = inputs, quality, augment, seed
+        self.batch_size = min(batch_size, len(inputs))
+        self.epoch = -1
+        self.on_epoch_end()
+
+    def __len__(self):
+        return len(self.inputs) // self.batch_size
+
+    def __getitem__(self, index):
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        inputs = self.inputs[rows]
+        if self.augment:
+            # A generator of its own per batch: the result does not depend on the order of reading.
+            inputs = self.augment(inputs, np.random.default_rng([self.seed, self.epoch, index]))
+        return inputs, self.quality[rows]
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.inputs))
+
+
+def mirror_blocks(block_grid):
+    """An augmentation: mirror each video's picture, left-right and top-bottom, each with probability one half.
+
+    A mirrored video has the same quality; only the places of its blocks change.
+
+    Args:
+        block_grid: (rows, columns) of the blocks in the last axis.
+
+    Returns:
+        function: (inputs float32 (batch, num_groups, rows * columns), rng) -> the same shape.
+    """
+
+    def augment(inputs, rng):
+        grid = inputs.reshape(*inputs.shape[:2], *block_grid).copy()
+        for axis in (1, 2):
+            chosen = rng.random(len(grid)) < 0.5
+            grid[chosen] = np.flip(grid[chosen], axis=axis + 1)
+        return grid.reshape(inputs.shape)
+
+    return augment
+
+
+def predict(head, inputs):
+    """Qualities of videos.
+
+    Args:
+        head: of `build_lstm_head`, trained.
+        inputs: float32 (num_videos, num_groups, input_dim).
+
+    Returns:
+        float32 (num_videos,), on 1-5.
+    """
+    return keras.ops.convert_to_numpy(head(np.asarray(inputs, np.float32), training=False))[:, 0]

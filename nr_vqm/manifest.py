@@ -1,0 +1,83 @@
+"""manifest.csv: which videos a database has, their MOS, and what prep found when it opened them."""
+
+import csv
+import dataclasses
+import io
+import math
+from pathlib import Path
+
+from nr_vqm import files
+
+OK = "ok"  # every other status says why the video is left out
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """One row of the manifest. `frames` counts decoded frames once prep has decoded the video."""
+
+    video_id: str
+    path: str
+    content: str
+    mos: float
+    mos_low: float  # the two ends of the database's scale
+    mos_high: float
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    pixel_format: str = ""  # of headerless .yuv files, else empty
+    status: str = ""
+    reason: str = ""
+
+
+def to_unit_5(mos, mos_low, mos_high):
+    """A MOS of the database's scale on the 1-5 scale that the networks learn."""
+    return 1 + 4 * (mos - mos_low) / (mos_high - mos_low)
+
+
+def from_unit_5(quality, mos_low, mos_high):
+    """A quality on the 1-5 scale in the database's unit; the inverse of `to_unit_5`."""
+    return mos_low + (mos_high - mos_low) * (quality - 1) / 4
+
+
+def write(path, videos):
+    """Write the manifest whole."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [field.name for field in dataclasses.fields(Video)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(video) for video in videos)
+    files.write_text(path, out.getvalue())
+
+
+def read(path):
+    """The rows of a manifest, in file order.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a column is missing or a cell is not a number.
+    """
+    files.require(path, made_by="make prep")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [_video(row, f"{path} line {number}") for number, row in enumerate(rows, start=2)]
+
+
+def _video(row, where):
+    values = {}
+    for field in dataclasses.fields(Video):
+        if row.get(field.name) is None:
+            raise ValueError(f"{where} has no column {field.name!r}. Make the manifest again: make prep.")
+        try:
+            values[field.name] = field.type(row[field.name])
+        except ValueError:
+            raise ValueError(
+                f"{where}: {field.name} must be {field.type.__name__}, found {row[field.name]!r}."
+            ) from None
+    if not (math.isfinite(values["mos"]) and values["mos_low"] <= values["mos"] <= values["mos_high"]):
+        raise ValueError(f"{where}: mos must be between mos_low and mos_high, found {values['mos']}.")
+    return Video(**values)
+
+
+def usable(data_dir):
+    """The videos of a data folder that prep found whole, in manifest order."""
+    return [video for video in read(Path(data_dir) / "manifest.csv") if video.status == OK]

@@ -1,0 +1,45 @@
+import math
+
+import pytest
+
+from nr_vqm import files
+
+
+def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), files.replacing(path) as beside:
+        beside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_replacing_shows_nothing_before_the_end(tmp_path):
+    path = tmp_path / "a.json"
+    with files.replacing(path) as beside:
+        beside.write_text("new")
+        assert not path.exists()
+        assert beside.suffix == ".json"
+    assert path.read_text() == "new"
+
+
+def test_json_refuses_nan_and_keeps_the_old(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"x": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(path, {"x": math.nan})
+    assert files.read_json(path, made_by="make x") == {"x": 1}
+
+
+def test_read_json_says_what_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"index\.json is missing. Make it first: make prep"):
+        files.read_json(tmp_path / "index.json", made_by="make prep")
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(ValueError, match=r"is not a JSON file .* Make it again: make prep"):
+        files.read_json(tmp_path / "index.json", made_by="make prep")
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert files.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,60 @@
+import keras
+import numpy as np
+import pytest
+
+from nr_vqm import lstm_head
+
+SIZES = {"num_groups": 5, "input_dim": 6, "input_offset": 3.0, "input_scale": 1.0, "lstm_units": 9, "fc_dim": 10}
+
+
+def made_up(num_videos, seed=0):
+    """Videos whose quality is that of their worst group: a mean cannot tell, an LSTM can."""
+    rng = np.random.default_rng(seed)
+    quality = rng.uniform(1, 5, (num_videos, 5, 1)).astype(np.float32)
+    inputs = quality + rng.normal(0, 0.05, (num_videos, 5, 6)).astype(np.float32)
+    return inputs, quality.min(axis=(1, 2))
+
+
+def fit(head, **changes):
+    settings = {"epochs": 120, "patience": 40, "batch_size": 32, "learning_rate": 1e-2, "augment": None, "seed": 1}
+    return lstm_head.fit_lstm_head(head, made_up(300), made_up(60, seed=1), **{**settings, **changes})
+
+
+def test_learns_what_a_mean_cannot():
+    keras.utils.set_random_seed(1)
+    head = lstm_head.build_lstm_head(**SIZES)
+    fit(head)
+    inputs, quality = made_up(100, seed=2)
+    lstm = np.corrcoef(lstm_head.predict(head, inputs), quality)[0, 1]
+    mean = np.corrcoef(inputs.mean(axis=(1, 2)), quality)[0, 1]
+    assert lstm > 0.97 > 0.9 > mean
+
+
+def test_the_same_seed_gives_the_same_head_and_the_best_epoch_is_kept():
+    scores = []
+    for _ in range(2):
+        keras.utils.set_random_seed(1)
+        head = lstm_head.build_lstm_head(**SIZES)
+        history = fit(head, epochs=6, augment=lstm_head.mirror_blocks((2, 3)))
+        inputs, quality = made_up(60, seed=1)
+        scores.append(lstm_head.predict(head, inputs))
+        best = min(row["val_loss"] for row in history)
+        assert np.mean((scores[-1] - quality) ** 2) == pytest.approx(best, rel=1e-4)
+    np.testing.assert_array_equal(*scores)
+
+
+def test_saved_and_loaded(tmp_path):
+    head = lstm_head.build_lstm_head(**SIZES)
+    head.save(tmp_path / "lstm_head.keras")
+    again = keras.models.load_model(tmp_path / "lstm_head.keras")
+    inputs, _ = made_up(4)
+    np.testing.assert_array_equal(lstm_head.predict(head, inputs), lstm_head.predict(again, inputs))
+
+
+def test_mirrored_blocks_keep_time_and_values():
+    grid = np.arange(6, dtype=np.float32).reshape(2, 3)
+    inputs = np.stack([grid.ravel() + 100 * group for group in range(5)])[None].repeat(64, axis=0)
+    mirrored = lstm_head.mirror_blocks((2, 3))(inputs, np.random.default_rng(0))
+    seen = {tuple(video[0]) for video in mirrored}
+    assert seen == {tuple(one.ravel()) for one in (grid, grid[::-1], grid[:, ::-1], grid[::-1, ::-1])}
+    np.testing.assert_array_equal(mirrored[:, 4] - mirrored[:, 0], 400)

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from nr_vqm import splits
+
+CONTENTS = {f"v{i:02d}": f"scene{i // 3}" for i in range(30)}  # ten contents of three videos
+
+
+def make(seed=1, train=0.6, val=0.2, contents=CONTENTS):
+    return splits.split_by_content(contents, train_fraction=train, val_fraction=val, seed=seed)
+
+
+def test_every_video_once_and_no_content_on_two_sides():
+    for seed in range(20):
+        split = make(seed)
+        assert sorted(split.train + split.val + split.test) == sorted(CONTENTS)
+        assert [len(split.train), len(split.val), len(split.test)] == [18, 6, 6]
+        sides = [{CONTENTS[video_id] for video_id in getattr(split, part)} for part in splits.PARTS]
+        assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+
+
+def test_the_seed_decides_and_the_order_does_not():
+    assert make(3) == make(3, contents=dict(reversed(CONTENTS.items())))
+    assert make(3) != make(4)
+
+
+@pytest.mark.parametrize(("train", "val"), [(0.01, 0.01), (0.98, 0.01), (0.5, 0.49)])
+def test_no_part_is_empty(train, val):
+    split = make(train=train, val=val)
+    assert split.train
+    assert split.val
+    assert split.test
+
+
+def test_too_few_contents():
+    with pytest.raises(ValueError, match="Three contents are needed for train, val and test, found 2"):
+        make(contents={"a": "x", "b": "y", "c": "y"})
+
+
+def test_a_leak_is_named():
+    leaky = splits.Split(train=("v00",), val=("v03",), test=("v01",))
+    with pytest.raises(ValueError, match="1 are on two or more: scene0"):
+        splits.check(leaky, CONTENTS)
+
+
+def test_an_unknown_video_is_named():
+    with pytest.raises(ValueError, match="names video 'v99'"):
+        splits.check(splits.Split(train=("v99",), val=(), test=()), CONTENTS)
+
+
+def test_round_trip_and_a_changed_file(tmp_path):
+    path = tmp_path / "splits.json"
+    splits.write(path, make())
+    assert splits.read(path) == make()
+    stored = json.loads(path.read_text())
+    stored["train"].append(stored["test"].pop())
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="does not match its hash"):
+        splits.read(path)
