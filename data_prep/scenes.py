@@ -12,6 +12,7 @@ import numpy as np
 import scipy.fft
 
 GAMMA = 2.2  # between the painted colours, light, and the picture; BT.709 displays, rounded
+COMMON_HUES = (15, 28, 40, 90, 120, 205, 220)  # degrees: skin, earth, wood, leaves, sky; decision 0003
 OVERSAMPLING = 2  # layer pixels per picture pixel
 
 
@@ -59,7 +60,7 @@ def power_noise(rng, shape, *, slope, stretch=1.0):
 
 def palette(rng, count, *, spread):
     """Colours of one place: (count, 3) float32 RGB 0-1, hues `spread` (0-1) around one or two themes."""
-    themes = rng.uniform(0, 360, 2)
+    themes = np.where(rng.random(2) < 0.6, rng.choice(COMMON_HUES, 2) + rng.normal(0, 12, 2), rng.uniform(0, 360, 2))
     hue = (rng.choice(themes, count) + rng.normal(0, 70 * spread, count)) % 360
     saturation = np.clip(rng.beta(1.2, 3.5) + rng.normal(0, 0.15, count), 0, 0.95)
     value = np.clip(rng.uniform(0.3, 0.75) + rng.normal(0, 0.2 + 0.2 * spread, count), 0.03, 1)
@@ -104,7 +105,7 @@ def paint_grain(rng, shape):
     elif kind == 2:
         noise = np.exp(0.6 * noise) - 1.2  # few bright grains
     elif kind == 3:  # woven: two waves under the grain
-        period = rng.uniform(5, 16, 2)
+        period = rng.uniform(7, 18, 2)
         rows, columns = np.ogrid[0 : shape[0], 0 : shape[1]]
         noise = 0.4 * noise + np.sin(2 * np.pi * rows / period[0]) * np.sin(2 * np.pi * columns / period[1])
     contrast = np.exp(rng.uniform(np.log(0.03), np.log(0.35)))
@@ -207,15 +208,16 @@ SURFACES = {
     "lights": paint_lights,
 }
 BACKGROUNDS = {
-    "plain": 0.13,
-    "clouds": 0.07,
-    "grain": 0.19,
-    "leaves": 0.27,
+    "plain": 0.12,
+    "clouds": 0.06,
+    "grain": 0.2,
+    "leaves": 0.28,
     "grid": 0.12,
     "signs": 0.05,
     "wires": 0.13,
     "lights": 0.04,
 }
+DETAILED = {"grain": 0.25, "leaves": 0.4, "grid": 0.12, "signs": 0.08, "wires": 0.15}
 OBJECTS = {"plain": 0.24, "clouds": 0.13, "grain": 0.2, "leaves": 0.18, "grid": 0.09, "signs": 0.08, "wires": 0.08}
 
 
@@ -231,8 +233,8 @@ def paint(rng, shape, weights):
 
 def background(rng, shape):
     """One surface, or two or three that meet at edges (sky over trees, wall over floor), under uneven light."""
-    picture = paint(rng, shape, BACKGROUNDS)
-    for _ in range(rng.choice(3, p=[0.3, 0.5, 0.2])):
+    picture = paint(rng, shape, DETAILED)  # a picture without any detail shows no damage
+    for _ in range(rng.choice(3, p=[0.4, 0.45, 0.15])):
         edge = ramp(shape, rng) + power_noise(rng, shape, slope=rng.uniform(1.4, 2.2)) * rng.choice([0, 0.02, 0.1])
         beyond = edge > rng.uniform(0.3, 0.7)
         picture = np.where(beyond[..., None], paint(rng, shape, BACKGROUNDS), picture)
@@ -299,7 +301,7 @@ def take_picture(rng, colors, opacity, camera, *, blur, motion):
         uint8 RGB premultiplied by opacity, and uint8 (rows, columns, 3) 255 - opacity, or None.
     """
     light = np.power(np.clip(colors, 0, 1.6), GAMMA, dtype=np.float32)
-    shutter = rng.uniform(0, 0.5) * np.asarray(motion)
+    shutter = rng.uniform(0, 0.25) * np.asarray(motion)
     sigma = np.hypot(camera.lens, blur)
     if opacity is None:
         return to_8_bit(camera.tone(soften(light, sigma=sigma, shutter=shutter))), None
@@ -413,14 +415,14 @@ def make_camera(rng):
     gain = np.exp2(rng.uniform(-4.5, -1.5)) if rng.random() < 0.14 else np.exp2(rng.normal(0.35, 0.45))
     limits = [(0, 255), (0, 255), (16, 235), (6, 250)][rng.integers(4)]
     return Camera(
-        lens=rng.uniform(0.3, 0.65),
+        lens=rng.uniform(0.3, 0.5),
         gain=float(gain),
         gamma=float(np.exp(rng.normal(0, 0.08))),
         contrast=rng.uniform(-0.2, 0.6),
         haze=rng.uniform(0.2, 0.7) if rng.random() < 0.1 else 0.0,
         black=limits[0],
         white=limits[1],
-        sharpening=rng.uniform(0.2, 1.0) if rng.random() < 0.4 else 0.0,
+        sharpening=rng.uniform(0.2, 0.6) if rng.random() < 0.25 else 0.0,
     )
 
 
@@ -435,7 +437,7 @@ def make_scene(rng, *, num_frames, size, lively):
     """
     camera = make_camera(rng)
     pan, turn, zoom = camera_path(rng, num_frames, lively=lively)
-    blur = 1 + rng.exponential(3.0) if rng.random() < 0.22 else 0.0  # the background is out of focus
+    blur = 1 + rng.exponential(3.0) if rng.random() < 0.06 else 0.0  # the background is out of focus
     shape = tuple(scipy.fft.next_fast_len(int(length * OVERSAMPLING * 1.4), real=True) for length in size)
     motion = np.median(np.diff(pan, axis=0), axis=0)
     image, through = take_picture(rng, background(rng, shape), None, camera, blur=blur, motion=motion)
@@ -456,7 +458,7 @@ def _object(rng, camera, *, pan, zoom, size, lively):
     swing = rng.normal(0, 6, 2) * np.sin(2 * np.pi * time / rng.uniform(15, 60)) * (rng.random() < 0.4)
     start = rng.uniform(0.1, 0.9, 2) * size[::-1]
     position = start - rng.uniform(1, 1.6) * (pan - pan[num_frames // 2]) + own * (time - num_frames // 2) + swing
-    near = rng.exponential(3) if rng.random() < 0.1 else 0.0  # out of focus in front
+    near = rng.exponential(3) if rng.random() < 0.05 else 0.0  # out of focus in front
     motion = np.median(np.diff(position, axis=0), axis=0)
     image, through = take_picture(rng, *thing(rng, shape), camera, blur=near, motion=motion)
     turn = rng.uniform(-0.5, 0.5) + rng.normal(0, 0.01) * (rng.random() < 0.4) * time[:, 0]

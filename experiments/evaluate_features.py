@@ -54,18 +54,11 @@ def _parser():
     parser.add_argument(
         "--protocol", choices=("default", "videval"), default="default", help="videval: as VIDEVAL was published"
     )
-    parser.add_argument("--repeats", type=_positive, default=100, help="number of random 80/20 splits")
+    parser.add_argument("--repeats", type=commands.positive, default=100, help="number of random 80/20 splits")
     parser.add_argument("--seed", type=int, default=1, help="of the default protocol's splits")
-    parser.add_argument("--jobs", type=_positive, default=os.cpu_count(), help="processes, one thread each")
+    parser.add_argument("--jobs", type=commands.positive, default=os.cpu_count(), help="processes, one thread each")
     parser.add_argument("--json", metavar="FILE", help="write the medians and spreads here")
     return parser
-
-
-def _positive(text):
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def _show_progress(done, repeats):

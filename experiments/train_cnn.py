@@ -29,6 +29,7 @@ def main(argv=None):
             quality,
             batch_size=preset.batch_size,
             shuffle_seed=preset.seed if part == "train" else None,
+            mirror=part == "train",
         )
         for part in ("train", "val")
     }
@@ -46,6 +47,7 @@ def main(argv=None):
             learning_rate=preset.learning_rate,
             warmup_epochs=preset.warmup_epochs,
             patience=preset.patience,
+            seed=preset.seed,
         )
     best = training.best_epoch(history)
     print(

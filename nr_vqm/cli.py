@@ -57,7 +57,7 @@ def _row(scorer, path):
 class _Output:
     """Rows to standard output as they come; `json` as one list at the end."""
 
-    COLUMNS = "path status mos mos_low mos_high quality head frames declared_frames warnings error".split()  # noqa: SIM905
+    COLUMNS = "path status mos mos_low mos_high quality head frames declared_frames warnings error".split()
 
     def __init__(self, format):
         self.format, self.rows = format, []

@@ -22,7 +22,8 @@ def build_cnn3d(*, clip_frames, clip_size, convs, fc_dims, dropout, dtype):
     Source: ICIP 2019, section 2. Padding, pixel scaling and output scaling: decision 0001.
     """
     inputs = keras.Input((clip_frames, clip_size, clip_size, 3), dtype="uint8", name="clip")
-    x = layers.Rescaling(1 / 127.5, offset=-1, dtype=dtype, name="scale")(inputs)
+    # Exact in bfloat16, whose eight bits would round other scalings by half a grey level.
+    x = layers.Rescaling(1 / 64, offset=-2, dtype=dtype, name="scale")(inputs)
     for number, (width, kernel, repeats) in enumerate(convs, start=1):
         for letter in "abcdefgh"[:repeats]:
             x = layers.Conv3D(width, kernel, activation="relu", dtype=dtype, name=f"conv{number}{letter}")(x)

@@ -1,6 +1,8 @@
 """What this machine computes on: devices, their precision, a seeded and quiet TensorFlow."""
 
 import os
+import sys
+import tempfile
 
 
 def best_precision():
@@ -30,8 +32,24 @@ def _cpu_flags():
 
 
 def quiet_tensorflow():
-    """Keep TensorFlow's start-up notes off the terminal. Call before the first import of keras."""
+    """Import TensorFlow with its start-up notes kept off the terminal; what went wrong is still shown."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as notes:
+        # Written by compiled code before its logging can be set: only the file descriptor can be turned away.
+        terminal = os.dup(2)
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            notes.seek(0)
+            os.write(terminal, notes.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def mirrored_strategy(num_devices):

@@ -51,7 +51,6 @@ def read_features(path, *, key=None, num_videos=None):
     found = ", ".join(f"{name} {values.shape}" for name, values in matrices.items()) or "no 2-D numeric array"
     if key is not None:
         matrices = {name: values for name, values in matrices.items() if name == key}
-        num_videos = None if matrices else num_videos
     fitting = [values for values in matrices.values() if num_videos in (None, len(values)) and values.size]
     if len(fitting) != 1:
         rows = "" if num_videos is None else f" of {num_videos} rows (one for each label)"

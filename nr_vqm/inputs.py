@@ -20,7 +20,7 @@ class ClipBatches(keras.utils.PyDataset):
     (batch,)).
     """
 
-    def __init__(self, table, rows, quality, *, batch_size, shuffle_seed):
+    def __init__(self, table, rows, quality, *, batch_size, shuffle_seed, mirror):
         """
         Args:
             table: shards.ClipTable.
@@ -28,6 +28,7 @@ class ClipBatches(keras.utils.PyDataset):
             quality: float32, one value on 1-5 per row of the table.
             batch_size: over all replicas.
             shuffle_seed: an int shuffles every epoch anew and drops the remainder; None keeps the order and pads.
+            mirror: turn each clip left-right and top-bottom, each with probability one half, anew in every epoch.
 
         Raises:
             ValueError: there is not one full batch to train on.
@@ -38,7 +39,7 @@ class ClipBatches(keras.utils.PyDataset):
                 f"One batch needs {batch_size} clips, the training part has {len(rows)}. Use a smaller batch_size."
             )
         self.table, self.rows, self.quality = table, np.asarray(rows), quality
-        self.batch_size, self.shuffle_seed = batch_size, shuffle_seed
+        self.batch_size, self.shuffle_seed, self.mirror = batch_size, shuffle_seed, mirror
         self._open = {}
         self.start_epoch(0)
 
@@ -61,6 +62,9 @@ class ClipBatches(keras.utils.PyDataset):
         weight = np.zeros(self.batch_size, np.float32)
         for place, row in enumerate(rows):
             self._clips(self.table.shard[row]).read_direct(clips, np.s_[self.table.row[row]], np.s_[place])
+        if self.mirror:
+            # Seeded by the batch: the result does not depend on the order of reading.
+            mirror_clips(clips, np.random.default_rng([self.shuffle_seed or 0, self.epoch, index]))
         quality[: len(rows), 0], weight[: len(rows)] = self.quality[rows], 1
         return clips, quality, weight
 
@@ -71,6 +75,18 @@ class ClipBatches(keras.utils.PyDataset):
         if shard not in self._open:
             self._open[shard] = h5py.File(self.table.paths[shard], "r")["clips"]
         return self._open[shard]
+
+
+def mirror_clips(clips, rng):
+    """Turn clips left-right and top-bottom in place, each with probability one half: the quality stays the same.
+
+    Args:
+        clips: uint8 (num_clips, frames, rows, columns, 3).
+        rng: a numpy Generator.
+    """
+    for axis in (1, 2):
+        for number in np.flatnonzero(rng.random(len(clips)) < 0.5):
+            clips[number] = np.flip(clips[number], axis=axis).copy()
 
 
 def quality_of(table, videos):

@@ -12,7 +12,7 @@ from scipy import optimize, special, stats
 
 MIN_VIDEOS = 3  # two videos correlate perfectly whatever their scores are
 MIN_MAPPED = 5  # a curve with four parameters passes through four points: a perfect fit that says nothing
-MAX_EVALUATIONS = 10_000  # decision 0006; the field's code has no limit and can hang
+MAX_EVALUATIONS = 10_000  # decision 0006; the field's code has hardly a limit
 LINE_TOLERANCE = 1.01  # decision 0006: a logistic this much worse than a straight line is a failed fit
 CONSTANT_SPREAD = 1e-6  # relative; the rounding of a float32 network makes this much of nothing
 
@@ -144,13 +144,14 @@ def fit_mapping(*, mos, scores):
 
 
 def fit_logistic(*, mos, scores, start, max_evaluations=MAX_EVALUATIONS):
-    """One least-squares fit from one start: (b1, b2, b3, b4), or None when it does not converge."""
+    """One least-squares fit from one start: (b1, b2, b3, b4), or None where it leaves the finite numbers.
+
+    A fit that runs out of evaluations gives what it has: on nearly straight data b1 and b2 drift apart forever
+    while the curve stands still. Whether the curve is any good is the caller's question.
+    """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", optimize.OptimizeWarning)  # the covariance, which nobody reads
-        try:
-            values, _ = optimize.curve_fit(logistic, scores, mos, p0=start, maxfev=max_evaluations)
-        except RuntimeError:
-            return None
+        warnings.simplefilter("ignore", RuntimeWarning)  # "number of calls has reached maxfev"
+        values, _ = optimize.leastsq(lambda b: logistic(scores, *b) - mos, start, maxfev=max_evaluations)
         fitted = logistic(scores, *values)
     return tuple(float(value) for value in values) if np.isfinite(fitted).all() else None
 

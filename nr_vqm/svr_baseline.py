@@ -1,5 +1,6 @@
 """The "pure 3D-CNN" head: a support vector regressor on a video's mean features. Decision 0007."""
 
+import itertools
 import json
 import zipfile
 
@@ -12,6 +13,7 @@ C_GRID = (1.0, 8.0, 64.0, 512.0)
 GAMMA_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
 EPSILON_GRID = (0.1, 0.3)
 NUM_FOLDS = 5
+TOLERANCE = 1e-3  # scikit-learn's own
 MAX_BYTES = 2**30  # unpacked; 100,000 support vectors of 512 features are 0.4 GB
 SVR_TYPES = frozenset(  # all that a saved head may be made of, with the part of skops that builds it
     [
@@ -62,18 +64,14 @@ def fit_svr(
     """
     features, mos, contents = _check(features, mos, contents)
     folds = _folds(contents, num_folds=num_folds, seed=seed)
+    settings = grid(c_grid=c_grid, gamma_grid=gamma_grid, epsilon_grid=epsilon_grid)
     errors = {}
     for train, held_out in folds:
-        predictions = grid_predictions(
-            features[train],
-            mos[train],
-            features[held_out],
-            c_grid=c_grid,
-            gamma_grid=gamma_grid,
-            epsilon_grid=epsilon_grid,
+        predictions = iter_predictions(
+            features[train], mos[train], features[held_out], settings=settings, tolerance=TOLERANCE
         )
-        for settings, scores in predictions:
-            errors[settings] = errors.get(settings, 0.0) + float(np.sum((scores - mos[held_out]) ** 2))
+        for setting, scores in predictions:
+            errors[setting] = errors.get(setting, 0.0) + float(np.sum((scores - mos[held_out]) ** 2))
     c, gamma, epsilon = min(errors, key=errors.get)  # the first, weakest C among equals
     return new_pipeline(c=c, gamma=gamma, epsilon=epsilon).fit(features, mos)
 
@@ -87,17 +85,23 @@ def new_pipeline(*, c, gamma, epsilon):
     return Pipeline([("scale", MinMaxScaler()), ("svr", SVR(kernel="rbf", C=c, gamma=gamma, epsilon=epsilon))])
 
 
-def grid_predictions(features, mos, held_out, *, c_grid, gamma_grid, epsilon_grid):
-    """Predict held-out videos with every combination of settings.
+def grid(*, c_grid, gamma_grid, epsilon_grid):
+    """Every (C, gamma, epsilon), all of one gamma together."""
+    return [(c, gamma, epsilon) for gamma in gamma_grid for c in c_grid for epsilon in epsilon_grid]
 
-    The kernel depends on gamma alone, so it is computed once for all C and epsilon: what `new_pipeline` would
+
+def iter_predictions(features, mos, held_out, *, settings, tolerance):
+    """Predict held-out videos with each of some settings.
+
+    The distances are computed once and a kernel once for all settings of its gamma: what `new_pipeline` would
     predict, to the rounding of the kernel, in a fraction of the time for wide features.
 
     Args:
         features: shape (num_videos, feature_dim).
         mos: shape (num_videos,).
         held_out: shape (num_held_out, feature_dim).
-        c_grid, gamma_grid, epsilon_grid: settings to combine.
+        settings: (C, gamma, epsilon), ordered by gamma as `grid` does.
+        tolerance: where libsvm stops, in the unit of the MOS; TOLERANCE is what SVR does.
 
     Yields:
         ((C, gamma, epsilon), scores) with scores of shape (num_held_out,).
@@ -110,12 +114,11 @@ def grid_predictions(features, mos, held_out, *, c_grid, gamma_grid, epsilon_gri
     features, held_out = scaler.transform(features), scaler.transform(held_out)
     within = euclidean_distances(features, squared=True)
     across = euclidean_distances(held_out, features, squared=True)
-    for gamma in gamma_grid:
+    for gamma, same_gamma in itertools.groupby(settings, key=lambda setting: setting[1]):
         kernel, kernel_held_out = np.exp(-gamma * within), np.exp(-gamma * across)
-        for c in c_grid:
-            for epsilon in epsilon_grid:
-                svr = SVR(kernel="precomputed", C=c, epsilon=epsilon).fit(kernel, mos)
-                yield (c, gamma, epsilon), svr.predict(kernel_held_out)
+        for c, _, epsilon in same_gamma:
+            svr = SVR(kernel="precomputed", C=c, epsilon=epsilon, tol=tolerance).fit(kernel, mos)
+            yield (c, gamma, epsilon), svr.predict(kernel_held_out)
 
 
 def save_svr(path, pipeline):

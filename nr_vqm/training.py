@@ -7,8 +7,9 @@ from pathlib import Path
 
 import keras
 
-from nr_vqm import cnn3d, files
+from nr_vqm import cnn3d, files, starting_weights
 
+STARTING_CLIPS = 8  # that the starting weights are scaled by; more change little and cost memory
 STATE = "training_state.json"  # names the epoch whose model is whole; written last
 
 
@@ -24,6 +25,7 @@ def fit_cnn3d(
     learning_rate,
     warmup_epochs,
     patience,
+    seed,
 ):
     """Train the 3D-CNN and save the best epoch's network as <run>/cnn3d.keras.
 
@@ -39,7 +41,8 @@ def fit_cnn3d(
         epochs: at most so many.
         learning_rate: the peak, after `warmup_epochs`; a cosine brings it to zero. Decision 0004.
         warmup_epochs: of linear growth from zero.
-        patience: stop after so many epochs without a lower val_loss.
+        patience: stop after so many epochs without a lower validation error.
+        seed: of the starting weights.
 
     Returns:
         list of dict: the history, one row per epoch.
@@ -51,6 +54,7 @@ def fit_cnn3d(
             model = keras.models.load_model(_state_model(run_dir, len(state["history"])))
         else:
             model = cnn3d.build_cnn3d(**network, dtype=dtype)
+            starting_weights.prepare(model, train[0][0][:STARTING_CLIPS], seed=seed)
             schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
             model.compile(keras.optimizers.Adam(schedule), loss="mse", weighted_metrics=["mse"])
     done = len(state["history"])

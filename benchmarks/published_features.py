@@ -1,0 +1,81 @@
+"""Published features against published figures: does our SVR evaluation give what others measured?
+
+Two checks. VIDEVAL's 60 features of KoNViD-1k by VIDEVAL's protocol must give VIDEVAL's medians. ResNet-50
+features of LIVE-Qualcomm, split by video and split by scene, show how much a split that divides scenes flatters.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from nr_vqm import commands
+
+PUBLISHED = {"srocc": 0.7832, "plcc_mapped": 0.7803}  # VIDEVAL on KoNViD-1k, medians of 100 splits
+ALLOWED = 0.001
+SCENE_REGEX = r"^(\d{4})_?([A-Za-z0-9]+?)_"  # LIVE-Qualcomm's file names: date, scene, phone, ...
+
+
+def main(argv=None):
+    """The command; see `--help`."""
+    args = _parser().parse_args(argv)
+    began = time.monotonic()
+    figures = videval(Path(args.data), num_jobs=args.jobs)
+    figures["videval_seconds"] = time.monotonic() - began
+    figures |= qualcomm(Path(args.data), repeats=args.qualcomm_repeats, num_jobs=args.jobs)
+    figures["seconds"] = time.monotonic() - began
+    commands.print_figures(figures, limits={}, json_path=args.json)
+    agree = all(abs(figures[f"{name}_difference"]) <= ALLOWED for name in PUBLISHED)
+    print(f"within {ALLOWED} of the published medians: {'yes' if agree else 'NO'}")
+    return 0 if agree else commands.EXIT_FAILED
+
+
+def videval(data_dir, *, num_jobs):
+    """{figure: median, figure_difference: from the published one} of the 100 published splits."""
+    from nr_vqm import feature_evaluation, feature_files
+
+    labels = feature_files.read_labels(data_dir / "features/KONVID_1K_metadata.csv")
+    found = _evaluate(
+        data_dir / "features/KONVID_1K_VIDEVAL_feats.mat",
+        labels,
+        contents=labels.names,
+        repeats=feature_evaluation.VIDEVAL_REPEATS,
+        num_jobs=num_jobs,
+        protocol="videval",
+    )
+    figures = {}
+    for name, published in PUBLISHED.items():
+        figures |= {name: found[name], f"{name}_published": published, f"{name}_difference": found[name] - published}
+    return figures
+
+
+def qualcomm(data_dir, *, repeats, num_jobs):
+    """SROCC with splits by video and by scene, and the difference: the leak."""
+    from nr_vqm import feature_files
+
+    labels = feature_files.read_labels(data_dir / "labels/qualcommSubjectiveData.mat", content_regex=SCENE_REGEX)
+    path = data_dir / "features/LIVE-Qualcomm_ResNet-50_feature.mat"
+    same = {"repeats": repeats, "num_jobs": num_jobs, "protocol": "default"}
+    random = _evaluate(path, labels, contents=range(len(labels.mos)), **same)["srocc"]
+    content = _evaluate(path, labels, contents=labels.contents, **same)["srocc"]
+    return {"qualcomm_random_srocc": random, "qualcomm_content_srocc": content, "leak": random - content}
+
+
+def _evaluate(path, labels, *, contents, **options):
+    from nr_vqm import feature_evaluation, feature_files
+
+    features, _ = feature_files.clean(feature_files.read_features(path, num_videos=len(labels.mos)))
+    agreements = feature_evaluation.evaluate(features, labels.mos, contents=list(contents), seed=1, **options)
+    return feature_evaluation.summary(agreements)
+
+
+def _parser():
+    parser = commands.new_parser("python -m benchmarks.published_features", __doc__)
+    parser.add_argument("--data", required=True, metavar="DIR", help="holds features/ and labels/ as published")
+    parser.add_argument("--qualcomm-repeats", type=commands.positive, default=100, help="splits of LIVE-Qualcomm")
+    parser.add_argument("--jobs", type=commands.positive, default=os.cpu_count(), help="processes, one thread each")
+    parser.add_argument("--json", metavar="FILE", help="write the figures here")
+    return parser
+
+
+if __name__ == "__main__":
+    commands.run(main)

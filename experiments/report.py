@@ -1,0 +1,272 @@
+"""A run's metrics and scores -> <run>/report.html, one page that needs nothing else."""
+
+import base64
+import csv
+import itertools
+import math
+from pathlib import Path
+
+from nr_vqm import commands
+
+NUM_EXTREMES = 6  # best and worst videos to show
+THUMBNAIL_WIDTH = 240
+ALPHA = 0.05  # beyond chance; decision 0006
+RUN_FACTS = (
+    "database",
+    "database_note",
+    "data_dir",
+    "hardware",
+    "created",
+    "commit",
+    "mos_range",
+    "seconds",
+    "versions",
+)
+HISTORIES = {
+    "history.csv": "3D-CNN",
+    "lstm_head_history.csv": "LSTM head",
+    "lstm_features_head_history.csv": "LSTM head on features",
+}
+
+
+def main(argv=None):
+    """The command; see `--help`."""
+    args = _parser().parse_args(argv)
+    from nr_vqm import files
+
+    run_dir = Path(args.run)
+    path = run_dir / "report.html"
+    files.write_text(path, render(page_values(run_dir)))
+    print(f"Wrote {path}")
+
+
+def _parser():
+    parser = commands.new_parser("python -m experiments.report", __doc__)
+    parser.add_argument("--run", required=True, metavar="DIR", help="a run folder with metrics.json and scores.csv")
+    return parser
+
+
+def page_values(run_dir):
+    """Everything that the template shows, from the files of a run.
+
+    Raises:
+        FileNotFoundError: metrics.json, scores.csv or preset.json is missing.
+        ValueError: one of them cannot be read, or metrics.json is not of these scores.
+    """
+    from nr_vqm import bundle, comparison, files
+
+    metrics = files.read_json(run_dir / "metrics.json", made_by="make compare")
+    rows = comparison.read_scores(run_dir / "scores.csv")
+    if metrics.get("schema") != comparison.SCHEMA or set(metrics["heads"]) != {row["head"] for row in rows}:
+        raise ValueError(f"{run_dir}/metrics.json must be of this version and of scores.csv. Make both: make compare.")
+    info = dict.fromkeys(RUN_FACTS) | bundle.read_run(run_dir)
+    synthetic = info.get("database") == "synthetic"
+    best = ranking(metrics)[0]
+    return {
+        "metrics": metrics,
+        "alpha": ALPHA,
+        "figures": comparison.FIGURES,
+        "label": comparison.label,
+        "info": info,
+        "preset": files.read_json(run_dir / "preset.json", made_by="make train"),
+        "synthetic": synthetic,
+        "headline": headline(metrics, raters="made-up raters" if synthetic else "people"),
+        "best": best,
+        "forest": _forest(metrics),
+        "scatters": _scatters(metrics, rows, info.get("mos_range")),
+        "losses": _losses(run_dir),
+        "extremes": _extremes(rows, best, info.get("data_dir")),
+    }
+
+
+def render(values):
+    """The page as HTML. Whatever comes from data is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "signed": _signed, "probability": _probability, "duration": _duration}
+    return environment.get_template("report.html.j2").render(**values)
+
+
+def ranking(metrics):
+    """The heads by median SROCC, best first; heads without one last."""
+    heads = metrics["heads"]
+    return sorted(heads, key=lambda head: -math.inf if (v := heads[head]["srocc"]["median"]) is None else v)[::-1]
+
+
+def headline(metrics, *, raters):
+    """{'winner', 'sentence', 'claim'}: which head agrees best, and whether by more than chance."""
+    from nr_vqm import comparison
+
+    order = ranking(metrics)
+    winner = metrics["heads"][order[0]]["srocc"]["median"]
+    if winner is None:
+        return {"winner": "No head ranks the videos", "sentence": "Every head gave all videos one score.", "claim": ""}
+    found = {"winner": f"{comparison.label(order[0])} agrees best with {raters}", "sentence": "", "claim": ""}
+    if len(order) > 1:
+        found["sentence"] = _verdict(metrics, order[0], order[1])
+    if {"lstm", "svr"} <= set(order) and set(order[:2]) != {"lstm", "svr"}:
+        found["claim"] = _verdict(metrics, "lstm", "svr")
+    return found
+
+
+def _verdict(metrics, first, second):
+    """One sentence on the SROCC of two heads."""
+    from nr_vqm import comparison
+
+    test, sign = next(
+        (test["srocc"], 1 if test["first"] == first else -1)
+        for test in metrics["tests"]
+        if {test["first"], test["second"]} == {first, second}
+    )
+    names = comparison.label(first), comparison.label(second)
+    if test is None:
+        return f"{names[0]} and {names[1]} cannot be compared: one of them gave all videos one score."
+    difference = sign * test["difference"]
+    side = "above" if difference >= 0 else "below"
+    text = f"The SROCC of {names[0]} is {abs(difference):.3f} {side} that of {names[1]}"
+    if test["p"] is None:
+        return f"{text}; there are too few test contents to tell that from chance."
+    if test["p"] >= ALPHA:
+        return f"{text}, which is not beyond chance ({_probability(test['p'])})."
+    return f"{text}, which is more than chance explains ({_probability(test['p'])})."
+
+
+def _forest(metrics):
+    from nr_vqm import comparison, plots
+
+    heads = {head: metrics["heads"][head]["srocc"] for head in ranking(metrics)}
+    entries = [
+        (comparison.label(head), figure["median"], figure["low"], figure["high"])
+        for head, figure in heads.items()
+        if figure["median"] is not None
+    ]
+    return plots.intervals(entries, label="SROCC, 95 % interval") if entries else None
+
+
+def _scatters(metrics, rows, limits):
+    """(head, picture) of each head, all repeats together and axes alike; the curve is that of all points."""
+    from nr_vqm import metrics as measures
+    from nr_vqm import plots
+
+    everything = [row[name] for row in rows for name in ("mos", "score")] + list(limits or [])
+    margin = 0.03 * (max(everything) - min(everything)) or 1.0
+    limits = (min(everything) - margin, max(everything) + margin)
+    pictures = []
+    for head in metrics["heads"]:
+        mos, scores = zip(*((row["mos"], row["score"]) for row in rows if row["head"] == head), strict=True)
+        mapping = measures.agreement(mos=mos, scores=scores).mapping
+        pictures.append((head, plots.scatter(mos=mos, scores=scores, mapping=mapping, limits=limits)))
+    return pictures
+
+
+def _losses(run_dir):
+    """(title, picture) of each history that is there."""
+    from nr_vqm import plots
+
+    pictures = []
+    for name, title in HISTORIES.items():
+        picture = plots.losses(_read_history(run_dir / name))
+        if picture:
+            pictures.append((title, picture))
+    return pictures
+
+
+def _read_history(path):
+    """The epochs of a Keras log as dicts of floats; cells that are no finite numbers are left out."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [dict(_finite_cells(row)) for row in csv.DictReader(file)]
+
+
+def _finite_cells(row):
+    for name, cell in row.items():
+        try:
+            value = float(cell)
+        except (TypeError, ValueError):
+            continue
+        if math.isfinite(value):
+            yield name, value
+
+
+def _extremes(rows, head, data_dir):
+    """{'worst': [...], 'best': [...]} of a head's videos by the error of their mean score over repeats."""
+    by_video = {}
+    for row in rows:
+        if row["head"] == head:
+            by_video.setdefault(row["video_id"], []).append(row)
+    videos = [_mean_video(group) for group in by_video.values()]
+    videos.sort(key=lambda video: -abs(video["score"] - video["mos"]))
+    num = min(NUM_EXTREMES, len(videos) // 2)
+    shown = {"worst": videos[:num], "best": videos[::-1][:num]}
+    paths = _video_paths(data_dir)
+    for video in itertools.chain(*shown.values()):
+        video["thumbnail"] = _thumbnail(*paths.get(video["video_id"], (None, 0)))
+    return shown
+
+
+def _mean_video(rows):
+    score = sum(row["score"] for row in rows) / len(rows)
+    return {"video_id": rows[0]["video_id"], "content": rows[0]["content"], "mos": rows[0]["mos"], "score": score}
+
+
+def _video_paths(data_dir):
+    """{video_id: (path, frames)} of the manifest; empty where the data folder is gone."""
+    from nr_vqm import manifest
+
+    try:
+        videos = manifest.read(Path(data_dir or "") / "manifest.csv")
+    except (OSError, ValueError):  # a page without thumbnails is better than none
+        return {}
+    return {video.video_id: (Path(data_dir) / video.path, video.frames) for video in videos}
+
+
+def _thumbnail(path, frames):
+    """The middle frame as a small JPEG data URI, or None where it cannot be read."""
+    import cv2
+
+    from nr_vqm import video
+
+    if path is None:
+        return None
+    try:
+        frame = next(itertools.islice(video.read_frames(path), frames // 2, None), None)
+    except (OSError, ValueError, cv2.error):  # a page without a thumbnail is better than none
+        return None
+    if frame is None:
+        return None
+    size = (THUMBNAIL_WIDTH, max(1, round(THUMBNAIL_WIDTH * frame.shape[0] / frame.shape[1])))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
+
+
+def _number(value):
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value):
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def _probability(value):
+    if value is None:
+        return "–"
+    return "p < 0.005" if value < 0.005 else f"p = {value:.2f}"
+
+
+def _duration(seconds):
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,291 @@
+"""Compare the heads: scores.csv -> medians over repeats, 95 % intervals, paired tests. Decision 0006."""
+
+import csv
+import io
+import itertools
+import math
+
+import numpy as np
+
+from nr_vqm import files, metrics, resampling
+
+SCHEMA = 1
+COLUMNS = ("repeat", "head", "video_id", "content", "mos", "score")
+HEADS = {  # in the order of the tests: the paper's claim is the first pair
+    "lstm": "3D-CNN + LSTM",
+    "svr": "3D-CNN + SVR",
+    "mean": "mean of clip qualities",
+    "lstm_features": "LSTM on group features",
+}
+FIGURES = (*metrics.RAW, *metrics.MAPPED)
+TESTED = ("srocc", "plcc", "rmse")
+MIN_CONTENTS = 5  # decision 0006: draws of fewer are so alike that an interval would promise too much
+MIN_RESAMPLES = 1000  # a 95 % interval then rests on 25 resamples at each end
+
+
+def write_scores(path, rows):
+    """Write scores.csv whole.
+
+    Args:
+        path: the file.
+        rows: dicts with the keys of COLUMNS; repeat int, mos and score finite, in the database's unit.
+
+    Raises:
+        ValueError: a key is missing or a number is not finite.
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for number, row in enumerate(rows, start=1):
+        writer.writerow(_row(row, f"row {number}"))
+    files.write_text(path, out.getvalue())
+
+
+def read_scores(path):
+    """The rows of scores.csv as dicts, in file order.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a column is missing, a cell is no number, or there are no rows.
+    """
+    files.require(path, made_by="make compare")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [_row(row, f"{path} line {number}") for number, row in enumerate(csv.DictReader(file), start=2)]
+    if not rows:
+        raise ValueError(f"Scores of test videos are needed, {path} has none. Make it again: make compare.")
+    return rows
+
+
+def compare(rows, *, num_resamples, seed):
+    """Compare heads that scored the same test videos.
+
+    The intervals come from a bootstrap over contents: whole contents are drawn with replacement, the same draw
+    for all heads and repeats, and the median over repeats is taken anew. They hold the chance of which videos
+    were tested, not that of another training.
+
+    Args:
+        rows: dicts with the keys of COLUMNS; every head scores the same videos in every repeat.
+        num_resamples: bootstrap draws, at least 1000.
+        seed: of the draws.
+
+    Returns:
+        dict for metrics.json, without NaN: 'heads' {head: {figure: {median, low, high, per_repeat}}} and
+        'tests' [{first, second, figure: {difference, low, high, p}}], differences first minus second. Intervals
+        and p are None where there are too few contents for them.
+
+    Raises:
+        ValueError: heads differ in their videos, MOS or contents; a video comes twice; too few videos.
+    """
+    if num_resamples < MIN_RESAMPLES:
+        raise ValueError(
+            f"At least {MIN_RESAMPLES} resamples are needed for 95 % intervals. Received: {num_resamples}."
+        )
+    repeats = _by_repeat(rows)
+    heads = _ordered({row["head"] for row in rows})
+    contents = sorted({row["content"] for row in rows})
+    notes = []
+    if len(contents) < MIN_CONTENTS:
+        notes.append(f"No intervals and tests: they need at least {MIN_CONTENTS} test contents, found {len(contents)}.")
+        num_resamples = 0  # and every sample below is NaN
+    draws = resampling.draw(len(contents), num_resamples=num_resamples, seed=seed)
+    agreements = {head: [_agreement(repeats[repeat], head, repeat) for repeat in repeats] for head in heads}
+    samples = {head: _median_samples(list(repeats.values()), agreements[head], head, contents, draws) for head in heads}
+    medians = {head: _medians(agreements[head]) for head in heads}
+    return {
+        "schema": SCHEMA,
+        "num_repeats": len(repeats),
+        "num_videos": int(np.median([len(test["mos"]) for test in repeats.values()])),
+        "num_contents": len(contents),
+        "num_resamples": num_resamples,
+        "seed": seed,
+        "confidence": resampling.CONFIDENCE,
+        "notes": notes,
+        "heads": {head: _head_summary(agreements[head], medians[head], samples[head]) for head in heads},
+        "tests": [
+            _test(first, second, medians, samples, agreements) for first, second in itertools.combinations(heads, 2)
+        ],
+    }
+
+
+def _row(row, where):
+    """One row with its values cast, or ValueError."""
+    values = {}
+    for name in COLUMNS:
+        if row.get(name) in (None, ""):
+            raise ValueError(f"{where} has no {name!r}. Scores need the columns {', '.join(COLUMNS)}.")
+        kind = {"repeat": int, "mos": float, "score": float}.get(name, str)
+        try:
+            values[name] = kind(row[name])
+        except ValueError:
+            raise ValueError(f"{where}: {name} must be {kind.__name__}, found {row[name]!r}.") from None
+    for name in ("mos", "score"):
+        if not math.isfinite(values[name]):
+            raise ValueError(f"{where}: {name} must be a finite number, found {values[name]}. Score the video again.")
+    return values
+
+
+def _ordered(heads):
+    """Known heads in the order of HEADS, then others by name."""
+    return [head for head in HEADS if head in heads] + sorted(set(heads) - set(HEADS))
+
+
+def _by_repeat(rows):
+    """{repeat: {'mos', 'contents', 'scores': {head: array}}} with videos in one order, checked to match."""
+    tables = {}
+    for row in rows:
+        videos = tables.setdefault(row["repeat"], {}).setdefault(row["head"], {})
+        if row["video_id"] in videos:
+            raise ValueError(f"Each head scores a video once per repeat, {_where(row)} comes twice. Run compare again.")
+        videos[row["video_id"]] = row
+    return {repeat: _align(tables[repeat], repeat, {row["head"] for row in rows}) for repeat in sorted(tables)}
+
+
+def _align(by_head, repeat, heads):
+    """The videos of one repeat as arrays; every head must hold the same videos, MOS and contents."""
+    reference = next(iter(by_head.values()))
+    order = sorted(reference)
+    for head in heads:
+        videos = by_head.get(head, {})
+        for video_id in sorted(set(videos) ^ set(reference)):
+            raise ValueError(
+                f"All heads must score the same videos, {video_id!r} of repeat {repeat} is not scored by all "
+                f"({head!r} differs). Run compare again for all heads."
+            )
+        for video_id in order:
+            if any(videos[video_id][name] != reference[video_id][name] for name in ("mos", "content")):
+                raise ValueError(f"One MOS and content per video is needed, {_where(videos[video_id])} has another.")
+    return {
+        "mos": np.array([reference[video_id]["mos"] for video_id in order]),
+        "contents": [reference[video_id]["content"] for video_id in order],
+        "scores": {head: np.array([by_head[head][video_id]["score"] for video_id in order]) for head in heads},
+    }
+
+
+def _where(row):
+    return f"video {row['video_id']!r} of head {row['head']!r} in repeat {row['repeat']}"
+
+
+def _agreement(test, head, repeat):
+    try:
+        return metrics.agreement(mos=test["mos"], scores=test["scores"][head])
+    except ValueError as error:
+        raise ValueError(f"Head {head!r} in repeat {repeat}: {error}") from error
+
+
+def _median_samples(tests, agreements, head, contents, draws):
+    """{figure: bootstrap values of its median over repeats, shape (num_resamples,), NaN where undefined}."""
+    index = {content: number for number, content in enumerate(contents)}
+    if not len(draws):
+        return {name: np.full(1, np.nan) for name in FIGURES}
+    per_repeat = []
+    for test, agreement in zip(tests, agreements, strict=True):
+        weights = draws[:, [index[content] for content in test["contents"]]]
+        per_repeat.append(
+            resampling.figures(mos=test["mos"], scores=test["scores"][head], weights=weights, mapping=agreement.mapping)
+        )
+    return {name: resampling.median_over([one[name] for one in per_repeat]) for name in FIGURES}
+
+
+def _medians(agreements):
+    """{figure: median over repeats, None where no repeat has it}."""
+    values = {name: [getattr(one, name) for one in agreements] for name in FIGURES}
+    known = {name: [value for value in column if value is not None] for name, column in values.items()}
+    return {name: float(np.median(column)) if column else None for name, column in known.items()}
+
+
+def _head_summary(agreements, medians, samples):
+    summary = {}
+    for name in FIGURES:
+        low, high = resampling.interval(samples[name]) if medians[name] is not None else (None, None)
+        per_repeat = [getattr(one, name) for one in agreements]
+        summary[name] = {"median": medians[name], "low": low, "high": high, "per_repeat": per_repeat}
+    summary["notes"] = sorted({note for one in agreements for note in one.notes})
+    return summary
+
+
+def _test(first, second, medians, samples, agreements):
+    """The paired comparison of two heads, and P.1401's tests, which take them for unpaired."""
+    test = {"first": first, "second": second}
+    for name in TESTED:
+        if medians[first][name] is None or medians[second][name] is None:
+            test[name] = None
+            continue
+        differences = samples[first][name] - samples[second][name]
+        low, high = resampling.interval(differences)
+        difference = medians[first][name] - medians[second][name]
+        test[name] = {"difference": difference, "low": low, "high": high, "p": resampling.two_sided_p(differences)}
+    return test | {"p1401": _p1401(medians[first], medians[second], agreements[first][0].num_videos)}
+
+
+def _p1401(first, second, num_videos):
+    """P.1401's p of the medians, with the videos of one repeat; None where a figure is missing or too few videos."""
+    plcc, rmse = (first["plcc"], second["plcc"]), (first["rmse"], second["rmse"])
+    return {
+        "plcc": None
+        if None in plcc or num_videos < 4
+        else metrics.correlation_p(first=plcc[0], second=plcc[1], num_first=num_videos, num_second=num_videos),
+        "rmse": metrics.rmse_p(
+            first=rmse[0], second=rmse[1], freedom_first=num_videos - 1, freedom_second=num_videos - 1
+        ),
+    }
+
+
+def to_text(metrics):
+    """The table for a terminal."""
+    lines = [f"{'':24}" + "".join(f"{name:>13}" for name in FIGURES)]
+    for head, summary in metrics["heads"].items():
+        cells = "".join(f"{_cell(summary[name]['median']):>13}" for name in FIGURES)
+        lines.append(f"{label(head):24}{cells}")
+    first = metrics["tests"][0]["srocc"] if metrics["tests"] else None
+    if first and first["p"] is not None:
+        names = [label(metrics["tests"][0][side]) for side in ("first", "second")]
+        interval = f"[{first['low']:+.3f}, {first['high']:+.3f}]"
+        lines.append(f"SROCC of {names[0]} less {names[1]}: {first['difference']:+.3f} {interval}, p {first['p']:.3f}")
+    return "\n".join([*lines, *metrics["notes"]])
+
+
+def to_csv(metrics):
+    """One line per head and figure: head, figure, median, low, high."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["head", "figure", "median", "low", "high"])
+    for head, summary in metrics["heads"].items():
+        for name in FIGURES:
+            writer.writerow([head, name, *(summary[name][key] for key in ("median", "low", "high"))])
+    return out.getvalue()
+
+
+def to_latex(metrics):
+    """A tabular of the medians with their intervals, for the booktabs package."""
+    header = " & ".join(["", *(name.upper().replace("_MAPPED", " (mapped)") for name in FIGURES)])
+    lines = [r"\begin{tabular}{l" + "c" * len(FIGURES) + "}", r"\toprule", header + r" \\", r"\midrule"]
+    for head, summary in metrics["heads"].items():
+        lines.append(" & ".join([_latex(label(head)), *(_latex_cell(summary[name]) for name in FIGURES)]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def results_row(metrics, *, preset, commit, hardware, hours):
+    """One line of docs/results.md: preset, commit, hardware, hours, then SROCC / PLCC / RMSE of each head."""
+    cells = [preset, commit, hardware, f"{hours:.2f}"]
+    for summary in metrics["heads"].values():
+        cells.append(" / ".join(_cell(summary[name]["median"]) for name in TESTED))
+    return "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |"
+
+
+def label(head):
+    """A head's name for people."""
+    return HEADS.get(head, head)
+
+
+def _cell(value):
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _latex_cell(figure):
+    if figure["low"] is None:
+        return _cell(figure["median"])
+    return f"{figure['median']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def _latex(text):
+    return "".join({"\\": r"\textbackslash{}"}.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)

@@ -1,0 +1,115 @@
+"""Figures of a comparison as SVG data URIs: drawn without a display, to be put into one page.
+
+Backgrounds are transparent and lines of middle brightness, so that they read on light and dark pages.
+"""
+
+import base64
+import io
+
+import numpy as np
+
+INK = "#808892"  # contrast above 3:1 on white and on the report's dark background
+GRID = "#80889240"
+BLUE, ORANGE, GREEN, VIOLET = "#3b82d6", "#e07b28", "#2f9e6e", "#9a6bd0"
+COLOURS = (BLUE, ORANGE, GREEN, VIOLET)
+
+
+def scatter(*, mos, scores, mapping, limits):
+    """Score against MOS, with the diagonal and the fitted curve.
+
+    Args:
+        mos: shape (num_videos,).
+        scores: the same shape and unit.
+        mapping: metrics.Mapping, or None for no curve.
+        limits: (low, high) of both axes.
+    """
+    figure, axes = _figure(3.3, 3.1)
+    axes.plot(limits, limits, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+    axes.scatter(scores, mos, s=16, color=BLUE, alpha=0.55, linewidths=0)
+    if mapping is not None:
+        xs = np.linspace(np.min(scores), np.max(scores), 200)
+        axes.plot(xs, mapping(xs), color=ORANGE, linewidth=2)
+    axes.set(xlim=limits, ylim=limits, xlabel="score", ylabel="MOS", aspect="equal")
+    return _data_uri(figure)
+
+
+def intervals(entries, *, label):
+    """Values with intervals, one line each, the first on top.
+
+    Args:
+        entries: (name, value, low, high); low and high may be None.
+        label: of the axis.
+    """
+    figure, axes = _figure(5.6, 0.8 + 0.42 * len(entries))
+    for row, (_, value, low, high) in enumerate(entries):
+        colour = COLOURS[row % len(COLOURS)]
+        if low is not None:
+            axes.plot([low, high], [row, row], color=colour, linewidth=3, solid_capstyle="round", alpha=0.6)
+        axes.plot([value], [row], "o", color=colour, markersize=8)
+    axes.set(ylim=(len(entries) - 0.5, -0.5), xlabel=label)
+    axes.set_yticks(range(len(entries)), [_plain(name) for name, *_ in entries])
+    axes.grid(visible=False, axis="y")
+    return _data_uri(figure)
+
+
+def losses(rows):
+    """Training and validation loss per epoch, the best epoch marked; None where the columns are missing.
+
+    Args:
+        rows: dicts of floats, one per epoch; 'mse'/'val_mse' where there are, else 'loss'/'val_loss'.
+    """
+    name = next((name for name in ("mse", "loss") if all(name in row for row in rows)), None)
+    if not rows or name is None:
+        return None
+    figure, axes = _figure(4.8, 3.0)
+    epochs = [row.get("epoch", number) for number, row in enumerate(rows, start=1)]
+    marker = "o" if len(rows) < 20 else None
+    axes.plot(epochs, [row[name] for row in rows], color=BLUE, linewidth=2, marker=marker, label="train")
+    if all(f"val_{name}" in row for row in rows):
+        val = [row[f"val_{name}"] for row in rows]
+        axes.plot(epochs, val, color=ORANGE, linewidth=2, marker=marker, label="validation")
+        best = int(np.argmin(val))
+        axes.axvline(epochs[best], color=INK, linewidth=1, linestyle=(0, (2, 3)))
+    if min(row[name] for row in rows) > 0:
+        axes.set_yscale("log")
+        for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis_formatter("{x:g}")
+    axes.set(xlabel="epoch", ylabel="mean squared error" if name == "mse" else "loss")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, labelcolor=INK)
+    return _data_uri(figure)
+
+
+def _figure(width, height):
+    """A figure without pyplot: no display, nothing global."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.tick_params(which="both", colors=INK, labelsize=9)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+    axes.grid(visible=True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _data_uri(figure):
+    import matplotlib
+
+    out = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "nr-vqm"}):  # the same figure gives the same bytes
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def _plain(text):
+    """Text that matplotlib draws as it is; between dollar signs it would read mathematics."""
+    return text.replace("$", r"\$")

@@ -1,0 +1,177 @@
+"""Comparing heads: medians, intervals and tests, against plain repetition and made-up truths."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nr_vqm import comparison, metrics, resampling
+
+
+def made_up(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
+    """Rows of heads that differ in their noise."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for repeat in repeats:
+        for video in range(num_videos):
+            mos = float(rng.uniform(1, 5))
+            for head, deviation in noise.items():
+                score = mos + float(rng.normal(0, deviation))
+                content = f"scene {video // per_content}"
+                row = {"repeat": repeat, "head": head, "video_id": f"v{video}", "content": content}
+                rows.append(row | {"mos": mos, "score": score})
+    return rows
+
+
+@pytest.fixture(scope="module")
+def compared():
+    rows = made_up({"mean": 1.5, "svr": 0.9, "lstm": 0.3, "other": 0.9}, repeats=(4, 7))
+    return rows, comparison.compare(rows, num_resamples=1000, seed=9)
+
+
+def test_every_figure_of_a_draw_is_that_of_the_repeated_videos():
+    rng = np.random.default_rng(0)
+    mos = np.round(rng.uniform(1, 5, 37))  # with ties
+    scores = np.round(mos + rng.normal(0, 1, 37), 1)
+    weights = resampling.draw(37, num_resamples=11, seed=4)
+    mapping = metrics.fit_mapping(mos=mos, scores=scores)
+    drawn = resampling.figures(mos=mos, scores=scores, weights=weights, mapping=mapping)
+    for row, counts in enumerate(weights.astype(int)):
+        plain = metrics.agreement(mos=np.repeat(mos, counts), scores=np.repeat(scores, counts))
+        for name in comparison.FIGURES:
+            allowed = 5e-3 if "mapped" in name else 1e-9
+            assert drawn[name][row] == pytest.approx(getattr(plain, name), abs=allowed), name
+
+
+def test_draws_take_whole_contents():
+    weights = resampling.draw(13, num_resamples=1000, seed=4)
+    assert weights.shape == (1000, 13)
+    assert (weights.sum(axis=1) == 13).all()
+    np.testing.assert_array_equal(weights, resampling.draw(13, num_resamples=1000, seed=4))
+
+
+def test_medians_are_over_repeats(compared):
+    rows, found = compared
+    assert found["num_repeats"] == 2
+    for head, summary in found["heads"].items():
+        for repeat, got in zip((4, 7), summary["srocc"]["per_repeat"], strict=True):
+            part = [row for row in rows if row["head"] == head and row["repeat"] == repeat]
+            plain = metrics.agreement(mos=[row["mos"] for row in part], scores=[row["score"] for row in part])
+            assert got == pytest.approx(plain.srocc)
+        assert summary["srocc"]["median"] == pytest.approx(np.mean(summary["srocc"]["per_repeat"]))
+
+
+def test_intervals_hold_the_median_and_the_best_head_wins_beyond_chance(compared):
+    _, found = compared
+    for summary in found["heads"].values():
+        for name in comparison.FIGURES:
+            assert summary[name]["low"] < summary[name]["high"]
+        assert summary["srocc"]["low"] < summary["srocc"]["median"] < summary["srocc"]["high"]
+    first = found["tests"][0]
+    assert (first["first"], first["second"]) == ("lstm", "svr")
+    assert first["srocc"]["difference"] > 0
+    assert first["srocc"]["p"] < 0.01
+    assert first["rmse"]["difference"] < 0
+    assert first["rmse"]["high"] < 0
+
+
+def test_order_of_heads_and_pairs(compared):
+    _, found = compared
+    assert list(found["heads"]) == ["lstm", "svr", "mean", "other"]
+    assert len(found["tests"]) == 6
+
+
+def test_the_same_rows_give_the_same_result_in_any_order(compared):
+    rows, found = compared
+    assert comparison.compare(rows[::-1], num_resamples=1000, seed=9) == found
+
+
+def test_one_head_against_itself_is_chance():
+    rows = [row for row in made_up({"lstm": 0.5}) for _ in range(1)]
+    rows += [row | {"head": "svr"} for row in rows]
+    test = comparison.compare(rows, num_resamples=1000, seed=1)["tests"][0]
+    assert test["srocc"] == {"difference": 0, "low": 0, "high": 0, "p": 1}
+    assert test["p1401"] == {"plcc": 1, "rmse": 1}
+
+
+def test_few_contents_give_medians_without_intervals():
+    found = comparison.compare(made_up({"lstm": 0.2, "svr": 0.4}, num_videos=12), num_resamples=1000, seed=1)
+    assert found["heads"]["lstm"]["srocc"]["median"] is not None
+    assert found["heads"]["lstm"]["srocc"]["low"] is None
+    assert found["tests"][0]["plcc"]["p"] is None
+    assert "at least 5 test contents, found 4" in found["notes"][0]
+    json.dumps(found, allow_nan=False)
+    comparison.to_text(found), comparison.to_csv(found), comparison.to_latex(found)
+
+
+def test_a_head_that_gives_one_score_has_none_and_the_rest_is_whole():
+    rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in made_up({"lstm": 0.2, "svr": 1})]
+    found = comparison.compare(rows, num_resamples=1000, seed=1)
+    assert found["heads"]["svr"]["srocc"] == {"median": None, "low": None, "high": None, "per_repeat": [None]}
+    assert found["heads"]["svr"]["rmse"]["low"] is not None
+    assert found["tests"][0]["srocc"] is None
+    assert found["tests"][0]["rmse"]["p"] < 0.01
+    assert "no correlation" in found["heads"]["svr"]["notes"][0]
+    json.dumps(found, allow_nan=False)
+
+
+def test_scores_written_and_read_are_the_same(tmp_path):
+    rows = made_up({"lstm": 0.2, "svr": 1})
+    rows[0]["video_id"] = 'a,"b"\n<script>'
+    comparison.write_scores(tmp_path / "scores.csv", rows)
+    assert comparison.read_scores(tmp_path / "scores.csv") == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("repeat,head,video_id,content,mos\n0,lstm,v,c,3\n", "line 2 has no 'score'"),
+        ("repeat,head,video_id,content,mos,score\n0,lstm,v,c,3,high\n", "line 2: score must be float, found 'high'"),
+        ("repeat,head,video_id,content,mos,score\n0,lstm,v,c,nan,3\n", "line 2: mos must be a finite number"),
+        ("repeat,head,video_id,content,mos,score\n", "Scores of test videos are needed"),
+    ],
+)
+def test_broken_score_files_are_refused(tmp_path, text, message):
+    (tmp_path / "scores.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        comparison.read_scores(tmp_path / "scores.csv")
+
+
+def test_missing_scores_say_what_makes_them(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make compare"):
+        comparison.read_scores(tmp_path / "scores.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[:-1], "All heads must score the same videos, 'v59' of repeat 0"),
+        (lambda rows: [*rows, rows[-1]], "video 'v59' of head 'svr' in repeat 0 comes twice"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"mos": 1.0}], "One MOS and content per video is needed, video 'v59'"),
+        (lambda rows: rows[:4], "in repeat 0: Agreement needs at least 3 videos, found 2"),
+    ],
+)
+def test_heads_that_cannot_be_compared_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        comparison.compare(change(made_up({"lstm": 0.2, "svr": 1})), num_resamples=1000, seed=1)
+
+
+def test_too_few_resamples_are_refused():
+    with pytest.raises(ValueError, match="At least 1000 resamples"):
+        comparison.compare(made_up({"lstm": 1}), num_resamples=99, seed=1)
+
+
+def test_tables(compared):
+    _, found = compared
+    assert comparison.to_csv(found).splitlines()[0] == "head,figure,median,low,high"
+    assert len(comparison.to_csv(found).splitlines()) == 1 + 4 * 6
+    assert r"3D-CNN + LSTM & 0." in comparison.to_latex(found)
+    assert "SROCC of 3D-CNN + LSTM less 3D-CNN + SVR: +0." in comparison.to_text(found)
+    row = comparison.results_row(found, preset="small", commit="abc123", hardware="2 cores | CPU", hours=0.25)
+    assert row.startswith("| small | abc123 | 2 cores / CPU | 0.25 | 0.")
+    assert row.count("|") == 9
+
+
+def test_latex_escapes_head_names():
+    found = comparison.compare(made_up({"a_b&50%": 0.5}), num_resamples=1000, seed=1)
+    assert r"a\_b\&50\%" in comparison.to_latex(found)

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from conftest import place_frame, write_ffv1
+
+from data_prep import __main__ as data_prep
+from data_prep import build, databases
+from nr_vqm import commands, files, manifest, shards
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A csv database of four good videos, one too short, one empty and one missing."""
+    folder = tmp_path / "database"
+    (folder / "in").mkdir(parents=True)
+    names = ["a b.mkv", "in/ü.mkv", "c.mkv", "d.mkv"]
+    for number, name in enumerate(names):
+        frames = [place_frame(t, 30 + 2 * number, 44) for t in range(12 + number)]
+        write_ffv1(folder / name, frames)
+    write_ffv1(folder / "short.mkv", [place_frame(0, 30, 44)] * 5)
+    (folder / "empty.mp4").touch()
+    rows = [f"{name},{10 * number},scene{number // 2}" for number, name in enumerate(names)]
+    rows += ["short.mkv,5,x", "empty.mp4,5,y", "missing.mp4,5,z"]
+    (folder / "labels.csv").write_text("path,mos,content\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def prep(root, out, *more):
+    arguments = ["csv", "--root", str(root), "--out", str(out), "--preset", "tiny", "--mos-range", "0", "100", *more]
+    return data_prep.main([*arguments, "--workers", "1"])
+
+
+def test_every_video_is_prepared_or_listed_with_its_reason(root, tmp_path, capsys):
+    assert prep(root, tmp_path / "data") == commands.EXIT_FAILED
+    videos = manifest.read(tmp_path / "data" / "manifest.csv")
+    assert [video.status for video in videos] == ["ok"] * 4 + ["too_short", "unreadable", "unreadable"]
+    assert [video.frames for video in videos] == [12, 13, 14, 15, 5, 0, 0]
+    assert [video.height for video in videos[:4]] == [30, 32, 34, 36]
+    printed = capsys.readouterr().out
+    assert "left out (too_short): short.mkv: one clip needs 7 frames, the video has 5" in printed
+    assert "missing.mp4: No video file at" in printed
+    assert "4 of 7 videos are ready, 3 left out." in printed
+    table = shards.read_table(tmp_path / "data")
+    assert len(table) == 4 * 3 * 2
+    assert sorted(set(table.mos)) == [0, 10, 20, 30]
+
+
+def test_dry_run_writes_nothing(root, tmp_path, capsys):
+    assert prep(root, tmp_path / "data", "--dry-run") == commands.EXIT_FAILED
+    assert not (tmp_path / "data").exists()
+    assert "4 videos, 24 clips, about 0.00 GB on disk" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_refused_before_anything_is_written(root, tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 100})
+    monkeypatch.setattr(build.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(OSError, match=r"The shards need .* GB, .* has 0\.0 GB free. Choose another --out"):
+        prep(root, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_stopped_prep_goes_on_and_ends_the_same(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "SHARD_BYTES", 80_000)  # six clips of a video are 72,576 bytes
+    prep(root, tmp_path / "whole")
+    prep(root, tmp_path / "stopped")
+    (tmp_path / "stopped" / "index.json").unlink()
+    (tmp_path / "stopped" / "clips-00002.h5").unlink()
+    kept = (tmp_path / "stopped" / "clips-00001.h5").stat().st_mtime_ns
+    prep(root, tmp_path / "stopped")
+    assert (tmp_path / "stopped" / "clips-00001.h5").stat().st_mtime_ns == kept
+    indices = [(tmp_path / name / "index.json").read_bytes() for name in ("whole", "stopped")]
+    assert indices[0] == indices[1]
+    assert len(files.read_json(tmp_path / "whole" / "index.json", made_by="")["shards"]) == 4
+
+
+def test_other_settings_in_the_same_folder_are_refused(root, tmp_path):
+    prep(root, tmp_path / "data")
+    with pytest.raises(ValueError, match="was prepared from other labels or settings"):
+        prep(root, tmp_path / "data", "--set", "clip_size=22")
+
+
+def test_nothing_left(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,mos\nnone.mp4,3\n")
+    with pytest.raises(ValueError, match="No video can be prepared"):
+        prep(tmp_path, tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,mos\na.mkv,3\n", "needs columns path and mos, found: file, mos"),
+        ("path,mos\n", "needs columns path and mos, found: no rows"),
+        ("path,mos\na.mkv,good\n", "line 2: mos must be a number, found 'good'"),
+        ("path,mos\na.mkv\n", "line 2: mos must be a number, found None"),
+        ("path,mos\na.mkv,7\n", "line 2: mos must be in 1 to 5, found 7"),
+        ("path,mos\na.mkv,nan\n", "line 2: mos must be in 1 to 5, found nan"),
+        ("path,mos\n../a.mkv,3\n", "line 2: path must lie inside"),
+        ("path,mos\n/etc/passwd,3\n", "line 2: path must lie inside"),
+        ("path,mos\n,3\n", "line 2: path must lie inside"),
+        ("path,mos\na.mkv,3\na.mkv,4\n", "every video_id must be there once, found twice: 'a.mkv'"),
+        ("path,mos,video_id\na.mkv,3,x\nb.mkv,3,x\n", "every video_id must be there once, found twice: 'x'"),
+        ("path,mos,video_id\na.mkv,3,x\na.mkv,3,y\n", "every path must be there once"),
+    ],
+)
+def test_refused_labels(tmp_path, text, message):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        databases.read_csv(tmp_path, mos_range=(1, 5))
+
+
+def test_no_labels(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*labels\.csv"):
+        databases.read_csv(tmp_path, mos_range=(1, 5))
+
+
+def test_optional_columns(tmp_path):
+    (tmp_path / "my.csv").write_text("path,mos,content,video_id\na.mkv,3,,\nb.mkv,4,park,v2\n")
+    first, second = databases.read_csv(tmp_path / "my.csv", mos_range=(1, 5))
+    assert (first.video_id, first.content) == ("a.mkv", "a.mkv")
+    assert (second.video_id, second.content, second.mos_high) == ("v2", "park", 5)
+
+
+def test_the_estimate_counts_clips_exactly(root):
+    rows = databases.read_csv(root, mos_range=(0, 100))
+    videos = build.open_all(rows, clip_frames=7, decode=True, workers=1)
+    grids = build.plan(videos, clip_frames=7, clip_size=24, num_groups=3, block_grid=(1, 2), stride=4)
+    num_clips, size, seconds = build.estimate(videos, grids, workers=1)
+    assert num_clips == 24
+    assert 0 < size < np.prod((24, 7, 24, 24, 3))
+    assert 0 < seconds < 60

@@ -1,0 +1,82 @@
+"""The import rule: data_prep and experiments import nr_vqm, never the reverse and never each other."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {
+    "nr_vqm": {"nr_vqm"},
+    "data_prep": {"data_prep", "nr_vqm"},
+    "experiments": {"experiments", "nr_vqm"},
+    "benchmarks": {"benchmarks", "nr_vqm", "data_prep"},
+}
+# A module of nr_vqm imports only modules before it in this list; commands of nr_vqm come last.
+ORDER = """files presets manifest video clips shards splits devices inputs cnn3d starting_weights training trunk
+features svr_baseline lstm_head metrics resampling comparison plots feature_files feature_evaluation bundle scoring
+commands cli""".split()
+
+
+def imports(path):
+    """Full names of the project's modules that a file imports, at its top or inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] in PACKAGES}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages(package):
+    files = list((ROOT / package).glob("*.py"))
+    assert files
+    for path in files:
+        assert {name.split(".")[0] for name in imports(path)} <= PACKAGES[package], path
+
+
+def test_modules_of_the_library_import_only_those_before_them():
+    for path in (ROOT / "nr_vqm").glob("*.py"):
+        if path.stem == "__init__":
+            continue
+        assert path.stem in ORDER, f"{path.stem} has no place in the list yet"
+        for name in imports(path):
+            other = name.split(".")[1] if "." in name else ""
+            if other in ORDER:
+                assert ORDER.index(other) < ORDER.index(path.stem), f"{path.stem} imports {other}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "data_prep"],
+        ["-m", "experiments.train_cnn"],
+        ["-m", "experiments.extract_features"],
+        ["-m", "experiments.compare_heads"],
+        ["-m", "experiments.report"],
+        ["-m", "experiments.evaluate_features"],
+        ["-m", "nr_vqm.cli", "score"],
+        ["-m", "benchmarks.real_damage"],
+        ["-m", "benchmarks.published_features"],
+    ],
+)
+def test_help_answers_at_once_and_without_tensorflow(command):
+    code = f"import sys, runpy; sys.argv = ['x', *{command[2:]}, '--help']\n"
+    code += f"try: runpy.run_module({command[1]!r}, run_name='__main__')\n"
+    code += "finally: assert not {'tensorflow', 'keras', 'sklearn', 'matplotlib'} & set(sys.modules)"
+    began = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "usage:" in result.stdout
+    assert time.monotonic() - began < 2  # 0.5 s on an idle machine
+
+
+def test_data_prep_never_loads_tensorflow():
+    code = "import sys, data_prep.__main__, data_prep.build, data_prep.databases, data_prep.synthetic\n"
+    code += "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,0 +1,95 @@
+"""The whole line on `tiny`: the commands as a user calls them, each in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(*arguments):
+    result = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{arguments}\n{result.stdout}\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    data, run = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
+    command("data_prep", "synthetic", "--out", data, "--preset", "tiny")
+    command("experiments.train_cnn", "--data", data, "--run", run, "--preset", "tiny", "--devices", 2)
+    command("experiments.extract_features", "--data", data, "--run", run)
+    command("experiments.compare_heads", "--run", run)
+    command("experiments.report", "--run", run)
+    return data, run
+
+
+def test_what_the_contract_promises_is_there(line):
+    data, run = line
+    assert {"manifest.csv", "index.json", "clips-00000.h5"} <= {path.name for path in data.iterdir()}
+    assert {
+        "preset.json", "splits.json", "cnn3d.keras", "features.h5", "lstm_head.keras", "svr.skops",
+        "scores.csv", "metrics.json", "report.html", "history.csv", "run.json",
+    } <= {path.name for path in run.iterdir()}  # fmt: skip
+    assert not [path for folder in line for path in folder.rglob("*.part-*")]
+
+
+def test_features_of_every_video(line):
+    _, run = line
+    with h5py.File(run / "features.h5") as file:
+        assert file["features"].shape == (20, 5, 6, 8)
+        assert file["clip_quality"].shape == (20, 5, 6)
+
+
+def test_scores_are_of_test_videos_only_and_of_every_head(line):
+    _, run = line
+    split = json.loads((run / "splits.json").read_text())
+    rows = [row.split(",") for row in (run / "scores.csv").read_text().splitlines()]
+    head, video_id = rows[0].index("head"), rows[0].index("video_id")
+    assert {row[head] for row in rows[1:]} == {"lstm", "svr", "mean", "lstm_features"}
+    for name in ("lstm", "svr"):
+        assert sorted(row[video_id] for row in rows[1:] if row[head] == name) == sorted(split["test"])
+
+
+def test_the_report_says_that_no_human_was_asked(line):
+    _, run = line
+    page = (run / "report.html").read_text()
+    assert "ynthetic" in page
+    assert "no human opinion" in page
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize("head", ["lstm", "svr"])
+def test_scoring_agrees_with_the_comparison(line, head):
+    data, run = line
+    rows = [row.split(",") for row in (run / "scores.csv").read_text().splitlines()]
+    columns = {name: rows[0].index(name) for name in ("head", "video_id", "score")}
+    row = next(row for row in rows[1:] if row[columns["head"]] == head)
+    video = next((data / "synthetic" / "videos").glob(f"{row[columns['video_id']]}.*"))
+    (scored,) = json.loads(command("nr_vqm.cli", "score", video, "--run", run, "--head", head, "--format", "json"))
+    assert scored["mos"] == pytest.approx(min(5, max(1, float(row[columns["score"]]))), abs=2e-3)
+
+
+def test_every_stage_run_again_has_nothing_to_do(line):
+    data, run = line
+    before = {path: path.read_bytes() for path in (run / "cnn3d.keras", run / "features.h5", data / "index.json")}
+    assert "complete already" in command("data_prep", "synthetic", "--out", data, "--preset", "tiny")
+    command("experiments.train_cnn", "--data", data, "--run", run, "--preset", "tiny", "--devices", 2)
+    assert "complete already" in command("experiments.extract_features", "--data", data, "--run", run)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_missing_input_says_which_target_makes_it(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "experiments.compare_heads", "--run", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"

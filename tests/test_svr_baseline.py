@@ -1,0 +1,172 @@
+"""The SVR head: what it learns, that nothing leaks, that its file is safe to load."""
+
+import json
+import pickle
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from nr_vqm import svr_baseline
+
+
+def made_up(num_videos=60, feature_dim=7, per_content=4, seed=5):
+    rng = np.random.default_rng(seed)
+    features = rng.random((num_videos, feature_dim)).astype(np.float32)
+    mos = 1 + 4 * features[:, 2] ** 2
+    return features, mos, np.arange(num_videos) // per_content
+
+
+def fit(features, mos, contents, **changes):
+    return svr_baseline.fit_svr(features, mos, contents=contents, **({"num_folds": 3, "seed": 2} | changes))
+
+
+def test_learns_a_curve_and_is_deterministic():
+    features, mos, contents = made_up()
+    pipeline = fit(features[:40], mos[:40], contents[:40])
+    assert np.sqrt(np.mean((pipeline.predict(features[40:]) - mos[40:]) ** 2)) < 0.4
+    again = fit(features[:40], mos[:40], contents[:40])
+    np.testing.assert_array_equal(pipeline.predict(features), again.predict(features))
+
+
+def test_iter_predictions_is_what_the_pipeline_gives():
+    features, mos, _ = made_up()
+    features = features.astype(np.float64)  # as fit_svr hands them on
+    settings = svr_baseline.grid(c_grid=(1.0, 30.0), gamma_grid=(0.05, 0.9), epsilon_grid=(0.1,))
+    tried = svr_baseline.iter_predictions(
+        features[:45], mos[:45], features[45:], settings=settings, tolerance=svr_baseline.TOLERANCE
+    )
+    for (c, gamma, epsilon), scores in tried:
+        pipeline = svr_baseline.new_pipeline(c=c, gamma=gamma, epsilon=epsilon).fit(features[:45], mos[:45])
+        np.testing.assert_allclose(scores, pipeline.predict(features[45:]), atol=1e-6)
+
+
+def test_search_keeps_contents_apart(monkeypatch):
+    features, mos, contents = made_up()
+    rows = {row.tobytes(): content for row, content in zip(features.astype(np.float64), contents, strict=True)}
+    real, seen = svr_baseline.iter_predictions, []
+
+    def spy(train, train_mos, held_out, **options):
+        sides = [{rows[row.tobytes()] for row in side} for side in (train, held_out)]
+        assert not sides[0] & sides[1]
+        seen.append(sides[1])
+        return real(train, train_mos, held_out, **options)
+
+    monkeypatch.setattr(svr_baseline, "iter_predictions", spy)
+    fit(features, mos, contents)
+    assert len(seen) == 3
+    assert set.union(*seen) == set(contents)
+
+
+def test_search_finds_the_setting_that_generalises():
+    features, mos, contents = made_up()
+    pipeline = fit(features, mos, contents, c_grid=(64.0,), gamma_grid=(1e-6, 0.5, 1e4), epsilon_grid=(0.1,))
+    assert pipeline.named_steps["svr"].gamma == 0.5
+
+
+def test_fewer_contents_than_folds_still_works():
+    features, mos, _ = made_up(12)
+    assert fit(features, mos, ["a"] * 5 + ["b"] * 7, num_folds=5).predict(features).shape == (12,)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"contents": ["one"] * 60}, "2 contents to keep apart, found 3 folds and 1 contents"),
+        ({"num_folds": 1}, "at least 2 folds"),
+        ({"mos": np.ones(59)}, r"features \(60, 7\), mos \(59,\)"),
+        ({"features": np.full((60, 7), np.nan)}, "features must be a finite number, found 420"),
+    ],
+)
+def test_wrong_input_is_refused(change, message):
+    features, mos, contents = made_up()
+    with pytest.raises(ValueError, match=message):
+        fit(**({"features": features, "mos": mos, "contents": contents} | change))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    features, mos, contents = made_up()
+    path = tmp_path / "svr.skops"
+    pipeline = fit(features, mos, contents)
+    svr_baseline.save_svr(path, pipeline)
+    return path, pipeline, features
+
+
+def test_saved_and_loaded_it_predicts_the_same(saved):
+    path, pipeline, features = saved
+    np.testing.assert_array_equal(svr_baseline.load_svr(path).predict(features), pipeline.predict(features))
+    assert [file.name for file in path.parent.iterdir()] == ["svr.skops"]
+
+
+def change_schema(path, old, new):
+    """Rewrite the schema of a skops file as text."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    assert old in parts["schema.json"].decode()
+    parts["schema.json"] = parts["schema.json"].decode().replace(old, new).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"sklearn.svm._classes"', '"os"'),
+        ('"MinMaxScaler"', '"RobustScaler"'),  # skops itself would trust this one
+        ('"__loader__": "JsonNode"', '"__loader__": "FunctionNode"'),
+    ],
+)
+def test_foreign_types_are_refused_before_anything_is_built(saved, monkeypatch, old, new):
+    import skops.io
+
+    path, _, _ = saved
+    change_schema(path, old, new)
+    monkeypatch.setattr(skops.io, "load", lambda *_, **__: pytest.fail("constructed a foreign type"))
+    with pytest.raises(ValueError, match="A saved SVR head is needed, .* it holds the type"):
+        svr_baseline.load_svr(path)
+
+
+def test_arrays_that_do_not_belong_together_are_refused(saved):
+    # libsvm reads support vectors in C by the shapes it is told
+    path, pipeline, _ = saved
+    pipeline.named_steps["svr"]._dual_coef_ = np.ones((1, 3))
+    svr_baseline.save_svr(path, pipeline)
+    with pytest.raises(ValueError, match="_dual_coef_ must be finite float64 of shape"):
+        svr_baseline.load_svr(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", pickle.dumps({"a": 1})])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "svr.skops"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="A saved SVR head is needed"):
+        svr_baseline.load_svr(path)
+
+
+def test_files_that_unpack_too_large_are_refused(saved, monkeypatch):
+    monkeypatch.setattr(svr_baseline, "MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="it unpacks to"):
+        svr_baseline.load_svr(saved[0])
+
+
+def test_a_missing_file_says_what_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make compare"):
+        svr_baseline.load_svr(tmp_path / "none.skops")
+
+
+def test_the_schema_of_a_saved_head_names_every_allowed_type(saved):
+    # a type that is allowed without being used would be a door left open
+    with zipfile.ZipFile(saved[0]) as archive:
+        schema = json.loads(archive.read("schema.json"))
+    assert set(svr_baseline._types_in(schema)) == svr_baseline.SVR_TYPES
+
+
+@pytest.mark.slow
+def test_600_videos_of_512_features_take_seconds():
+    features, mos, contents = made_up(600, 512)
+    began = time.monotonic()
+    fit(features, mos, contents, num_folds=svr_baseline.NUM_FOLDS)
+    assert time.monotonic() - began < 15
