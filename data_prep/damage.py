@@ -75,18 +75,19 @@ def frame_quality(plan, *, visibility):
 
 # Weights of the kinds of damage; noise takes part in two of five damaged videos, as in users' own videos.
 UNDAMAGED = 0.08
-SINGLE = 0.7
-CHANGING = 0.3  # freezes and dropped frames always change, the others at this rate
+SINGLE = 0.9
+CHANGING = 0.25  # freezes and dropped frames always change, the others at this rate
+SPREAD = (0.8, 0.8)  # of a beta distribution: all impairments, the ends a little more often, as the demo learns from few
 KINDS = {
-    ("noise",): 0.28,
-    ("codec",): 0.26,
-    ("focus",): 0.16,
-    ("scale",): 0.13,
-    ("shake",): 0.05,
-    ("under",): 0.03,
-    ("over",): 0.03,
-    ("freeze",): 0.04,
-    ("drop",): 0.03,
+    ("noise",): 0.26,
+    ("codec",): 0.25,
+    ("focus",): 0.19,
+    ("scale",): 0.18,
+    ("shake",): 0.03,
+    ("under",): 0.02,
+    ("over",): 0.02,
+    ("freeze",): 0.03,
+    ("drop",): 0.02,
 }
 MIXES = {
     ("noise", "codec"): 0.36,
@@ -104,7 +105,7 @@ MIXES = {
 
 
 def make_plan(rng, *, num_frames, fps):
-    """Draw the damage of one video: even over all impairments, from not visible to very annoying.
+    """Draw the damage of one video: over all impairments, from not visible to very annoying.
 
     What changes is drawn a little stronger, because it is there for a part of the time only.
     """
@@ -114,7 +115,7 @@ def make_plan(rng, *, num_frames, fps):
     table = KINDS if rng.random() < SINGLE else MIXES
     names = list(table)[rng.choice(len(table), p=np.array(list(table.values())) / sum(table.values()))]
     changes = rng.random() < CHANGING
-    wanted = rng.uniform(0.02, 1.25) if changes else rng.uniform(0.02, 1.05)
+    wanted = rng.beta(*SPREAD) * (1.25 if changes else 1.05)
     shares = rng.uniform(0.35, 1, len(names))
     shares /= np.sum(shares**EXPONENT) ** (1 / EXPONENT)
     one = rng.integers(len(names))  # often only one of several damages changes
@@ -185,8 +186,8 @@ def _focus_details(rng):
 
 
 def _noise_details(rng):
-    """Channels differ as sensors' do; a third is white, the others are softened by demosaicing or denoising."""
-    soft = rng.choice([0.0, rng.uniform(0.3, 0.6), rng.uniform(0.6, 1.1)], p=[0.4, 0.4, 0.2])
+    """Channels differ as sensors' do; half is white, the other half softened by demosaicing or denoising."""
+    soft = rng.choice([0.0, rng.uniform(0.3, 0.7)], p=[0.5, 0.5])
     return {
         "soft": float(soft),
         "gray": float(rng.choice([0.0, rng.uniform(0.3, 1)])),

@@ -217,6 +217,7 @@ BACKGROUNDS = {
     "wires": 0.13,
     "lights": 0.04,
 }
+FINE_DETAIL = (np.log(0.12), 0.35)  # contrast of the texture on every surface, mean and deviation of its logarithm
 DETAILED = {"grain": 0.25, "leaves": 0.4, "grid": 0.12, "signs": 0.08, "wires": 0.15}
 OBJECTS = {"plain": 0.24, "clouds": 0.13, "grain": 0.2, "leaves": 0.18, "grid": 0.09, "signs": 0.08, "wires": 0.08}
 
@@ -225,7 +226,10 @@ def paint(rng, shape, weights):
     """One surface, its kind drawn by weight."""
     names = list(weights)
     chance = np.array([weights[name] for name in names])
-    return SURFACES[names[rng.choice(len(names), p=chance / chance.sum())]](rng, shape)
+    picture = SURFACES[names[rng.choice(len(names), p=chance / chance.sum())]](rng, shape)
+    # No real surface is without fine detail; with none, no damage to it could be seen.
+    contrast = np.exp(rng.normal(*FINE_DETAIL))
+    return picture * (1 + contrast * power_noise(rng, shape, slope=rng.uniform(0.8, 1.1))[..., None])
 
 
 # ---------------------------------------------------------------- things made of surfaces
@@ -412,17 +416,17 @@ class Camera:
 
 def make_camera(rng):
     """One camera and its settings: a seventh of all scenes is at night or in a dim room, a tenth in fog."""
-    gain = np.exp2(rng.uniform(-4.5, -1.5)) if rng.random() < 0.14 else np.exp2(rng.normal(0.35, 0.45))
+    gain = np.exp2(rng.uniform(-4, -1.5)) if rng.random() < 0.1 else np.exp2(rng.normal(0.35, 0.35))
     limits = [(0, 255), (0, 255), (16, 235), (6, 250)][rng.integers(4)]
     return Camera(
         lens=rng.uniform(0.3, 0.5),
         gain=float(gain),
         gamma=float(np.exp(rng.normal(0, 0.08))),
         contrast=rng.uniform(-0.2, 0.6),
-        haze=rng.uniform(0.2, 0.7) if rng.random() < 0.1 else 0.0,
+        haze=rng.uniform(0.2, 0.5) if rng.random() < 0.04 else 0.0,
         black=limits[0],
         white=limits[1],
-        sharpening=rng.uniform(0.2, 0.6) if rng.random() < 0.25 else 0.0,
+        sharpening=rng.uniform(0.2, 0.5) if rng.random() < 0.1 else 0.0,
     )
 
 

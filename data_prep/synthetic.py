@@ -22,7 +22,6 @@ MKV_SHARE = 0.06  # the other container, so that both are read all the time
 SMALL_FILE = 300_000  # pixels in a video: up to here the .mkv are FFV1, lossless; above, too large on disk
 NORMAL_DETAIL = 3.5  # mean luma step between neighbours in camera pictures: decision 0003
 SETTINGS_FILE = "settings.json"
-VERSIONS = 4  # videos of one scene, each with damage of its own: decision 0003
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +104,11 @@ def make_video(out_dir, *, index, num_frames, size, seed, version):
     Returns:
         a Rated. What people say needs no pixels but those of one clean frame, so it is cheap to repeat.
     """
-    first = index // VERSIONS * VERSIONS
-    plans = [_plan(version, seed, number, num_frames) for number in range(first, first + VERSIONS)]
-    plan = plans[index - first]
-    noise_rng, file_rng, rater_rng = (np.random.default_rng([version, seed, index, stream]) for stream in (2, 3, 4))
-    scene_rng = np.random.default_rng([version, seed, first, 1])
-    # A still scene would hide stops.
-    lively = any({"freeze", "drop"} & set(one.strengths) for one in plans)
+    plan_rng, scene_rng, noise_rng, file_rng, rater_rng = (
+        np.random.default_rng([version, seed, index, stream]) for stream in range(5)
+    )
+    plan = damage.make_plan(plan_rng, num_frames=num_frames, fps=FPS)
+    lively = bool({"freeze", "drop"} & set(plan.strengths))  # a still scene would hide them
     scene = scenes.make_scene(scene_rng, num_frames=num_frames, size=size, lively=lively)
     encoding = choose_encoding(file_rng, num_pixels=num_frames * size[0] * size[1])
     path = Path(out_dir) / "videos" / f"{seed}-{index:05d}{encoding['suffix']}"
@@ -121,10 +118,6 @@ def make_video(out_dir, *, index, num_frames, size, seed, version):
     middle = scenes.render(scene, num_frames // 2)
     quality = damage.frame_quality(plan, visibility=visibility(middle, speed=scene.speed))
     return _rate(rater_rng, plan, quality, path)
-
-
-def _plan(version, seed, index, num_frames):
-    return damage.make_plan(np.random.default_rng([version, seed, index, 0]), num_frames=num_frames, fps=FPS)
 
 
 def _rate(rng, plan, quality, path):
@@ -205,10 +198,7 @@ def _write_tables(out_dir, rated):
     columns = ["video_id", "damage", "mean_quality", "pooled", "mos", "rater_std"]
     rows = [[getattr(one, column) for column in columns] for one in rated]
     files.write_text(out_dir / "damage.csv", _csv([columns, *rows]))
-    labels = [
-        [f"videos/{one.file_name}", f"{one.mos:.4f}", rated[number // VERSIONS * VERSIONS].video_id, one.video_id]
-        for number, one in enumerate(rated)
-    ]
+    labels = [[f"videos/{one.file_name}", f"{one.mos:.4f}", one.video_id, one.video_id] for one in rated]
     files.write_text(out_dir / "labels.csv", _csv([["path", "mos", "content", "video_id"], *labels]))
 
 

@@ -38,9 +38,9 @@ class Preset:
     head_batch_size: int = 32
     head_learning_rate: float = 2e-3
     # the synthetic database; decision 0003
-    synthetic_videos: int = 720
-    synthetic_frames: int = 96
-    synthetic_size: tuple[int, int] = (192, 320)  # height, width
+    synthetic_videos: int = 1300
+    synthetic_frames: int = 48
+    synthetic_size: tuple[int, int] = (128, 192)  # height, width
     seed: int = 1
 
     @property
@@ -55,14 +55,15 @@ PRESETS = {
     "small": Preset(
         name="small",
         clip_size=64,
-        train_groups=4,
-        train_grid=(2, 4),
+        train_groups=3,
+        train_grid=(2, 2),
         convs=((16, 3, 1), (32, 3, 1), (64, 3, 2), (128, 2, 2)),
         batch_size=32,
-        epochs=4,
-        learning_rate=1e-3,
-        warmup_epochs=0.2,
-        patience=4,
+        dropout=0.2,
+        epochs=6,
+        learning_rate=7e-4,
+        warmup_epochs=0.3,
+        patience=6,
         train_fraction=0.7,
         val_fraction=0.1,
     ),

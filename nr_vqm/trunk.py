@@ -85,26 +85,34 @@ class SharedTrunk:
     def _connected_windows(self, pictures, starts, grid):
         recent = deque(maxlen=self.window_frames)
         waiting = deque(starts)
-        count = 0
+        count, places = 0, None
         for maps in self._maps(pictures):
+            if places is None:
+                places = self._places(grid, maps.shape[2])
             for index in range(maps.shape[0]):
                 recent.append(maps[index])
                 count += 1
                 while waiting and waiting[0] + self.window_frames == count:
                     waiting.popleft()
-                    yield self._cut(ops.stack(list(recent)), grid)
+                    yield self._cut(ops.stack(list(recent)), places)
         if waiting:
             raise ValueError(
                 f"The clip grid needs {grid.starts[-1] + grid.clip_frames} frames, the video ended before."
             )
 
-    def _cut(self, recent, grid):
-        size = self.window_size
-        places = [
-            ((top - grid.tops[0]) // self.stride, (left - grid.lefts[0]) // self.stride) for top, left in grid.corners
-        ]
-        windows = [recent[:, row : row + size, column : column + size] for row, column in places]
-        return ops.reshape(ops.stack(windows), (len(windows), -1))
+    def _places(self, grid, columns):
+        """Where each block's window lies in a map with `columns` columns, rows after rows: int32 (num_blocks * n,)."""
+        row, column = np.divmod(np.arange(self.window_size**2), self.window_size)
+        tops, lefts = ((np.array(grid.corners) - (grid.tops[0], grid.lefts[0])) // self.stride).T[:, :, None]
+        return ((tops + row) * columns + lefts + column).astype(np.int32).ravel()
+
+    def _cut(self, recent, places):
+        """The window of every block, flattened as the network does it: (num_blocks, n)."""
+        frames, _, _, channels = recent.shape
+        windows = ops.take(ops.reshape(recent, (frames, -1, channels)), places, axis=1)
+        windows = ops.reshape(windows, (frames, -1, self.window_size**2, channels))
+        blocks = windows.shape[1]
+        return ops.reshape(ops.transpose(windows, (1, 0, 2, 3)), (blocks, -1))
 
     def _maps(self, pictures):
         """Yield the trunk's outputs for chunk after chunk of pictures, (frames, rows, columns, channels)."""
