@@ -13,7 +13,7 @@ BIN      := .venv/bin
 PY       := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo prep train features compare report score test lint check check-all bench clean-demo
+.PHONY: help setup demo prep train features compare report score test lint check check-all bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ score: setup ## score VIDEO with the run
 
 test: setup ## the fast tests
 	$(PY) -m pytest -m "not slow" $(ARGS)
+
+bench: setup ## the benchmarks, on a folder of real videos: make bench VIDEO=DIR
+	$(PY) -m benchmarks.compression --videos $(VIDEO)
+	$(PY) -m benchmarks.real_damage --videos $(VIDEO) --run $(RUN)
 
 lint: setup ## ruff
 	$(BIN)/ruff check .

@@ -54,7 +54,7 @@ def _parser():
     parser.add_argument("--videos", required=True, help="a folder of clips; folders inside it are not entered")
     parser.add_argument("--run", required=True, help="a run folder with trained models")
     parser.add_argument("--head", default="lstm", choices=("lstm", "svr"))
-    parser.add_argument("--frames", type=commands.positive, default=64, help="of each clip, from its start (64)")
+    parser.add_argument("--frames", type=commands.positive, default=32, help="of each clip, from its start (32)")
     parser.add_argument("--rows", type=commands.positive, default=540, help="the middle of larger pictures (540)")
     parser.add_argument("--columns", type=commands.positive, default=960, help="the middle of larger pictures (960)")
     parser.add_argument("--json", help="write the figures there")

@@ -77,17 +77,20 @@ def frame_quality(plan, *, visibility):
 UNDAMAGED = 0.08
 SINGLE = 0.9
 CHANGING = 0.25  # freezes and dropped frames always change, the others at this rate
-SPREAD = (0.8, 0.8)  # of a beta distribution: all impairments, the ends a little more often, as the demo learns from few
+SPREAD = (
+    0.8,
+    0.8,
+)  # of a beta distribution: all impairments, the ends a little more often, as the demo learns from few
 KINDS = {
-    ("noise",): 0.26,
-    ("codec",): 0.25,
-    ("focus",): 0.19,
+    ("noise",): 0.27,
+    ("codec",): 0.26,
+    ("focus",): 0.2,
     ("scale",): 0.18,
     ("shake",): 0.03,
     ("under",): 0.02,
     ("over",): 0.02,
-    ("freeze",): 0.03,
-    ("drop",): 0.02,
+    ("freeze",): 0.01,
+    ("drop",): 0.01,
 }
 MIXES = {
     ("noise", "codec"): 0.36,

@@ -1,5 +1,6 @@
 """python -m experiments.extract_features: 3D-CNN + videos -> <run>/features.h5."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from nr_vqm import commands
@@ -23,10 +24,12 @@ def main(argv=None):
     print(f"{len(missing)} of {len(videos)} videos to do", flush=True)
     with bundle.stage(run, "features"):
         trunk = scoring.load_trunk(run)
-        for number, one in enumerate(missing, start=1):
-            file.write_part(one.video_id, made_from, _extract(one, trunk, preset))
-            if number % 50 == 0:
-                print(f"{number} of {len(missing)} videos", flush=True)
+        # Two videos at a time: one decodes and waits for the disk while the other computes.
+        with ThreadPoolExecutor(2) as pool:
+            done = pool.map(lambda one: file.write_part(one.video_id, made_from, _extract(one, trunk, preset)), missing)
+            for number, _ in enumerate(done, start=1):
+                if number % 100 == 0:
+                    print(f"{number} of {len(missing)} videos", flush=True)
         file.join(videos, made_from)
     print(f"Saved in {file.path}")
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 
 
@@ -21,7 +22,7 @@ def replacing(path):
         pathlib.Path of a file that does not exist yet, in the same folder.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.part-{os.getpid()}{path.suffix}")
+    beside = path.with_name(f".{path.stem}.part-{os.getpid()}-{threading.get_ident()}{path.suffix}")
     try:
         yield beside
         with open(beside, "rb") as file:

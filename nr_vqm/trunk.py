@@ -83,18 +83,16 @@ class SharedTrunk:
             yield from self._connected_windows(pictures, [start - first for start in starts], grid)
 
     def _connected_windows(self, pictures, starts, grid):
-        recent = deque(maxlen=self.window_frames)
         waiting = deque(starts)
-        count, places = 0, None
-        for maps in self._maps(pictures):
-            if places is None:
-                places = self._places(grid, maps.shape[2])
-            for index in range(maps.shape[0]):
-                recent.append(maps[index])
-                count += 1
-                while waiting and waiting[0] + self.window_frames == count:
-                    waiting.popleft()
-                    yield self._cut(ops.stack(list(recent)), places)
+        maps, first, places = None, 0, None  # `first` is the time of the first of the kept maps
+        for new in self._maps(pictures):
+            maps = new if maps is None else ops.concatenate([maps, new])
+            places = self._places(grid, maps.shape[2]) if places is None else places
+            while waiting and waiting[0] + self.window_frames <= first + maps.shape[0]:
+                start = waiting.popleft() - first
+                yield self._cut(maps[start : start + self.window_frames], places)
+            keep = min(self.window_frames - 1, maps.shape[0])
+            first, maps = first + maps.shape[0] - keep, maps[maps.shape[0] - keep :]
         if waiting:
             raise ValueError(
                 f"The clip grid needs {grid.starts[-1] + grid.clip_frames} frames, the video ended before."
