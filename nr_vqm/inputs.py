@@ -33,9 +33,7 @@ class ClipBatches(keras.utils.PyDataset):
         Raises:
             ValueError: there is not one full batch to train on.
         """
-        # Two workers make Keras read in threads of its own. With one it leaves that to tf.data, whose autotuning thread
-        # holds up the end of every epoch by half a minute (TensorFlow 2.21).
-        super().__init__(workers=2, max_queue_size=4)
+        super().__init__(workers=1)
         if shuffle_seed is not None and len(rows) < batch_size:
             raise ValueError(
                 f"One batch needs {batch_size} clips, the training part has {len(rows)}. Use a smaller batch_size."
@@ -77,6 +75,24 @@ class ClipBatches(keras.utils.PyDataset):
         if shard not in self._open:
             self._open[shard] = h5py.File(self.table.paths[shard], "r")["clips"]
         return self._open[shard]
+
+
+def as_dataset(batches):
+    """Batches as a tf.data.Dataset that reads ahead, one pass over `batches` as they are arranged when it begins.
+
+    Keras would make one too, with autotuning; that one's thread holds up the end of every epoch by half a minute
+    (TensorFlow 2.21).
+    """
+    import tensorflow as tf
+
+    signature = tuple(tf.TensorSpec(part.shape, part.dtype) for part in batches[0])
+    dataset = tf.data.Dataset.from_generator(
+        lambda: (batches[index] for index in range(len(batches))), output_signature=signature
+    )
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    return dataset.prefetch(4).with_options(options)
 
 
 def mirror_clips(clips, rng):

@@ -59,7 +59,7 @@ class VideoBatches(keras.utils.PyDataset):
     """Batches of whole videos, shuffled and augmented anew in every epoch; the remainder is left for another epoch."""
 
     def __init__(self, inputs, quality, *, batch_size, augment, seed):
-        super().__init__(workers=2)  # as in inputs.ClipBatches
+        super().__init__(workers=1)
         self.inputs, self.quality, self.augment, self.seed = inputs, quality, augment, seed
         self.batch_size = min(batch_size, len(inputs))
         self.epoch = -1

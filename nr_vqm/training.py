@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from nr_vqm import cnn3d, files, starting_weights
+from nr_vqm import cnn3d, files, inputs, starting_weights
 
 STARTING_CLIPS = 8  # that the starting weights are scaled by; more change little and cost memory
 STATE = "training_state.json"  # names the epoch whose model is whole; written last
@@ -33,7 +33,7 @@ def fit_cnn3d(
     epoch so far is part of what is saved, so a worse network never replaces a better one.
 
     Args:
-        train, val: inputs.ClipBatches; `train` is set to the epoch where training goes on.
+        train, val: inputs.ClipBatches; `train` is arranged anew for every epoch.
         run_dir: the run folder.
         strategy: a tf.distribute strategy.
         network: keyword arguments of `cnn3d.build_cnn3d`, without dtype.
@@ -60,14 +60,14 @@ def fit_cnn3d(
     done = len(state["history"])
     if _finished(state, epochs=epochs, patience=patience):
         return state["history"]
-    train.start_epoch(done)
     model.fit(
-        train,
-        validation_data=val,
+        inputs.as_dataset(train),
+        validation_data=inputs.as_dataset(val),
         initial_epoch=done,
         epochs=epochs,
         shuffle=False,  # the batches shuffle themselves
         callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: train.start_epoch(epoch)),
             SaveEpoch(run_dir, state, network=network, patience=patience, epochs=epochs),
             keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
             keras.callbacks.TerminateOnNaN(),
