@@ -61,7 +61,7 @@ def _lstm(run, name, preset, field, train, val, test):
         patience=preset.head_patience,
         batch_size=preset.head_batch_size,
         learning_rate=preset.head_learning_rate,
-        augment=lstm_head.mirror_blocks(preset.block_grid) if blocks else None,
+        augment=lstm_head.shuffle_blocks if blocks else None,
         seed=preset.seed,
     )
     with files.replacing(run / f"{name}.keras") as beside:

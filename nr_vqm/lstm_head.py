@@ -81,26 +81,17 @@ class VideoBatches(keras.utils.PyDataset):
         self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.inputs))
 
 
-def mirror_blocks(block_grid):
-    """An augmentation: mirror each video's picture, left-right and top-bottom, each with probability one half.
+def shuffle_blocks(inputs, rng):
+    """An augmentation: give the blocks of each video another order, the same in all its groups.
 
-    A mirrored video has the same quality; only the places of its blocks change.
+    The order of the blocks is a convention; what the head should learn is the course over time. Decision 0005.
 
     Args:
-        block_grid: (rows, columns) of the blocks in the last axis.
-
-    Returns:
-        function: (inputs float32 (batch, num_groups, rows * columns), rng) -> the same shape.
+        inputs: float32 (batch, num_groups, num_blocks).
+        rng: a numpy Generator.
     """
-
-    def augment(inputs, rng):
-        grid = inputs.reshape(*inputs.shape[:2], *block_grid).copy()
-        for axis in (1, 2):
-            chosen = rng.random(len(grid)) < 0.5
-            grid[chosen] = np.flip(grid[chosen], axis=axis + 1)
-        return grid.reshape(inputs.shape)
-
-    return augment
+    orders = rng.permuted(np.tile(np.arange(inputs.shape[2]), (len(inputs), 1)), axis=1)
+    return np.take_along_axis(inputs, orders[:, None, :], axis=2)
 
 
 def predict(head, inputs):
