@@ -7,7 +7,6 @@ import sys
 from nr_vqm import files, presets
 
 EXIT_FAILED = 1  # something in the input could not be processed
-EXIT_USAGE = 2  # the command was called wrongly; argparse uses the same number
 
 
 def new_parser(prog, description):

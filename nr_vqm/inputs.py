@@ -68,9 +68,6 @@ class ClipBatches(keras.utils.PyDataset):
         quality[: len(rows), 0], weight[: len(rows)] = self.quality[rows], 1
         return clips, quality, weight
 
-    def on_epoch_end(self):
-        self.start_epoch(self.epoch + 1)
-
     def _clips(self, shard):
         if shard not in self._open:
             self._open[shard] = h5py.File(self.table.paths[shard], "r")["clips"]

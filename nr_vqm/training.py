@@ -74,8 +74,9 @@ def fit_cnn3d(
         ],
         verbose=2,
     )
-    if len(state["history"]) == done:
-        raise ValueError("The loss became NaN in the first epoch. Use a lower learning_rate.")
+    if not _finished(state, epochs=epochs, patience=patience):
+        epoch = len(state["history"]) + 1
+        raise ValueError(f"The loss became NaN in epoch {epoch}. Use a lower learning_rate, in a new run.")
     return state["history"]
 
 
