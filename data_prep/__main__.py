@@ -78,7 +78,11 @@ def _rows(args, preset, out):
     from data_prep import synthetic
 
     root = Path(args.root or out / "synthetic")
-    if not args.dry_run or not (root / "labels.csv").exists():
+    if args.dry_run and not (root / "labels.csv").exists():
+        raise ValueError(
+            f"The synthetic videos are not made yet, there is no {root / 'labels.csv'}. Run without --dry-run."
+        )
+    if not args.dry_run:
         synthetic.make_database(
             root,
             num_videos=preset.synthetic_videos,

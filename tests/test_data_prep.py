@@ -50,6 +50,12 @@ def test_dry_run_writes_nothing(root, tmp_path, capsys):
     assert "4 videos, 24 clips, about 0.00 GB on disk" in capsys.readouterr().out
 
 
+def test_dry_run_does_not_make_the_synthetic_videos(tmp_path):
+    with pytest.raises(ValueError, match="The synthetic videos are not made yet"):
+        data_prep.main(["synthetic", "--out", str(tmp_path / "data"), "--preset", "tiny", "--dry-run"])
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_full_disk_is_refused_before_anything_is_written(root, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 100})
     monkeypatch.setattr(build.shutil, "disk_usage", lambda folder: usage)
