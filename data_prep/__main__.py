@@ -2,64 +2,54 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 from nr_vqm import commands
 
-DATABASES = ("csv", "synthetic")
+DATABASES = ("konvid1k", "live_qualcomm", "live_vqc", "cvd2014", "youtube_ugc", "lsvq", "csv", "synthetic")
+LISTED = 20  # lines of one kind that are printed; the rest is counted
+FRACTIONS = (0.8, 0.9)  # training parts that the paper has, beside the preset's own
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    preset = commands.preset_from(args)
+    preset = commands.preset_from(args, database=args.database)
     # Imported here, so that --help answers at once.
-    from data_prep import build
     from nr_vqm import files, manifest
 
     out = Path(args.out)
-    rows = _rows(args, preset, out)
+    rows, labels = _rows(args, preset, out)
     request = _request(args, preset, rows)
     if (out / "prep.json").exists() and files.read_json(out / "prep.json", made_by="make prep") != request:
-        raise ValueError(f"{out} was prepared from other labels or settings. Choose another --out, or delete it.")
+        raise ValueError(
+            f"{out} was prepared from other labels, videos or settings. Choose another --out or delete it."
+        )
     if (out / "index.json").exists():
         print(f"{out} is complete already.")
         return _report(manifest.read(out / "manifest.csv"))
-    grid_settings = {
-        "clip_frames": preset.clip_frames,
-        "clip_size": preset.clip_size,
-        "num_groups": preset.train_groups,
-        "block_grid": preset.train_grid,
-        "stride": preset.block_stride,
-    }
-    if (out / "prep.json").exists() and (out / "manifest.csv").exists():
-        videos = manifest.read(out / "manifest.csv")
-    else:
-        print(f"Opening {len(rows)} videos", flush=True)
-        videos = build.open_all(rows, clip_frames=preset.clip_frames, decode=not args.dry_run, workers=args.workers)
-    grids = build.plan(videos, **grid_settings)
-    num_clips, size, seconds = build.estimate(videos, grids, workers=args.workers)
-    print(f"{len(grids)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")
-    build.require_space(out, size)
-    if args.dry_run:
-        return _report(videos)
-    if not grids:
-        _report(videos)
-        raise ValueError("No video can be prepared. The reasons are above.")
-    out.mkdir(parents=True, exist_ok=True)
-    manifest.write(out / "manifest.csv", videos)
-    files.write_json(out / "prep.json", request)
-    build.write_shards(videos, grids, out_dir=out, preset=preset, workers=args.workers, progress=_print_progress)
-    return _report(videos)
+    _print_labels(args.database, rows, labels, preset)
+    _print_extra_files(args, rows)
+    if args.dry_run and all(one.status for one in rows):
+        print(f"None of the {len(rows):,} videos is on disk yet. This is what the labels promise.")
+        return 0
+    return _prepare(args, preset, rows, request, out)
 
 
 def _parser():
     parser = commands.new_parser("python -m data_prep", __doc__)
-    parser.add_argument("database", choices=DATABASES, help="which label files to read")
+    parser.add_argument("database", choices=DATABASES, help="which label files to read; docs/databases.md")
     parser.add_argument("--root", help="the database's folder, as downloaded; for csv, also the csv file itself")
     parser.add_argument("--out", required=True, help="the data folder to write")
     commands.add_preset_options(parser)
+    parser.add_argument("--labels", metavar="FILE", help="the label file, where it does not lie below --root")
     parser.add_argument("--mos-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of a csv's MOS scale")
+    parser.add_argument(
+        "--raw",
+        metavar="WxH:FORMAT:FPS",
+        help="what .yuv files hold, for example 1920x1080:yuv420p:30; also yuv422p, yuv420p10le, yuv422p10le",
+    )
     parser.add_argument("--workers", type=commands.positive, default=2, help="processes")
     parser.add_argument(
         "--dry-run", action="store_true", help="open every video, say what it would take, write nothing"
@@ -68,30 +58,43 @@ def _parser():
 
 
 def _rows(args, preset, out):
-    """The database's videos, unopened."""
+    """(the database's videos, unopened; its label files)."""
     from data_prep import databases
+    from nr_vqm import raw_video
 
-    if args.database == "csv":
+    raw = raw_video.parse(args.raw) if args.raw else None
+    root = Path(args.root or out / "synthetic")
+    if args.database in databases.DATABASES:
+        if not args.root:
+            raise ValueError(f"{args.database} needs --root DIR, the folder of the download: docs/databases.md.")
+        rows, labels = databases.read(args.database, root, labels=args.labels)
+    elif args.database == "csv":
         if not args.root or not args.mos_range:
             raise ValueError("csv needs --root DIR and --mos-range LOW HIGH.")
-        return databases.read_csv(args.root, mos_range=tuple(args.mos_range))
+        rows, labels = databases.read_csv(root, mos_range=tuple(args.mos_range)), [databases.csv_path(root)]
+    else:
+        _make_synthetic(args, preset, root)
+        rows, labels = databases.read_csv(root, mos_range=(1, 5)), [databases.csv_path(root)]
+    return [databases.with_raw(one, raw) if raw and raw_video.is_raw(one.path) else one for one in rows], labels
+
+
+def _make_synthetic(args, preset, root):
     from data_prep import synthetic
 
-    root = Path(args.root or out / "synthetic")
-    if args.dry_run and not (root / "labels.csv").exists():
-        raise ValueError(
-            f"The synthetic videos are not made yet, there is no {root / 'labels.csv'}. Run without --dry-run."
-        )
-    if not args.dry_run:
-        synthetic.make_database(
-            root,
-            num_videos=preset.synthetic_videos,
-            num_frames=preset.synthetic_frames,
-            size=preset.synthetic_size,
-            seed=preset.seed,
-            workers=args.workers,
-        )
-    return databases.read_csv(root, mos_range=(1, 5))
+    if args.dry_run:
+        if not (root / "labels.csv").exists():
+            raise ValueError(
+                f"The synthetic videos are not made yet, there is no {root / 'labels.csv'}. Run without --dry-run."
+            )
+        return
+    synthetic.make_database(
+        root,
+        num_videos=preset.synthetic_videos,
+        num_frames=preset.synthetic_frames,
+        size=preset.synthetic_size,
+        seed=preset.seed,
+        workers=args.workers,
+    )
 
 
 def _request(args, preset, rows):
@@ -108,18 +111,105 @@ def _request(args, preset, rows):
     }
 
 
+def _print_labels(name, rows, labels, preset):
+    """What the labels promise, beside what the whole database is known to hold, before any video is opened."""
+    from data_prep import build, databases
+
+    known = databases.DATABASES.get(name)
+    word = known.contents_word if known else "contents"
+    mos, contents = [one.mos for one in rows], len({one.content for one in rows})
+    low, high = rows[0].mos_low, rows[0].mos_high
+    print(f"Labels: {', '.join(str(path) for path in labels)}")
+    print(
+        f"{len(rows):,} videos, {contents:,} {word}, MOS {min(mos):.2f} to {max(mos):.2f} on {low:g} to {high:g}"
+        + (f" (the whole {name}: {known.facts()})" if known else "")
+    )
+    rows_columns = preset.train_grid
+    per_video = preset.train_groups * rows_columns[0] * rows_columns[1]
+    clip = {"clip_frames": preset.clip_frames, "clip_size": preset.clip_size}
+    print(
+        f"{preset.train_groups} x {rows_columns[0] * rows_columns[1]} clips a video (groups x blocks, "
+        f"{rows_columns[0]} x {rows_columns[1]}), each {preset.clip_frames} frames of {preset.clip_size} x "
+        f"{preset.clip_size}: {len(rows) * per_video:,} clips, "
+        f"about {build.stored_size(len(rows) * per_video, **clip) / 1e9:,.2f} GB on disk"
+    )
+    for fraction in sorted({preset.train_fraction, *FRACTIONS}):
+        videos = round(fraction * len(rows))
+        # Contents of several videos are kept together: how many videos a split gets depends on its draw.
+        exactly = "exactly" if contents == len(rows) else "about"
+        print(
+            f"  for a {100 * fraction:g} % split {exactly} {videos * per_video:,} training clips, of {videos:,} videos"
+        )
+
+
+def _print_extra_files(args, rows):
+    """Count and list the videos that no label names."""
+    from data_prep import label_files
+
+    if args.database == "synthetic":
+        return
+    root = Path(args.root)
+    extra = label_files.extra_files(root if root.is_dir() else root.parent, rows)
+    _print_some([f"extra file, not in the labels: {path}" for path in extra])
+    missing = sum(one.status == label_files.MISSING for one in rows)
+    print(f"On disk: {len(rows) - missing:,} of {len(rows):,} videos, {missing:,} missing, {len(extra):,} extra files")
+
+
+def _print_some(lines):
+    for line in lines[:LISTED]:
+        print(line)
+    if len(lines) > LISTED:
+        print(f"... and {len(lines) - LISTED:,} more like these")
+
+
+def _prepare(args, preset, rows, request, out):
+    """Open the videos, plan their clips, write the shards; the exit code."""
+    from data_prep import build
+    from nr_vqm import files, manifest
+
+    if (out / "prep.json").exists() and (out / "manifest.csv").exists():
+        videos = manifest.read(out / "manifest.csv")
+    else:
+        print(f"Opening {sum(not one.status for one in rows):,} videos", flush=True)
+        videos = build.open_all(rows, clip_frames=preset.clip_frames, decode=not args.dry_run, workers=args.workers)
+    grids = build.plan(
+        videos,
+        clip_frames=preset.clip_frames,
+        clip_size=preset.clip_size,
+        num_groups=preset.train_groups,
+        block_grid=preset.train_grid,
+        stride=preset.block_stride,
+    )
+    num_clips, size, seconds = build.estimate(videos, grids, workers=args.workers)
+    print(f"{len(grids)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")
+    build.require_space(out, size)
+    if args.dry_run:
+        return _report(videos)
+    if not grids:
+        _report(videos)
+        raise ValueError("No video can be prepared. The reasons are above.")
+    out.mkdir(parents=True, exist_ok=True)
+    manifest.write(out / "manifest.csv", videos)
+    files.write_json(out / "prep.json", request)
+    build.write_shards(videos, grids, out_dir=out, preset=preset, workers=args.workers, progress=_print_progress)
+    return _report(videos)
+
+
 def _print_progress(done, total):
     print(f"shard {done} of {total}", flush=True)
 
 
 def _report(videos):
-    """Print every video that is left out, with its reason; the exit code."""
+    """Print the videos that are left out, each with its reason; the exit code."""
     from nr_vqm import manifest
 
-    left_out = [video for video in videos if video.status != manifest.OK]
-    for video in left_out:
-        print(f"left out ({video.status}): {video.video_id}: {video.reason}")
-    print(f"{len(videos) - len(left_out)} of {len(videos)} videos are ready, {len(left_out)} left out.")
+    left_out = sorted((one for one in videos if one.status != manifest.OK), key=lambda one: one.status == "missing")
+    _print_some([f"left out ({one.status}): {one.video_id}: {one.reason}" for one in left_out])
+    kinds = ", ".join(f"{number:,} {status}" for status, number in Counter(one.status for one in left_out).items())
+    print(
+        f"{len(videos) - len(left_out):,} of {len(videos):,} videos are ready, {len(left_out):,} left out"
+        f"{f' ({kinds})' if kinds else ''}."
+    )
     return commands.EXIT_FAILED if left_out else 0
 
 

@@ -34,9 +34,11 @@ def open_all(videos, *, clip_frames, decode, workers):
 
 
 def _open(one, clip_frames, decode):
+    if one.status:  # the reader knows already that it is missing
+        return one
     try:
-        info = video.probe(one.path)
-        frames = video.count_frames(one.path) if decode or not info.frames else info.frames
+        info = video.probe(one.path, one.raw)
+        frames = video.count_frames(one.path, one.raw) if decode or not info.frames else info.frames
     except (ValueError, OSError) as error:
         return dataclasses.replace(one, status="unreadable", reason=str(error))
     status, reason = manifest.OK, ""
@@ -109,10 +111,15 @@ def _write_shard(path, jobs):
         with shards.writing(path, clip_frames=first.clip_frames, clip_size=first.clip_size) as add:
             for one, grid in jobs:
                 try:
-                    add(one, grid, clips.iter_groups(video.read_frames(one.path), grid))
+                    add(one, grid, clips.iter_groups(video.read_frames(one.path, one.raw), grid))
                 except ValueError as error:
                     raise ValueError(f"Video {one.video_id!r}: {error}") from error
     return files.sha256(path)
+
+
+def stored_size(num_clips, *, clip_frames, clip_size):
+    """Bytes that the clips will take on disk."""
+    return int(num_clips * clip_frames * clip_size**2 * 3 * LZ4_RATIO)
 
 
 def estimate(videos, grids, *, workers):
@@ -126,11 +133,11 @@ def estimate(videos, grids, *, workers):
     if not good:
         return 0, 0, 0.0
     grid = grids[good[0].video_id]
-    size = int(num_clips * grid.clip_frames * grid.clip_size**2 * 3 * LZ4_RATIO)
+    size = stored_size(num_clips, clip_frames=grid.clip_frames, clip_size=grid.clip_size)
     seconds, sample = 0.0, good[:: max(1, len(good) // 3)][:3]
     for one in sample:
         began = time.monotonic()
-        for _ in clips.iter_groups(video.read_frames(one.path), grids[one.video_id]):
+        for _ in clips.iter_groups(video.read_frames(one.path, one.raw), grids[one.video_id]):
             pass
         seconds += time.monotonic() - began
     # Decoding for the count and cutting cost about the same; compression and writing run at 300 MB/s.

@@ -32,9 +32,9 @@ def add_preset_options(parser):
     )
 
 
-def preset_from(args):
-    """The preset that the options of `add_preset_options` ask for."""
-    return presets.get_preset(args.preset, overrides=args.overrides)
+def preset_from(args, *, database=None):
+    """The preset that the options of `add_preset_options` ask for, as it is for that database."""
+    return presets.get_preset(args.preset, database=database, overrides=args.overrides)
 
 
 def positive(text):

@@ -43,7 +43,7 @@ def read_features(path, *, key=None, num_videos=None):
         FileNotFoundError: no such file.
         ValueError: no matrix fits, or several do.
     """
-    arrays = _read_table(path)
+    arrays = read_columns(path)
     matrices = {name: _numbers(values) for name, values in arrays.items()}
     if Path(path).suffix.lower() == ".csv":
         matrices = {"table": _csv_matrix(matrices)}
@@ -84,7 +84,7 @@ def read_labels(path, *, mos_column=None, content_column=None, content_regex=Non
         FileNotFoundError: no such file.
         ValueError: a column is missing, a MOS is not a finite number, or a name does not match.
     """
-    columns = {name: values for name, values in _read_table(path).items() if values.ndim == 1}
+    columns = {name: values for name, values in read_columns(path).items() if values.ndim == 1}
     mos = _mos(columns, _choose(columns, mos_column, MOS_NAMES, path, "--mos-column"), path)
     columns = {name: values for name, values in columns.items() if len(values) == len(mos)}
     names = _names(columns, len(mos))
@@ -107,7 +107,7 @@ def content_key(name, regex):
     return "".join(group or "" for group in match.groups()).lower()
 
 
-def _read_table(path):
+def read_columns(path):
     """{name: array} of a file: 1-D columns of a csv, variables and structure fields of a .mat."""
     path = Path(path)
     if not path.is_file():

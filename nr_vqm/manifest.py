@@ -6,7 +6,7 @@ import io
 import math
 from pathlib import Path
 
-from nr_vqm import files
+from nr_vqm import files, raw_video
 
 OK = "ok"  # every other status says why the video is left out
 
@@ -28,6 +28,13 @@ class Video:
     pixel_format: str = ""  # of headerless .yuv files, else empty
     status: str = ""
     reason: str = ""
+
+    @property
+    def raw(self):
+        """The raw_video.RawFormat of a headerless video, else None; what `video.read_frames` asks for."""
+        if not self.pixel_format:
+            return None
+        return raw_video.RawFormat(self.width, self.height, self.pixel_format, self.fps)
 
 
 def to_unit_5(mos, mos_low, mos_high):

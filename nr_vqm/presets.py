@@ -94,11 +94,18 @@ PRESETS = {
 }
 
 
-def get_preset(name, *, overrides=()):
+# What a preset has otherwise for one database; --set comes after it.
+FOR_DATABASE = {
+    ("paper", "live_qualcomm"): {"train_groups": 55, "train_grid": (4, 8)},  # decision 0002
+}
+
+
+def get_preset(name, *, database=None, overrides=()):
     """A preset by name, with some settings changed.
 
     Args:
         name: a key of PRESETS.
+        database: changes what FOR_DATABASE has for it; None is none in particular.
         overrides: strings 'setting=value'; a value is JSON, or for a grid '2x4'.
 
     Raises:
@@ -106,7 +113,7 @@ def get_preset(name, *, overrides=()):
     """
     if name not in PRESETS:
         raise ValueError(f"Unknown preset {name!r}. Choose from: {', '.join(PRESETS)}.")
-    changes = dict(_parse_override(text) for text in overrides)
+    changes = FOR_DATABASE.get((name, database), {}) | dict(_parse_override(text) for text in overrides)
     preset = dataclasses.replace(PRESETS[name], **changes)
     _check(preset)
     return preset

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import cv2
 
+from nr_vqm import raw_video
+
 EXTENSIONS = frozenset(
     [
         ".264",
@@ -45,15 +47,19 @@ class VideoInfo:
     fps: float
 
 
-def probe(path):
+def probe(path, raw=None):
     """Open a video, decode its first frame and say what it declares.
 
     Width and height are those of the decoded picture, after the rotation that the file asks for.
+    `raw` is the raw_video.RawFormat of a .yuv file; here and below it is not looked at for any other.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not one frame can be decoded.
     """
+    if raw_video.is_raw(path):
+        frames = raw_video.count_frames(path, raw)
+        return VideoInfo(width=raw.width, height=raw.height, frames=frames, fps=raw.fps)
     with _Capture(path) as capture:
         frame = next(capture.frames(), None)
         if frame is None:
@@ -62,7 +68,7 @@ def probe(path):
         return VideoInfo(width=frame.shape[1], height=frame.shape[0], frames=declared, fps=fps)
 
 
-def read_frames(path):
+def read_frames(path, raw=None):
     """Yield the frames of a video in order, decoded once, sequentially.
 
     Yields:
@@ -72,12 +78,17 @@ def read_frames(path):
         FileNotFoundError: no such file.
         ValueError: it cannot be opened as a video, or its picture size changes on the way.
     """
+    if raw_video.is_raw(path):
+        yield from raw_video.read_frames(path, raw)
+        return
     with _Capture(path) as capture:
         yield from capture.frames()
 
 
-def count_frames(path):
+def count_frames(path, raw=None):
     """The number of frames that can be decoded; slower than the declared number, and true."""
+    if raw_video.is_raw(path):
+        return raw_video.count_frames(path, raw)
     with _Capture(path) as capture:
         return capture.count()
 
@@ -94,8 +105,6 @@ class _Capture:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"No video file at {path}.")
-        if self.path.suffix.lower() == ".yuv":
-            raise ValueError(f"{path} is raw video without a header: its size is needed. Convert it to .y4m or .mkv.")
         self.capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         if not self.capture.isOpened():
             self.capture.release()

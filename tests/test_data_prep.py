@@ -32,13 +32,13 @@ def prep(root, out, *more):
 def test_every_video_is_prepared_or_listed_with_its_reason(root, tmp_path, capsys):
     assert prep(root, tmp_path / "data") == commands.EXIT_FAILED
     videos = manifest.read(tmp_path / "data" / "manifest.csv")
-    assert [video.status for video in videos] == ["ok"] * 4 + ["too_short", "unreadable", "unreadable"]
+    assert [video.status for video in videos] == ["ok"] * 4 + ["too_short", "unreadable", "missing"]
     assert [video.frames for video in videos] == [12, 13, 14, 15, 5, 0, 0]
     assert [video.height for video in videos[:4]] == [30, 32, 34, 36]
     printed = capsys.readouterr().out
     assert "left out (too_short): short.mkv: one clip needs 7 frames, the video has 5" in printed
-    assert "missing.mp4: No video file at" in printed
-    assert "4 of 7 videos are ready, 3 left out." in printed
+    assert "left out (missing): missing.mp4: there is no file" in printed
+    assert "4 of 7 videos are ready, 3 left out (1 too_short, 1 unreadable, 1 missing)." in printed
     table = shards.read_table(tmp_path / "data")
     assert len(table) == 4 * 3 * 2
     assert sorted(set(table.mos)) == [0, 10, 20, 30]
@@ -80,7 +80,7 @@ def test_stopped_prep_goes_on_and_ends_the_same(root, tmp_path, monkeypatch):
 
 def test_other_settings_in_the_same_folder_are_refused(root, tmp_path):
     prep(root, tmp_path / "data")
-    with pytest.raises(ValueError, match="was prepared from other labels or settings"):
+    with pytest.raises(ValueError, match="was prepared from other labels, videos or settings"):
         prep(root, tmp_path / "data", "--set", "clip_size=22")
 
 
