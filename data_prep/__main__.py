@@ -63,19 +63,30 @@ def _rows(args, preset, out):
     from nr_vqm import raw_video
 
     raw = raw_video.parse(args.raw) if args.raw else None
+    _check_options(args)
     root = Path(args.root or out / "synthetic")
     if args.database in databases.DATABASES:
-        if not args.root:
-            raise ValueError(f"{args.database} needs --root DIR, the folder of the download: docs/databases.md.")
         rows, labels = databases.read(args.database, root, labels=args.labels)
     elif args.database == "csv":
-        if not args.root or not args.mos_range:
-            raise ValueError("csv needs --root DIR and --mos-range LOW HIGH.")
         rows, labels = databases.read_csv(root, mos_range=tuple(args.mos_range)), [databases.csv_path(root)]
     else:
         _make_synthetic(args, preset, root)
         rows, labels = databases.read_csv(root, mos_range=(1, 5)), [databases.csv_path(root)]
+    if raw and not any(raw_video.is_raw(one.path) for one in rows):
+        raise ValueError(f"--raw is for .yuv files, no label of {args.database} is of one.")
     return [databases.with_raw(one, raw) if raw and raw_video.is_raw(one.path) else one for one in rows], labels
+
+
+def _check_options(args):
+    """Refuse options that are missing, or that this database does not look at."""
+    if not args.root and args.database != "synthetic":
+        raise ValueError(f"{args.database} needs --root DIR, the folder of the videos: docs/databases.md.")
+    if args.database == "csv" and not args.mos_range:
+        raise ValueError("csv needs --mos-range LOW HIGH, the ends of the MOS scale.")
+    if args.database != "csv" and args.mos_range:
+        raise ValueError(f"--mos-range is for csv, the scale of {args.database} is known.")
+    if args.database in ("csv", "synthetic") and args.labels:
+        raise ValueError("--labels is for downloaded databases; csv takes its label file as --root.")
 
 
 def _make_synthetic(args, preset, root):

@@ -29,8 +29,7 @@ def open_all(videos, *, clip_frames, decode, workers):
     Returns:
         list of manifest.Video in the same order.
     """
-    with _pool(workers) as pool:
-        return list(pool.map(_open, videos, [clip_frames] * len(videos), [decode] * len(videos)))
+    return list(_map(_open, videos, [clip_frames] * len(videos), [decode] * len(videos), workers=workers))
 
 
 def _open(one, clip_frames, decode):
@@ -89,10 +88,9 @@ def write_shards(videos, grids, *, out_dir, preset, workers, progress):
         for number, part in enumerate(ranges)
     ]
     checksums = []
-    with _pool(workers) as pool:
-        for done, checksum in enumerate(pool.map(_write_shard, *zip(*jobs, strict=True)), start=1):
-            checksums.append(checksum)
-            progress(done, len(jobs))
+    for done, checksum in enumerate(_map(_write_shard, *zip(*jobs, strict=True), workers=workers), start=1):
+        checksums.append(checksum)
+        progress(done, len(jobs))
     index = {
         "schema": shards.SCHEMA,
         "videos": len(good),
@@ -156,9 +154,14 @@ def require_space(out_dir, needed):
         )
 
 
-def _pool(workers):
+def _map(function, *lists, workers):
+    """Like `map`, in that many processes; one worker is this process."""
+    if workers == 1:
+        yield from map(function, *lists)
+        return
     # Spawned: forking a process that holds HDF5 or OpenCV threads can deadlock.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+        yield from pool.map(function, *lists)
 
 
 def _start_worker():

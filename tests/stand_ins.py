@@ -27,7 +27,7 @@ def make_konvid1k(folder, *, num_videos=12, num_frames=20, height=40, width=56):
     """
     folder = Path(folder)
     (folder / "KoNViD_1k_videos").mkdir(parents=True)
-    mos = {str(2500000000 + 7919 * n): round(1.3 + 3.2 * n / (num_videos - 1), 2) for n in range(num_videos)}
+    mos = {str(2500000000 + 7919 * n): round(1.3 + 3.2 * n / max(1, num_videos - 1), 2) for n in range(num_videos)}
     for n, (video_id, value) in enumerate(mos.items()):
         frames = noisy_frames(n, num_frames, height, width, noise=12 * (5 - value))
         write_h264(folder / "KoNViD_1k_videos" / f"{video_id}.mp4", frames)
@@ -72,7 +72,7 @@ def make_live_qualcomm(folder, *, num_scenes=5, phones=2, num_frames=9, height=1
         for phone in PHONES[:phones]:
             # Both official forms: with and without an underscore after the date.
             names.append(f"{date}{'_' * (scene % 2)}{word}_{phone}_2015{date}_1300{len(names):02d}.yuv")
-            mos.append(20 + 50 * len(mos) / (num_scenes * phones - 1) + scene % 3)
+            mos.append(20 + 50 * len(mos) / max(1, num_scenes * phones - 1) + scene % 3)
     for n, (name, value) in enumerate(zip(names, mos, strict=True)):
         path = folder / DISTORTIONS[n % 6] / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,490 @@
+"""Readers of the downloads: on stand-ins, and on official label files where NR_VQM_DATA names a folder with them."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import stand_ins
+
+from data_prep import __main__ as data_prep
+from data_prep import databases, label_files
+from nr_vqm import commands, files, manifest, shards
+
+LABELS = Path(os.environ.get("NR_VQM_DATA") or "none") / "labels"
+needs_labels = pytest.mark.skipif(not LABELS.is_dir(), reason="NR_VQM_DATA names no folder with labels/")
+RAW = ["--raw", "72x48:yuv420p:30"]
+
+
+@pytest.fixture
+def konvid(tmp_path):
+    stand_ins.make_konvid1k(tmp_path / "konvid", num_videos=5, num_frames=9)
+    return tmp_path / "konvid"
+
+
+@pytest.fixture
+def qualcomm(tmp_path):
+    stand_ins.make_live_qualcomm(tmp_path / "qualcomm", num_scenes=3, num_frames=8, height=48, width=72)
+    return tmp_path / "qualcomm"
+
+
+def prep(database, root, out, *more):
+    """The exit code of the command, as a shell sees it."""
+    arguments = [database, "--root", str(root), "--out", str(out), "--preset", "tiny", "--workers", "1", *more]
+    with pytest.raises(SystemExit) as ended:
+        commands.run(data_prep.main, arguments)
+    return ended.value.code
+
+
+def make_folder(root, videos, *, name, text=None, mat=None):
+    """A download with one label file and empty video files."""
+    for path in videos:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    root.mkdir(exist_ok=True)
+    if text is not None:
+        (root / name).write_text(text, encoding="utf-8")
+    else:
+        scipy.io.savemat(root / name, mat)
+    return root
+
+
+def column(values):
+    return np.array(values, dtype=object)[:, None]
+
+
+def summary(videos, root):
+    """What tests compare: (id, content, mos, path below root, status)."""
+    root = root.resolve()
+    return [(v.video_id, v.content, v.mos, Path(v.path).relative_to(root).as_posix(), v.status) for v in videos]
+
+
+def test_the_command_knows_every_reader():
+    assert set(data_prep.DATABASES) == {*databases.DATABASES, "csv", "synthetic"}
+
+
+# What each download looks like
+
+
+@pytest.mark.parametrize("label_file", ["KoNViD_1k_attributes.csv", "KoNViD_1k_mos.csv"])
+def test_konvid1k(tmp_path, label_file):
+    mos = stand_ins.make_konvid1k(tmp_path, num_videos=4, num_frames=2)
+    videos, labels = databases.read("konvid1k", tmp_path, labels=tmp_path / label_file)
+    assert labels == [tmp_path / label_file]
+    assert summary(videos, tmp_path) == [(i, i, m, f"KoNViD_1k_videos/{i}.mp4", "") for i, m in mos.items()]
+    assert {(one.mos_low, one.mos_high) for one in videos} == {(1, 5)}
+
+
+def test_konvid1k_names_of_other_mirrors(konvid):
+    folder = konvid / "KoNViD_1k_videos"
+    for kind, path in zip(["original", "cut"], sorted(folder.iterdir())[:2], strict=True):
+        path.rename(konvid / f"{path.stem}_{kind}_centercrop_960x540_8s.mp4")
+    videos, _ = databases.read("konvid1k", konvid)
+    assert [Path(one.path).name.partition("_")[0].removesuffix(".mp4") for one in videos] == [
+        one.video_id for one in videos
+    ]
+    assert not any(one.status for one in videos)
+
+
+def test_live_qualcomm(qualcomm):
+    videos, labels = databases.read("live_qualcomm", qualcomm)
+    assert labels == [qualcomm / "qualcommSubjectiveData.mat"]
+    assert summary(videos, qualcomm)[1:3] == [
+        ("0911MadeUpSceneA_GS6_20150911_130001", "0911_madeupscenea", 30,
+         "Color/0911MadeUpSceneA_GS6_20150911_130001.yuv", ""),
+        ("0912_MadeUpSceneB_GS5_20150912_130002", "0912_madeupsceneb", 41,
+         "Exposure/0912_MadeUpSceneB_GS5_20150912_130002.yuv", ""),
+    ]  # fmt: skip
+    assert {(one.mos_low, one.mos_high) for one in videos} == {(0, 100)}
+    assert {(v.width, v.height, v.pixel_format, v.fps) for v in videos} == {(1920, 1080, "yuv420p", 30)}
+
+
+def test_live_vqc(tmp_path):
+    mat = {"video_list": column(["A001.mp4", "Q031.mp4"]), "mos": np.array([[80.25], [6.5]])}
+    root = make_folder(tmp_path / "r", ["Video/A001.mp4", "Video/Q031.mp4"], name="data.mat", mat=mat)
+    videos, _ = databases.read("live_vqc", root)
+    assert summary(videos, root) == [
+        ("A001", "A001", 80.25, "Video/A001.mp4", ""),
+        ("Q031", "Q031", 6.5, "Video/Q031.mp4", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Realignment_MOS.csv", "No;File_name;Content;Realignment MOS;\n1;Test01_City_D01;City;67,29;\n"
+         "2;Test05_Talking_head_D16;Talking head;-6,5;\n;;;;\n"),
+        ("CVD2014_attributes.csv", "flickr_id,file_name,MOS\n,Test01_City_D01.avi,67.29\n"
+         ",Test05_Talking_head_D16.avi,-6.5\n"),
+    ],
+)  # fmt: skip
+def test_cvd2014(tmp_path, name, text):
+    paths = ["Test1/City/Test01_City_D01.avi", "Test5/Talking_head/Test05_Talking_head_D16.avi"]
+    root = make_folder(tmp_path / "r", paths, name=name, text=text)
+    videos, _ = databases.read("cvd2014", root)
+    assert summary(videos, root) == [
+        ("Test01_City_D01", "city", 67.29, paths[0], ""),
+        ("Test05_Talking_head_D16", "talking_head", -6.5, paths[1], ""),
+    ]
+    assert (videos[0].mos_low, videos[0].mos_high) == (-10, 100)
+
+
+@pytest.mark.parametrize("header", ["vid,category,mos", "vid,category,MOS full"])
+def test_youtube_ugc(tmp_path, header):
+    text = f"{header}\nAnimation_360P-08c9,Animation,3.652\nVlog_2160P-7bfb,Vlog,4.206\n"
+    paths = ["original_videos/Animation/360P/Animation_360P-08c9.mkv", "Vlog_2160P-7bfb_crf_10_ss_00_t_20.0.mp4"]
+    root = make_folder(tmp_path / "r", paths, name="YOUTUBE_UGC_metadata.csv", text=text)
+    videos, _ = databases.read("youtube_ugc", root)
+    assert summary(videos, root) == [
+        ("Animation_360P-08c9", "Animation_360P-08c9", 3.652, paths[0], ""),
+        ("Vlog_2160P-7bfb", "Vlog_2160P-7bfb", 4.206, paths[1], ""),
+    ]
+
+
+def test_lsvq_has_two_label_files(tmp_path):
+    paths = ["yfcc-batch1/747.mp4", "ia-batch2/Grow_St._Ep._11.mp4"]
+    root = make_folder(tmp_path / "r", paths, name="labels_train_test.csv",
+                       text='name,p1,mos\nyfcc-batch1/747,"[1, 2]",67.75\n')  # fmt: skip
+    (root / "labels_test_1080p.csv").write_text('name,p1,mos\nia-batch2/Grow_St._Ep._11,"[1, 2]",8.5\n')
+    videos, labels = databases.read("lsvq", root)
+    assert [path.name for path in labels] == ["labels_test_1080p.csv", "labels_train_test.csv"]
+    assert sorted(summary(videos, root)) == [
+        ("ia-batch2/Grow_St._Ep._11", "ia-batch2/Grow_St._Ep._11", 8.5, paths[1], ""),
+        ("yfcc-batch1/747", "yfcc-batch1/747", 67.75, paths[0], ""),
+    ]
+
+
+def test_lsvq_lists(tmp_path):
+    text = "yfcc-batch1/747.mp4, -1, -1, 67.75\nia-batch2/Ep._11.mp4, -1, -1, 8.5\n"
+    root = make_folder(tmp_path / "r", ["yfcc-batch1/747.mp4"], name="LSVQ_labels_test.txt", text=text)
+    videos, _ = databases.read("lsvq", root)
+    assert summary(videos, root) == [
+        ("yfcc-batch1/747", "yfcc-batch1/747", 67.75, "yfcc-batch1/747.mp4", ""),
+        ("ia-batch2/Ep._11", "ia-batch2/Ep._11", 8.5, "ia-batch2/Ep._11.mp4", "missing"),
+    ]
+
+
+# What they refuse
+
+
+@pytest.mark.parametrize("name", databases.DATABASES)
+def test_a_wrong_folder_is_refused(name, tmp_path, capsys):
+    assert prep(name, tmp_path / "none", tmp_path / "out") == 1
+    assert "error: The database's folder is needed, there is no folder" in capsys.readouterr().err
+    (tmp_path / "other.mp4").touch()
+    assert prep(name, tmp_path, tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert f"is not the folder of this database: it has none of {databases.DATABASES[name].label_files[0]}" in error
+
+
+HEADERS = {
+    "konvid1k": ("KoNViD_1k_mos.csv", "flickr_id,mos", "2500000001"),
+    "cvd2014": ("CVD2014_attributes.csv", "file_name,MOS", "Test01_City_D01.avi"),
+    "youtube_ugc": ("YOUTUBE_UGC_metadata.csv", "vid,mos", "Vlog_720P-0a0a"),
+    "lsvq": ("labels_train_test.csv", "name,mos", "yfcc-batch1/1"),
+}
+MATS = {"live_vqc": ("data.mat", "A001.mp4"), "live_qualcomm": ("qualcommSubjectiveData.mat", "0911_A_GS5_1.yuv")}
+
+
+def labels_of(name, root, names, mos, *, mos_column=None):
+    """A label file of one of the databases, with the MOS in another column where that is asked for."""
+    if name in HEADERS:
+        file_name, header, _ = HEADERS[name]
+        header = header.replace(header.split(",")[1], mos_column or header.split(",")[1])
+        rows = [f"{one},{value}" for one, value in zip(names, mos, strict=True)]
+        return make_folder(root, [], name=file_name, text="\n".join([header, *rows]) + "\n")
+    file_name, _ = MATS[name]
+    columns = ("video_list", "mos") if name == "live_vqc" else ("vidNames", "unBiasedMOS")
+    mat = {columns[0]: column(names), mos_column or columns[1]: np.array(mos, float)[:, None]}
+    return make_folder(root, [], name=file_name, mat=mat)
+
+
+def one_name(name):
+    return (HEADERS.get(name) or MATS[name])[-1]
+
+
+@pytest.mark.parametrize("name", databases.DATABASES)
+def test_refused_labels_of_every_database(name, tmp_path):
+    usual = one_name(name)
+    for case, names, mos, options, message in [
+        (
+            "column",
+            [usual],
+            [3],
+            {"mos_column": "zscore"},
+            "is another version of the label file: a column ",
+        ),
+        ("names", ["../etc/passwd", usual], [3, 3], {}, "row 1 is of another version .* names no video of it"),
+        ("range", [usual], [101], {}, r"row 1: mos must be in -?\d+ to \d+, found 101. This is another version"),
+        ("nan", [usual], ["nan"], {}, r"row 1: mos must be in -?\d+ to \d+, found nan"),
+        ("twice", [usual, usual], [3, 4], {}, "row 2: every video must be there once, .* collides with"),
+    ]:
+        root = labels_of(name, tmp_path / case, names, mos, **options)
+        with pytest.raises(ValueError, match=message):
+            databases.read(name, root)
+
+
+def test_ids_that_collide_but_for_their_case(tmp_path):
+    names = ["0911_Kite_GS5_1.yuv", "0911_kite_GS5_1.yuv"]
+    root = labels_of("live_qualcomm", tmp_path / "r", names, [30, 40])
+    with pytest.raises(ValueError, match="row 2: every video must be there once, '0911_kite_GS5_1' collides with"):
+        databases.read("live_qualcomm", root)
+
+
+def test_more_videos_than_the_database_has_is_another_version(tmp_path):
+    names = [f"{250000 + n}" for n in range(1201)]
+    root = labels_of("konvid1k", tmp_path / "r", names, [3] * 1201)
+    with pytest.raises(ValueError, match="konvid1k has 1 to 1,200 videos, it lists 1,201"):
+        databases.read("konvid1k", root)
+
+
+def test_no_rows_is_another_version(tmp_path):
+    root = make_folder(tmp_path / "r", [], name="KoNViD_1k_mos.csv", text="flickr_id,mos\n")
+    with pytest.raises(ValueError, match="konvid1k has 1 to 1,200 videos, it lists 0"):
+        databases.read("konvid1k", root)
+
+
+def test_a_damaged_mat_file(tmp_path):
+    root = make_folder(tmp_path / "r", [], name="data.mat", text="no matrix at all")
+    with pytest.raises(ValueError, match=r"data\.mat cannot be read as \.mat"):
+        databases.read("live_vqc", root)
+
+
+def test_the_same_label_file_in_two_places(konvid):
+    shutil.copytree(konvid, konvid / "copy", ignore=shutil.ignore_patterns("*.mp4"))
+    with pytest.raises(ValueError, match="has several: .* Name one: --labels FILE"):
+        databases.read("konvid1k", konvid)
+    assert len(databases.read("konvid1k", konvid, labels=konvid / "KoNViD_1k_mos.csv")[0]) == 5
+
+
+def test_a_video_twice(konvid):
+    path = next((konvid / "KoNViD_1k_videos").iterdir())
+    shutil.copy(path, konvid / f"{path.stem}_original_centercrop_960x540_8s.mp4")
+    with pytest.raises(ValueError, match=rf"Every video must be there once, found twice: .*{path.stem}"):
+        databases.read("konvid1k", konvid)
+
+
+@pytest.mark.parametrize(
+    ("database", "options", "message"),
+    [
+        ("konvid1k", ["--mos-range", "0", "100"], "--mos-range is for csv, the scale of konvid1k is known"),
+        ("konvid1k", RAW, "--raw is for .yuv files, no label of konvid1k is of one"),
+        ("konvid1k", ["--raw", "big"], "described as WIDTHxHEIGHT:PIXEL_FORMAT:FPS. Received: 'big'"),
+        ("konvid1k", ["--labels", "none.csv"], "there is no none.csv"),
+        ("csv", ["--mos-range", "0", "1", "--labels", "a.csv"], "--labels is for downloaded databases"),
+        ("csv", [], "csv needs --mos-range LOW HIGH"),
+    ],
+)
+def test_options_that_do_not_fit(konvid, tmp_path, capsys, database, options, message):
+    assert prep(database, konvid, tmp_path / "out", *options) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_no_root(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        commands.run(data_prep.main, ["konvid1k", "--out", str(tmp_path)])
+    assert "konvid1k needs --root DIR, the folder of the videos: docs/databases.md" in capsys.readouterr().err
+
+
+# From a download to shards
+
+
+def test_konvid1k_with_a_missing_an_extra_and_a_damaged_video(konvid, tmp_path, capsys):
+    ids = sorted(path.stem for path in (konvid / "KoNViD_1k_videos").iterdir())
+    (konvid / "KoNViD_1k_videos" / f"{ids[0]}.mp4").unlink()
+    damaged = konvid / "KoNViD_1k_videos" / f"{ids[1]}.mp4"
+    damaged.write_bytes(damaged.read_bytes()[:700])
+    (konvid / "holiday.mov").touch()
+    assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED
+    printed = capsys.readouterr().out
+    assert f"extra file, not in the labels: {konvid / 'holiday.mov'}" in printed
+    assert "On disk: 4 of 5 videos, 1 missing, 1 extra files" in printed
+    assert f"left out (missing): {ids[0]}: KoNViD_1k_videos/{ids[0]}.mp4 is not below {konvid}" in printed
+    assert "3 of 5 videos are ready, 2 left out (1 unreadable, 1 missing)." in printed
+    rows = {one.video_id: one for one in manifest.read(tmp_path / "data" / "manifest.csv")}
+    assert [rows[video_id].status for video_id in ids] == ["missing", "unreadable", "ok", "ok", "ok"]
+    assert rows[ids[1]].reason
+    assert sorted(set(shards.read_table(tmp_path / "data").video_id)) == ids[2:]
+    assert files.read_json(tmp_path / "data" / "index.json", made_by="")["videos"] == 3
+    assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED, "told again when it is complete"
+    assert "3 of 5 videos are ready" in capsys.readouterr().out
+
+
+def test_a_video_that_arrives_later_makes_another_data_folder(konvid, tmp_path, capsys):
+    path = next((konvid / "KoNViD_1k_videos").iterdir())
+    path.rename(tmp_path / path.name)
+    assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED
+    (tmp_path / path.name).rename(path)
+    assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED
+    assert "was prepared from other labels, videos or settings" in capsys.readouterr().err
+
+
+def test_live_qualcomm_raw_video_to_shards(qualcomm, tmp_path, capsys):
+    assert prep("live_qualcomm", qualcomm, tmp_path / "data", *RAW) == 0
+    assert "6 videos, 3 scenes, MOS 20.00 to 72.00 on 0 to 100 (the whole live_qualcomm: 208" in capsys.readouterr().out
+    rows = manifest.read(tmp_path / "data" / "manifest.csv")
+    assert {(v.frames, v.width, v.height, v.pixel_format, v.fps) for v in rows} == {(8, 72, 48, "yuv420p", 30.0)}
+    assert len(shards.read_table(tmp_path / "data")) == 6 * 3 * 2
+
+
+def test_live_qualcomm_files_of_another_size_are_refused_one_by_one(qualcomm, tmp_path, capsys):
+    assert prep("live_qualcomm", qualcomm, tmp_path / "data") == commands.EXIT_FAILED
+    printed = capsys.readouterr()
+    assert "A whole number of 1920x1080 yuv420p frames of 3,110,400 bytes is needed" in printed.out
+    assert "0 of 6 videos are ready, 6 left out (6 unreadable)." in printed.out
+    assert "No video can be prepared" in printed.err
+
+
+@pytest.mark.slow
+def test_live_qualcomm_in_its_real_size(tmp_path):
+    stand_ins.make_live_qualcomm(tmp_path / "q", num_scenes=1, phones=1, num_frames=7)
+    assert prep("live_qualcomm", tmp_path / "q", tmp_path / "data") == 0
+    rows = manifest.read(tmp_path / "data" / "manifest.csv")
+    assert {(one.frames, one.width, one.height) for one in rows} == {(7, 1920, 1080)}
+
+
+def test_the_paper_has_other_clips_for_live_qualcomm(qualcomm, tmp_path, capsys):
+    for path in qualcomm.rglob("*.yuv"):
+        path.unlink()
+    assert prep("live_qualcomm", qualcomm, tmp_path / "data", "--preset", "paper", "--dry-run") == 0
+    assert "55 x 32 clips a video (groups x blocks, 4 x 8), each 16 frames" in capsys.readouterr().out
+    assert prep("live_qualcomm", qualcomm, tmp_path, "--preset", "paper", "--dry-run", "--set", "train_grid=3x5") == 0
+    assert "55 x 15 clips a video (groups x blocks, 3 x 5)" in capsys.readouterr().out
+
+
+def test_a_dry_run_without_videos_says_what_the_labels_promise(konvid, tmp_path, capsys):
+    shutil.rmtree(konvid / "KoNViD_1k_videos")
+    assert prep("konvid1k", konvid, tmp_path / "data", "--preset", "paper", "--dry-run") == 0
+    printed = capsys.readouterr().out
+    assert "26 x 8 clips a video (groups x blocks, 2 x 4), each 16 frames of 224 x 224: 1,040 clips" in printed
+    assert "for a 80 % split exactly 832 training clips, of 4 videos" in printed
+    assert "None of the 5 videos is on disk yet. This is what the labels promise." in printed
+    assert not (tmp_path / "data").exists()
+    assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED
+    assert "No video can be prepared" in capsys.readouterr().err
+
+
+def test_long_lists_are_cut_and_counted(konvid, tmp_path, capsys):
+    for number in range(25):
+        (konvid / f"extra{number:02d}.mp4").touch()
+    assert prep("konvid1k", konvid, tmp_path / "data", "--dry-run") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("extra file, not in the labels") == 20
+    assert "... and 5 more like these" in printed and "25 extra files" in printed
+
+
+# Official label files
+
+
+@needs_labels
+@pytest.mark.parametrize(
+    ("name", "label_file", "videos", "contents", "low", "high"),
+    [
+        ("konvid1k", "KoNViD_1k_attributes.csv", 1200, 1200, 1.22, 4.64),
+        ("live_qualcomm", "qualcommSubjectiveData.mat", 208, 54, 16.562, 73.643),
+        ("live_vqc", "LIVE-VQC_data.mat", 585, 585, 6.224, 94.287),
+        ("cvd2014", "CVD2014_attributes.csv", 234, 5, -6.5, 93.38),
+        ("youtube_ugc", "YOUTUBE_UGC_metadata.csv", 1149, 1149, 1.242, 4.677),
+        ("lsvq", "LSVQ_labels_test.txt", 7186, 7186, 8.467, 91.033),
+        ("lsvq", "LSVQ_whole_test_first400.csv", 400, 400, 22.745, 91.033),
+    ],
+)
+def test_official_labels(name, label_file, videos, contents, low, high, tmp_path):
+    found, _ = databases.read(name, tmp_path, labels=LABELS / label_file)
+    assert (len(found), len({one.content for one in found})) == (videos, contents)
+    mos = [one.mos for one in found]
+    assert (round(min(mos), 3), round(max(mos), 3)) == (low, high)
+    assert {one.status for one in found} == {label_files.MISSING}
+
+
+@needs_labels
+def test_dry_run_on_the_official_labels(tmp_path, capsys):
+    paper = ["--preset", "paper", "--dry-run"]
+    shutil.copy(LABELS / "KoNViD_1k_attributes.csv", tmp_path)
+    assert prep("konvid1k", tmp_path, tmp_path / "out", *paper) == 0
+    printed = capsys.readouterr().out
+    assert "1,200 videos, 1,200 contents, MOS 1.22 to 4.64 on 1 to 5" in printed
+    assert "26 x 8 clips a video" in printed
+    assert "for a 90 % split exactly 224,640 training clips, of 1,080 videos" in printed
+    shutil.copy(LABELS / "qualcommSubjectiveData.mat", tmp_path)
+    assert prep("live_qualcomm", tmp_path, tmp_path / "out", *paper) == 0
+    assert "208 videos, 54 scenes, MOS 16.56 to 73.64 on 0 to 100" in capsys.readouterr().out
+
+
+@needs_labels
+def test_real_videos_of_konvid1k_are_found_by_their_ids(tmp_path):
+    videos, _ = databases.read("konvid1k", LABELS.parent / "videos", labels=LABELS / "KoNViD_1k_attributes.csv")
+    found = {one.video_id: one.mos for one in videos if not one.status}
+    assert found.items() >= {"10053703034": 3.46, "3339962845": 4.64, "2999049224": 3.44}.items()
+    assert len(found) == 5
+
+
+# Any other database
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,mos\na.mkv,3\n", "needs columns path and mos, found: file, mos"),
+        ("path,mos\n", "needs columns path and mos, found: no rows"),
+        ("path,mos\na.mkv,good\n", "line 2: mos must be a number, found 'good'"),
+        ("path,mos\na.mkv\n", "line 2: mos must be a number, found None"),
+        ("path,mos\na.mkv,7\n", "line 2: mos must be in 1 to 5, found 7"),
+        ("path,mos\na.mkv,nan\n", "line 2: mos must be in 1 to 5, found nan"),
+        ("path,mos\n../a.mkv,3\n", "line 2: path must lie inside"),
+        ("path,mos\n/etc/passwd,3\n", "line 2: path must lie inside"),
+        ("path,mos\n,3\n", "line 2: path must lie inside"),
+        ("path,mos\na.mkv,3\na.mkv,4\n", "every video_id must be there once, found twice: 'a.mkv'"),
+        ("path,mos,video_id\na.mkv,3,x\nb.mkv,3,x\n", "every video_id must be there once, found twice: 'x'"),
+        ("path,mos,video_id\na.mkv,3,x\na.mkv,3,y\n", "every path must be there once"),
+    ],
+)
+def test_refused_labels(tmp_path, text, message):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        databases.read_csv(tmp_path, mos_range=(1, 5))
+
+
+def test_no_labels(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*labels\.csv"):
+        databases.read_csv(tmp_path, mos_range=(1, 5))
+
+
+def test_optional_columns(tmp_path):
+    (tmp_path / "my.csv").write_text("path,mos,content,video_id\na.mkv,3,,\nb.mkv,4,park,v2\n")
+    first, second = databases.read_csv(tmp_path / "my.csv", mos_range=(1, 5))
+    assert (first.video_id, first.content) == ("a.mkv", "a.mkv")
+    assert (second.video_id, second.content, second.mos_high) == ("v2", "park", 5)
+
+
+def test_raw_video_in_a_csv(tmp_path):
+    stand_ins.write_yuv420p(tmp_path / "a.yuv", stand_ins.noisy_frames(1, 8, 26, 34, noise=3))
+    (tmp_path / "b.yuv").write_bytes(bytes(8 * 2 * 26 * 34 * 2))
+    rows = ["a.yuv,3,34,26,yuv420p,30", "b.yuv,4,34,26,yuv422p10le,25", "c.mp4,2,,,,"]
+    text = "\n".join(["path,mos,width,height,pixel_format,fps", *rows])
+    (tmp_path / "labels.csv").write_text(text)
+    assert prep("csv", tmp_path, tmp_path / "data", "--mos-range", "1", "5") == commands.EXIT_FAILED
+    first, second, third = manifest.read(tmp_path / "data" / "manifest.csv")
+    assert (first.frames, first.raw.pixel_format, first.status) == (8, "yuv420p", "ok")
+    assert (second.frames, second.raw.pixel_format, second.fps) == (8, "yuv422p10le", 25)
+    assert (third.raw, third.status) == (None, "missing")
+
+
+def test_raw_video_that_nothing_describes(tmp_path, capsys):
+    (tmp_path / "a.yuv").write_bytes(bytes(3 * 26 * 34 * 4))
+    (tmp_path / "labels.csv").write_text("path,mos\na.yuv,3\n")
+    assert prep("csv", tmp_path, tmp_path / "data", "--mos-range", "1", "5") == commands.EXIT_FAILED
+    assert "a.yuv is raw video without a header. Give its size, pixel format and rate: --raw" in capsys.readouterr().out
+    raw = ["--raw", "34x26:yuv420p:30"]
+    assert prep("csv", tmp_path, tmp_path / "data", "--mos-range", "1", "5", *raw) == 0
+    assert manifest.read(tmp_path / "data" / "manifest.csv")[0].frames == 8
+
+
+@pytest.mark.parametrize("cells", ["34,,yuv420p,30", "34,26,nv12,30", "34,26,yuv420p,"])
+def test_a_csv_that_describes_raw_video_badly(tmp_path, cells):
+    (tmp_path / "a.yuv").touch()
+    (tmp_path / "labels.csv").write_text(f"path,mos,width,height,pixel_format,fps\na.yuv,3,{cells}\n")
+    with pytest.raises(ValueError, match="line 2: pixel_format needs width, height and fps too: "):
+        databases.read_csv(tmp_path, mos_range=(1, 5))
