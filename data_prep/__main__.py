@@ -135,14 +135,13 @@ def _print_labels(name, rows, labels, preset):
         f"{len(rows):,} videos, {contents:,} {word}, MOS {min(mos):.2f} to {max(mos):.2f} on {low:g} to {high:g}"
         + (f" (the whole {name}: {known.facts()})" if known else "")
     )
-    rows_columns = preset.train_grid
-    per_video = preset.train_groups * rows_columns[0] * rows_columns[1]
-    clip = {"clip_frames": preset.clip_frames, "clip_size": preset.clip_size}
+    grid_rows, grid_columns = preset.train_grid
+    per_video = preset.train_groups * grid_rows * grid_columns
+    num_clips, frames, size = len(rows) * per_video, preset.clip_frames, preset.clip_size
     print(
-        f"{preset.train_groups} x {rows_columns[0] * rows_columns[1]} clips a video (groups x blocks, "
-        f"{rows_columns[0]} x {rows_columns[1]}), each {preset.clip_frames} frames of {preset.clip_size} x "
-        f"{preset.clip_size}: {len(rows) * per_video:,} clips, "
-        f"about {build.stored_size(len(rows) * per_video, **clip) / 1e9:,.2f} GB on disk"
+        f"{preset.train_groups} x {grid_rows * grid_columns} clips a video (groups x blocks, "
+        f"{grid_rows} x {grid_columns}), each {frames} frames of {size} x {size}: {num_clips:,} clips, "
+        f"about {build.stored_size(num_clips, clip_frames=frames, clip_size=size) / 1e9:,.2f} GB on disk"
     )
     for fraction in sorted({preset.train_fraction, *FRACTIONS}):
         videos = round(fraction * len(rows))

@@ -163,7 +163,9 @@ def _video(root, row, path, mos_range, details):
         mos_high=float(mos_range[1]),
     )
     if path is None:
-        return dataclasses.replace(one, status=MISSING, reason=f"{row.usual_path} is not below {root}")
+        return dataclasses.replace(
+            one, status=MISSING, reason=f"there is no file for it below {root}, usually {row.usual_path}"
+        )
     return dataclasses.replace(one, **details) if raw_video.is_raw(path) else one
 
 

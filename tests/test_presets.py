@@ -72,3 +72,12 @@ def test_sizes_of_tiny_are_all_different():
     sizes += [*tiny.block_grid, *(conv[0] for conv in tiny.convs[1:])]
     assert len(set(sizes)) == len(sizes)
     assert len(fields(presets.Preset)) == len(asdict(tiny))
+
+
+def test_a_database_changes_the_paper_preset_and_set_changes_both():
+    cases = [("paper", None), ("paper", "konvid1k"), ("paper", "live_qualcomm"), ("tiny", "live_qualcomm")]
+    found = [presets.get_preset(name, database=database) for name, database in cases]
+    grids = [(preset.train_groups, preset.train_grid) for preset in found]
+    assert grids == [(26, (2, 4)), (26, (2, 4)), (55, (4, 8)), (3, (1, 2))]
+    changed = presets.get_preset("paper", database="live_qualcomm", overrides=["train_grid=3x5"])
+    assert (changed.train_groups, changed.train_grid) == (55, (3, 5))
