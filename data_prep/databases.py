@@ -24,9 +24,9 @@ def konvid1k(root, labels):
     """
     rows = []
     for where, (name, mos) in label_files.read(labels[0], ["flickr_id", "mos"]):
-        (video_id,) = label_files.name_parts(r"(\d{5,})", name, where)
+        (video_id,) = label_files.name_parts(r"(\d+)", name, where)
         rows.append(Labelled(video_id, video_id, mos, video_id, f"KoNViD_1k_videos/{video_id}.mp4", where))
-    return label_files.match(root, rows, key_of=_stem(r"(\d{5,})(?:_.*)?"), mos_range=(1, 5))
+    return label_files.match(root, rows, key_of=_stem(r"(\d+)(?:_.*)?"), mos_range=(1, 5))
 
 
 def live_qualcomm(root, labels):

@@ -1,6 +1,7 @@
 """Readers of the downloads: on stand-ins, and on official label files where NR_VQM_DATA names a folder with them."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -294,22 +295,24 @@ def test_no_root(tmp_path, capsys):
 def test_konvid1k_with_a_missing_an_extra_and_a_damaged_video(konvid, tmp_path, capsys):
     ids = sorted(path.stem for path in (konvid / "KoNViD_1k_videos").iterdir())
     (konvid / "KoNViD_1k_videos" / f"{ids[0]}.mp4").unlink()
-    damaged = konvid / "KoNViD_1k_videos" / f"{ids[1]}.mp4"
-    damaged.write_bytes(damaged.read_bytes()[:700])
+    for video_id, share in [(ids[1], 0.7), (ids[2], 0.05)]:  # some frames are left, or none
+        path = konvid / "KoNViD_1k_videos" / f"{video_id}.mp4"
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     (konvid / "holiday.mov").touch()
     assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED
     printed = capsys.readouterr().out
     assert f"extra file, not in the labels: {konvid / 'holiday.mov'}" in printed
     assert "On disk: 4 of 5 videos, 1 missing, 1 extra files" in printed
     assert f"left out (missing): {ids[0]}: there is no file for it below {konvid}, usually KoNViD_1k_videos" in printed
-    assert "3 of 5 videos are ready, 2 left out (1 unreadable, 1 missing)." in printed
+    assert "2 of 5 videos are ready, 3 left out (1 damaged, 1 unreadable, 1 missing)." in printed
     rows = {one.video_id: one for one in manifest.read(tmp_path / "data" / "manifest.csv")}
-    assert [rows[video_id].status for video_id in ids] == ["missing", "unreadable", "ok", "ok", "ok"]
-    assert rows[ids[1]].reason
-    assert sorted(set(shards.read_table(tmp_path / "data").video_id)) == ids[2:]
-    assert files.read_json(tmp_path / "data" / "index.json", made_by="")["videos"] == 3
+    assert [rows[video_id].status for video_id in ids] == ["missing", "damaged", "unreadable", "ok", "ok"]
+    assert re.fullmatch(r"9 frames are declared, [1-8] can be decoded", rows[ids[1]].reason)
+    assert rows[ids[2]].reason
+    assert sorted(set(shards.read_table(tmp_path / "data").video_id)) == ids[3:]
+    assert files.read_json(tmp_path / "data" / "index.json", made_by="")["videos"] == 2
     assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED, "told again when it is complete"
-    assert "3 of 5 videos are ready" in capsys.readouterr().out
+    assert "2 of 5 videos are ready" in capsys.readouterr().out
 
 
 def test_a_video_that_arrives_later_makes_another_data_folder(konvid, tmp_path, capsys):
@@ -327,6 +330,16 @@ def test_live_qualcomm_raw_video_to_shards(qualcomm, tmp_path, capsys):
     rows = manifest.read(tmp_path / "data" / "manifest.csv")
     assert {(v.frames, v.width, v.height, v.pixel_format, v.fps) for v in rows} == {(8, 72, 48, "yuv420p", 30.0)}
     assert len(shards.read_table(tmp_path / "data")) == 6 * 3 * 2
+
+
+def test_a_raw_video_that_is_cut_off_is_left_out(qualcomm, tmp_path, capsys):
+    path = next(qualcomm.rglob("*.yuv"))
+    path.write_bytes(path.read_bytes()[:-100])
+    assert prep("live_qualcomm", qualcomm, tmp_path / "data", *RAW) == commands.EXIT_FAILED
+    printed = capsys.readouterr().out
+    assert f"left out (unreadable): {path.stem}: A whole number of 72x48 yuv420p frames of 5,184 bytes" in printed
+    assert "5 of 6 videos are ready, 1 left out (1 unreadable)." in printed
+    assert path.stem not in shards.read_table(tmp_path / "data").video_id
 
 
 def test_live_qualcomm_files_of_another_size_are_refused_one_by_one(qualcomm, tmp_path, capsys):
