@@ -78,11 +78,11 @@ def youtube_ugc(root, labels):
     """YouTube-UGC: 1,149 of 1,380 videos have a MOS; 360p to 2160p, every video its own content; 1.24 to 4.68 on 1-5.
 
     From https://media.withyoutube.com: original_videos or the H.264 copies (<vid>_crf_10_ss_00_t_20.0.mp4), and the MOS
-    as YOUTUBE_UGC_metadata.csv, or the sheet MOS of original_videos_MOS_for_YouTube_UGC_dataset.xlsx saved as csv.
+    as original_videos_MOS_for_YouTube_UGC_dataset.xlsx (its sheet MOS), or YOUTUBE_UGC_metadata.csv.
     video_id: the vid, Animation_360P-08c9. Source: Wang et al., MMSP 2019; Yim et al., arXiv 2002.12275.
     """
     rows = []
-    for where, (name, mos) in label_files.read(labels[0], ["vid", "mos|MOS full"]):
+    for where, (name, mos) in label_files.read(labels[0], ["vid", "mos|MOS full"], sheet="MOS"):
         video_id, category, size = label_files.name_parts(r"(([A-Za-z]+)_(\d+P)-[0-9a-f]{4})", name, where)
         rows.append(Labelled(video_id, video_id, mos, video_id.lower(), f"{category}/{size}/{video_id}.mkv", where))
     return label_files.match(root, rows, key_of=_stem(r"([a-z]+_\d+p-[0-9a-f]{4})(?:_.*)?"), mos_range=(1, 5))
@@ -171,7 +171,7 @@ DATABASES = {
     ),
     "youtube_ugc": Database(
         youtube_ugc,
-        ("YOUTUBE_UGC_metadata.csv", "original_videos_MOS_for_YouTube_UGC_dataset*.csv"),
+        ("original_videos_MOS_for_YouTube_UGC_dataset.xlsx", "YOUTUBE_UGC_metadata.csv"),
         videos=1149,
         mos=(1.24, 4.68),
         most=1500,

@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 
+from data_prep import workbook
 from nr_vqm import feature_files, manifest, raw_video, video
 
 MISSING = "missing"  # the status of a video that the labels name and the folder lacks
@@ -49,12 +50,13 @@ def find(root, patterns, *, several, labels):
     )
 
 
-def read(path, columns):
-    """The named columns of a .csv or .mat label file, row by row.
+def read(path, columns, *, sheet=None):
+    """The named columns of a .csv, .mat or .xlsx label file, row by row.
 
     Args:
         path: the file; a .csv may have semicolons between cells.
         columns: names, case does not matter; of several for one thing, write 'MOS|MOS full'.
+        sheet: of an .xlsx, which of its sheets.
 
     Yields:
         (where, values): 'FILE row N' for messages, and one str or number for each of `columns`.
@@ -62,7 +64,10 @@ def read(path, columns):
     Raises:
         ValueError: the file cannot be read, or lacks a column: another version.
     """
-    table = _semicolons(path) if _has_semicolons(path) else feature_files.read_columns(path)
+    if sheet and Path(path).suffix.lower() == ".xlsx":
+        table = workbook.read_columns(path, sheet)
+    else:
+        table = _semicolons(path) if _has_semicolons(path) else feature_files.read_columns(path)
     by_lower = {name.strip().lower(): values for name, values in table.items()}
     found = []
     for names in columns:

@@ -4,6 +4,7 @@ Noise grows as the MOS falls, so that there is something to learn.
 """
 
 import csv
+import zipfile
 from pathlib import Path
 
 import av
@@ -32,34 +33,24 @@ def make_konvid1k(folder, *, num_videos=12, num_frames=20, height=40, width=56):
         frames = noisy_frames(n, num_frames, height, width, noise=12 * (5 - value))
         write_h264(folder / "KoNViD_1k_videos" / f"{video_id}.mp4", frames)
     header = ["flickr_id", "download_id", "file_name", "MOS", "ti", "si", "colorfulness", "contrast", "blur", "vniqe"]
+    names = [f"{video_id}_original_centercrop_960x540_8s.mp4" for video_id in mos]
     rows = [
-        [
-            video_id,
-            800000 + n,
-            f"{video_id}_original_centercrop_960x540_8s.mp4",
-            value,
-            4.5,
-            14.4,
-            45.7,
-            20.3,
-            0.5,
-            21.7,
-        ]
-        for n, (video_id, value) in enumerate(mos.items())
+        [video_id, 800000 + n, name, value, 4.5, 14.4, 45.7, 20.3, 0.5, 21.7]
+        for n, (name, (video_id, value)) in enumerate(zip(names, mos.items(), strict=True))
     ]
     write_csv(folder / "KoNViD_1k_attributes.csv", [header, *rows])
     write_csv(folder / "KoNViD_1k_mos.csv", [["flickr_id", "mos"], *mos.items()])
     return mos
 
 
-def make_live_qualcomm(folder, *, num_scenes=5, phones=2, num_frames=9, height=1080, width=1920):
+def make_live_qualcomm(folder, *, num_scenes=10, phones=2, num_frames=9, height=1080, width=1920):
     """LIVE-Qualcomm as downloaded: qualcommSubjectiveData.mat and <distortion>/<name>.yuv.
 
     One second of the real size is 93 MB. Tests make smaller pictures and say so: `--raw 72x48:yuv420p:30`.
 
     Args:
         folder: to be made.
-        num_scenes: each shot by as many `phones`, up to 4.
+        num_scenes: up to 20, each shot by as many `phones`, up to 4; 10 leave enough for a test part.
         num_frames: of each video.
         height, width: pixels, even.
 
@@ -68,7 +59,7 @@ def make_live_qualcomm(folder, *, num_scenes=5, phones=2, num_frames=9, height=1
     """
     folder, names, mos = Path(folder), [], []
     for scene in range(num_scenes):
-        date, word = f"09{11 + scene}", f"MadeUpScene{'ABCDEFGHIJ'[scene]}"
+        date, word = f"09{11 + scene}", f"MadeUpScene{chr(65 + scene)}"
         for phone in PHONES[:phones]:
             # Both official forms: with and without an underscore after the date.
             names.append(f"{date}{'_' * (scene % 2)}{word}_{phone}_2015{date}_1300{len(names):02d}.yuv")
@@ -131,4 +122,32 @@ def write_csv(path, rows):
     """Write rows as a csv."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
+    return path
+
+
+def write_xlsx(path, sheet, rows):
+    """Write rows as a sheet of a workbook, after another sheet; strings are in the shared table, as Excel has them."""
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    link = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    strings = sorted({cell for row in rows for cell in row if isinstance(cell, str)})
+    sheet_rows = []
+    for number, row in enumerate(rows, start=1):
+        cells = [
+            f'<c r="{chr(65 + i)}{number}" t="s"><v>{strings.index(cell)}</v></c>'
+            if isinstance(cell, str)
+            else f'<c r="{chr(65 + i)}{number}"><v>{cell}</v></c>'
+            for i, cell in enumerate(row)
+            if cell is not None
+        ]
+        sheet_rows.append(f'<row r="{number}">{"".join(cells)}</row>')
+    sheets = f'<sheet name="other" sheetId="1" r:id="rId1"/><sheet name="{sheet}" sheetId="2" r:id="rId2"/>'
+    links = "".join(f'<Relationship Id="rId{n}" Target="worksheets/sheet{n}.xml"/>' for n in (1, 2))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", f'<workbook {main} xmlns:r="{link}"><sheets>{sheets}</sheets></workbook>')
+        archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{links}</Relationships>")
+        items = "".join(f"<si><t>{text}</t></si>" for text in strings)
+        archive.writestr("xl/sharedStrings.xml", f"<sst {main}>{items}</sst>")
+        archive.writestr("xl/worksheets/sheet1.xml", f"<worksheet {main}><sheetData/></worksheet>")
+        data = f"<sheetData>{''.join(sheet_rows)}</sheetData>"
+        archive.writestr("xl/worksheets/sheet2.xml", f"<worksheet {main}>{data}</worksheet>")
     return path

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.io
 import stand_ins
 
 from data_prep import __main__ as data_prep
-from data_prep import databases, label_files
+from data_prep import databases, label_files, workbook
 from nr_vqm import commands, files, manifest, shards
 
 LABELS = Path(os.environ.get("NR_VQM_DATA") or "none") / "labels"
@@ -132,11 +133,16 @@ def test_cvd2014(tmp_path, name, text):
     assert (videos[0].mos_low, videos[0].mos_high) == (-10, 100)
 
 
-@pytest.mark.parametrize("header", ["vid,category,mos", "vid,category,MOS full"])
-def test_youtube_ugc(tmp_path, header):
-    text = f"{header}\nAnimation_360P-08c9,Animation,3.652\nVlog_2160P-7bfb,Vlog,4.206\n"
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_youtube_ugc(tmp_path, kind):
+    text = "vid,category,mos\nAnimation_360P-08c9,Animation,3.652\nVlog_2160P-7bfb,Vlog,4.206\n"
     paths = ["original_videos/Animation/360P/Animation_360P-08c9.mkv", "Vlog_2160P-7bfb_crf_10_ss_00_t_20.0.mp4"]
     root = make_folder(tmp_path / "r", paths, name="YOUTUBE_UGC_metadata.csv", text=text)
+    if kind == "xlsx":
+        rows = [["vid", "category", None, "MOS full"], [], ["Animation_360P-08c9", "Animation", None, 3.652],
+                ["Vlog_2160P-7bfb", None, 125, 4.206]]  # fmt: skip
+        (root / "YOUTUBE_UGC_metadata.csv").unlink()
+        stand_ins.write_xlsx(root / "original_videos_MOS_for_YouTube_UGC_dataset.xlsx", "MOS", rows)
     videos, _ = databases.read("youtube_ugc", root)
     assert summary(videos, root) == [
         ("Animation_360P-08c9", "Animation_360P-08c9", 3.652, paths[0], ""),
@@ -251,6 +257,23 @@ def test_a_damaged_mat_file(tmp_path):
     root = make_folder(tmp_path / "r", [], name="data.mat", text="no matrix at all")
     with pytest.raises(ValueError, match=r"data\.mat cannot be read as \.mat"):
         databases.read("live_vqc", root)
+
+
+def test_refused_workbooks(tmp_path):
+    path = tmp_path / "a.xlsx"
+    path.write_text("no workbook")
+    with pytest.raises(ValueError, match=r"a\.xlsx cannot be read as a workbook with a sheet 'MOS': File is not a zip"):
+        workbook.read_columns(path, "MOS")
+    stand_ins.write_xlsx(path, "diff", [["vid"]])
+    with pytest.raises(ValueError, match="a sheet 'MOS': its sheets are other, diff"):
+        workbook.read_columns(path, "MOS")
+    with pytest.raises(ValueError, match="a sheet 'other': not enough values"):
+        workbook.read_columns(path, "other")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("xl/sharedStrings.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
+        archive.writestr("xl/workbook.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
+    with pytest.raises(ValueError, match="has a document type"):
+        workbook.read_columns(path, "MOS")
 
 
 def test_the_same_label_file_in_two_places(konvid):
