@@ -33,10 +33,13 @@ def main():
     import av.logging
     import cv2
 
+    from nr_vqm import decoders  # noqa: F401 imported now: what takes time is no part of a video's time limit
+
     cv2.setNumThreads(1)
     av.logging.set_libav_level(av.logging.ERROR)
     av.logging.restore_default_callback()  # FFmpeg's messages to stderr, as OpenCV does
     with contextlib.suppress(EOFError, ConnectionError):
+        _send(connection, is_="ready")
         while True:
             request = json.loads(connection.recv_bytes())
             if request["do"] == "stop":

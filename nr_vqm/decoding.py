@@ -205,6 +205,7 @@ class _Worker:
         )
         theirs.close()
         self.stall_seconds = STALL_SECONDS
+        self.answer()  # ready
 
     def tell(self, **message):
         """Send a message; DecoderDied where nobody is there."""
