@@ -42,7 +42,7 @@ def _open(one, clip_frames, decode):
     except (ValueError, OSError) as error:
         return dataclasses.replace(one, status="unreadable", reason=str(error))
     status, reason = manifest.OK, ""
-    if frames < info.frames and decoding.missing_frames(frames, info.frames):
+    if decoding.missing_frames(frames, info.frames):
         status, reason = "damaged", f"{info.frames} frames are declared, {frames} can be decoded"
     elif frames < clip_frames:
         status, reason = "too_short", f"one clip needs {clip_frames} frames, the video has {frames}"

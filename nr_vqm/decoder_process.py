@@ -15,6 +15,12 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
+import av.logging
+import cv2
+import numpy as np
+
+from nr_vqm import decoders, raw_video
+
 MAX_MEMORY = 8 * 2**30  # address space: damaged headers ask for more than the machine has
 MAX_MESSAGES = 16 * 2**20  # bytes that a decoder may print about one video
 THREADS = 4  # of a decoder: each holds pictures
@@ -30,11 +36,6 @@ def main():
     connection, ring = Connection(int(sys.argv[1])), int(sys.argv[2])
     _protect()
     os.environ.setdefault("OPENCV_FFMPEG_THREADS", str(min(THREADS, os.cpu_count() or 1)))
-    import av.logging
-    import cv2
-
-    from nr_vqm import decoders  # noqa: F401 imported now: what takes time is no part of a video's time limit
-
     cv2.setNumThreads(1)
     av.logging.set_libav_level(av.logging.ERROR)
     av.logging.restore_default_callback()  # FFmpeg's messages to stderr, as OpenCV does
@@ -76,18 +77,17 @@ def _serve(connection, ring, request):
         _send(connection, is_="stopped")
     except (EOFError, ConnectionError):
         raise
+    except decoders.Refusal as error:
+        _send(connection, is_="refused", reason=str(error))
     except Exception as error:  # av and cv2 have their own kinds
-        _send(connection, is_="error", reason=str(error) or type(error).__name__)
+        _send(connection, is_="failed", reason=str(error) or type(error).__name__)
 
 
 def _read(connection, ring, request):
     """Say what the video is, then put frame after frame into the ring."""
-    from nr_vqm import decoders, raw_video
-
     path, raw = request["path"], request["raw"] and raw_video.RawFormat(**request["raw"])
     found = decoders.inspect(path, raw, _Progress(connection))
-    decoder = "PyAV" if found["hdr"] else request["decoder"]  # OpenCV's tone mapping takes a second a frame
-    with contextlib.closing(decoders.read(path, decoder=decoder, raw=raw)) as frames:
+    with contextlib.closing(decoders.read(path, decoder=request["decoder"], raw=raw)) as frames:
         first = next(frames, None)
         if first is None:
             raise ValueError(f"A video with at least one decodable frame is needed, {path} has none.")
@@ -130,8 +130,6 @@ def map_ring(ring, slots, shape):
         slots: frames in it.
         shape: of a frame.
     """
-    import numpy as np
-
     shape = (slots, *shape)
     return np.frombuffer(mmap.mmap(ring, int(np.prod(shape))), np.uint8).reshape(shape)
 

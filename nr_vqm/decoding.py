@@ -1,6 +1,6 @@
 """Decoding in processes of their own: ahead of the reader, and a decoder that crashes or hangs fails one video alone.
 
-OpenCV is tried first; where it fails, crashes or stands still, PyAV, which gives the same pixels.
+PyAV is tried first; where it fails, crashes or stands still, OpenCV. Decision 0009.
 """
 
 import atexit
@@ -28,8 +28,12 @@ MISSING_FRAMES = 0.01  # containers without an index declare duration x rate, wh
 FFMPEG_MESSAGE = re.compile(r"^\[(\w[^\]]*) @ 0x[0-9a-f]+\] (.+)$", re.MULTILINE)
 
 
-class DecoderDied(Exception):
-    """The decoder process crashed, or was ended because it stood still."""
+class DecoderFailed(Exception):
+    """One decoder could not read a file; `died`: it crashed, or was ended because it stood still."""
+
+    def __init__(self, reason, *, died=False):
+        super().__init__(reason)
+        self.died = died
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Frames:
 def _read(request, stall_seconds, warnings):
     """Yield the VideoInfo, then the frames, from the first decoder that can; where one dies half-way, the next goes on."""
     info, decoded, failures = None, 0, []
-    for decoder in ("raw",) if request["raw"] else ("OpenCV", "PyAV"):
+    for decoder in ("raw",) if request["raw"] else ("PyAV", "OpenCV"):
         try:
             with contextlib.closing(_read_with(decoder, request, stall_seconds, decoded, warnings)) as source:
                 found = next(source)
@@ -108,20 +112,20 @@ def _read(request, stall_seconds, warnings):
                     warnings += info.warnings
                     yield info
                 elif found != info:
-                    raise ValueError("sees another picture size.")
+                    raise DecoderFailed("It sees another video in the file.")
                 for frame in source:
                     decoded += 1
                     yield frame
-        except (ValueError, DecoderDied) as error:
+        except DecoderFailed as error:
             failures.append((decoder, error))
             continue
         warnings += [f"decoded with {decoder}, because {other} failed: {error}" for other, error in failures]
         warnings += missing_frames(decoded, info.frames)
         return
-    if any(isinstance(error, DecoderDied) for _, error in failures):
+    if any(error.died for _, error in failures):
         reasons = " ".join(f"{other}: {error}" for other, error in failures)
         raise ValueError(f"{request['path']} cannot be decoded. {reasons}")
-    raise failures[-1][1]
+    raise ValueError(failures[0][1])
 
 
 def _read_with(decoder, request, stall_seconds, skip, warnings):
@@ -170,11 +174,10 @@ def _info(answer):
 
 
 def missing_frames(decoded, declared):
-    """A list with a warning where a file has clearly other frames than it declares, else empty."""
-    if not declared or abs(decoded - declared) <= max(2, MISSING_FRAMES * declared):
+    """A list with a warning where a file has clearly fewer frames than it declares, else empty."""
+    if decoded >= declared - max(2, MISSING_FRAMES * declared):
         return []
-    only = "only " if decoded < declared else ""
-    return [f"{only}{decoded} of {declared} declared frames could be decoded"]
+    return [f"only {decoded} of {declared} declared frames could be decoded"]
 
 
 def _damage(messages):
@@ -208,7 +211,7 @@ class _Worker:
         self.answer()  # ready
 
     def tell(self, **message):
-        """Send a message; DecoderDied where nobody is there."""
+        """Send a message; DecoderFailed where nobody is there."""
         try:
             self.connection.send_bytes(json.dumps(message).encode())
         except ConnectionError:
@@ -218,18 +221,20 @@ class _Worker:
         """The next message, as a dict.
 
         Raises:
-            DecoderDied: it crashed, or said nothing for `stall_seconds`.
-            ValueError: it says what is wrong with the video.
+            DecoderFailed: it crashed, said nothing for `stall_seconds`, or cannot read the video.
+            ValueError: it refuses the video.
         """
         while True:
             try:
                 if not self.connection.poll(self.stall_seconds):
                     self.end()
-                    raise DecoderDied(f"The decoder stood still for {self.stall_seconds:g} seconds.")
+                    raise DecoderFailed(f"The decoder stood still for {self.stall_seconds:g} seconds.", died=True)
                 message = json.loads(self.connection.recv_bytes())
             except (EOFError, ConnectionError):
                 self._bury()
-            if message["is"] == "error":
+            if message["is"] == "failed":
+                raise DecoderFailed(message["reason"])
+            if message["is"] == "refused":
                 raise ValueError(message["reason"])
             if message["is"] != "progress":
                 return message
@@ -250,12 +255,15 @@ class _Worker:
         return text
 
     def stop(self):
-        """Make it ready for the next video; DecoderDied where that fails."""
+        """Make it ready for the next video; DecoderFailed where it is dead."""
         self.tell(do="stop")
         while True:
-            with contextlib.suppress(ValueError):  # of the video that nobody wants any more
+            try:
                 if self.answer()["is"] == "stopped":
                     break
+            except (ValueError, DecoderFailed) as error:  # of the video that nobody wants any more
+                if getattr(error, "died", False):
+                    raise
         self.take_messages()
 
     def end(self):
@@ -267,11 +275,11 @@ class _Worker:
             handle.close()
 
     def _bury(self):
-        """Raise DecoderDied with what ended the process."""
+        """Raise DecoderFailed with what ended the process."""
         code = self.process.wait()
         self.end()
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        raise DecoderDied(f"The decoder crashed ({cause}).") from None
+        raise DecoderFailed(f"The decoder crashed ({cause}).", died=True) from None
 
 
 def _shared_file():
@@ -301,7 +309,7 @@ def _borrowed(stall_seconds):
 def _give_back(worker):
     if worker.process.returncode is not None:
         return
-    with contextlib.suppress(DecoderDied):
+    with contextlib.suppress(DecoderFailed):
         worker.stop()
         if len(_idle) < MAX_IDLE:
             _idle.append(worker)
