@@ -31,12 +31,13 @@ def inspect(path, raw, progress):
         progress: function() called again and again while the file is read.
 
     Returns:
-        dict of declared (frames; 0 where it does not say), packets (coded pictures in the file; 0 where they cannot be
-        counted), fps (0 where it does not say), hdr ('PQ', 'HLG' or ''), streams (of video).
+        dict of declared (frames; 0 where it does not say), expected (the frames that decoding will probably give; 0 where
+        nothing tells), fps (0 where it does not say), hdr ('PQ', 'HLG' or ''), streams (of video).
     """
-    found = {"declared": 0, "packets": 0, "fps": 0.0, "hdr": "", "streams": 1}
+    found = {"declared": 0, "expected": 0, "fps": 0.0, "hdr": "", "streams": 1}
     if raw:
-        return {**found, "declared": raw_video.count_frames(path, raw), "fps": raw.fps}
+        frames = raw_video.count_frames(path, raw)
+        return {**found, "declared": frames, "expected": frames, "fps": raw.fps}
     try:
         with av.open(path) as container:
             streams = _video_streams(container)
@@ -47,12 +48,21 @@ def inspect(path, raw, progress):
                 hdr=HDR.get(stream.codec_context.color_trc, ""),
                 streams=len(streams),
             )
-            for packet in container.demux(stream):
-                found["packets"] += packet.size > 0
-                progress()
+            found["expected"] = found["declared"]
+            found["expected"] = _expected(container, stream, found["declared"], progress)
     except (av.FFmpegError, IndexError, ValueError):
         pass  # the decoder will say what is wrong
     return found
+
+
+def _expected(container, stream, declared, progress):
+    """The coded pictures in the file, which may end early; of VP8 and VP9 some are never shown."""
+    packets = 0
+    for packet in container.demux(stream):
+        packets += packet.size > 0
+        progress()
+    exact = stream.frames or stream.codec_context.name.startswith("vp")
+    return min(packets, declared) if declared and exact else packets
 
 
 def _video_streams(container):

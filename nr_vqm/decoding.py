@@ -162,13 +162,12 @@ def _info(answer):
         warnings.append(f"HDR video ({answer['hdr']}), read as if it were not: out of the model's range")
     if answer["streams"] > 1:
         warnings.append(f"{answer['streams']} video streams: only the first is read")
-    counts = [count for count in (answer["declared"], answer["packets"]) if count]
     return VideoInfo(
         width=answer["width"],
         height=answer["height"],
         frames=answer["declared"],
         fps=answer["fps"],
-        expected=min(counts, default=0),
+        expected=answer["expected"],
         warnings=tuple(warnings),
     )
 
