@@ -144,10 +144,17 @@ def _decode(container, stream):
     while True:
         try:
             for packet in packets:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        _complain(stream, "corrupt picture")
+                    yield frame
             return
         except av.InvalidDataError as error:
-            print(f"[{stream.name} @ 0x0] {error.strerror}", file=sys.stderr, flush=True)
+            _complain(stream, error.strerror)
+
+
+def _complain(stream, message):
+    print(f"[{stream.name} @ 0x0] {message}", file=sys.stderr, flush=True)
 
 
 def read_opencv(path):

@@ -63,6 +63,8 @@ def test_modules_of_the_library_import_only_those_before_them():
         ["-m", "nr_vqm.cli", "score"],
         ["-m", "nr_vqm.cli", "doctor"],
         ["-m", "benchmarks.real_damage"],
+        ["-m", "benchmarks.fuzz"],
+        ["-m", "benchmarks.decoding"],
         ["-m", "benchmarks.published_features"],
     ],
 )
