@@ -91,10 +91,10 @@ def repeat(path, out, minutes):
 
 def memory(path):
     """Peak memory while a long video is read, in gigabytes: this process, the decoder's, and their growth."""
-    from nr_vqm import decoding, video
+    from nr_vqm import decoder_worker, video
 
     video.probe(path)
-    worker = decoding._idle[-1].process.pid
+    worker = decoder_worker._idle[-1].process.pid
     peaks = {}
     for number, _ in enumerate(video.read_frames(path)):
         if number % 100 == 0:

@@ -2,7 +2,7 @@
 
 Makes tiny videos in seven codecs, damages copies of them (truncated, flipped bytes, zero-filled, header only; seeded),
 and scores each with a run of the preset `tiny`, untrained and made here. Anything else than a score or a refusal with
-its reason is a failure; so is a file that takes longer than --seconds, and a file cut off that is scored without a word.
+its reason is a failure; so is a file that takes longer than --seconds.
 """
 
 import argparse
@@ -69,7 +69,9 @@ def run(folder, *, num_files, seed, seconds, keep=None):
 
     make_run(folder / "run")
     scorer = nr_vqm.load(folder / "run")
-    sources = {name: make_video(folder / f"{name}.{container}", encoder) for name, (encoder, container) in CODECS.items()}
+    sources = {
+        name: make_video(folder / f"{name}.{container}", encoder) for name, (encoder, container) in CODECS.items()
+    }
     for number in range(num_files):
         codec = list(CODECS)[number % len(CODECS)]
         kind = DAMAGE[number // len(CODECS) % len(DAMAGE)]

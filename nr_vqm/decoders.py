@@ -31,8 +31,8 @@ def inspect(path, raw, progress):
         progress: function() called again and again while the file is read.
 
     Returns:
-        dict of declared (frames; 0 where it does not say), expected (the frames that decoding will probably give; 0 where
-        nothing tells), fps (0 where it does not say), hdr ('PQ', 'HLG' or ''), streams (of video).
+        dict of declared (frames; 0 where it does not say), expected (the frames that decoding will probably give; 0
+        where nothing tells), fps (0 where it does not say), hdr ('PQ', 'HLG' or ''), streams (of video).
     """
     found = {"declared": 0, "expected": 0, "fps": 0.0, "hdr": "", "streams": 1}
     if raw:
@@ -124,7 +124,7 @@ def _size(shape):
 
 
 def read_pyav(path):
-    """Yield a file's frames as PyAV decodes them; skips what cannot be decoded, and says so on stderr as FFmpeg does."""
+    """Yield a file's frames as PyAV decodes them; skips what cannot be decoded, and says so as FFmpeg does."""
     try:
         with av.open(path) as container:
             stream = _video_streams(container)[0]

@@ -1,39 +1,20 @@
 """Decoding in processes of their own: ahead of the reader, and a decoder that crashes or hangs fails one video alone.
 
-PyAV is tried first; where it fails, crashes or stands still, OpenCV. Decision 0009.
+PyAV is tried first; where it fails, crashes or stands still, OpenCV. Decision 0011.
 """
 
-import atexit
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import re
-import signal
-import subprocess
-import sys
-import tempfile
-from multiprocessing.connection import Pipe
 from pathlib import Path
 
 from nr_vqm import raw_video
-from nr_vqm.decoder_process import map_ring
+from nr_vqm.decoder_worker import DecoderFailed, borrowed
 
-STALL_SECONDS = 60  # a decoder without a sign of life for so long hangs; a 4K frame takes it a tenth of a second
-RING_BYTES = 128 * 2**20  # read ahead: 21 frames of 1080p
-MIN_SLOTS, MAX_SLOTS = 4, 64  # frames in the ring
-MAX_IDLE = 4  # processes kept for the next videos
 MISSING_FRAMES = 0.01  # containers without an index declare duration x rate, which is off by a frame or two
 FFMPEG_MESSAGE = re.compile(r"^\[(\w[^\]]*) @ 0x[0-9a-f]+\] (.+)$", re.MULTILINE)
-
-
-class DecoderFailed(Exception):
-    """One decoder could not read a file; `died`: it crashed, or was ended because it stood still."""
-
-    def __init__(self, reason, *, died=False):
-        super().__init__(reason)
-        self.died = died
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +82,7 @@ class Frames:
 
 
 def _read(request, stall_seconds, warnings):
-    """Yield the VideoInfo, then the frames, from the first decoder that can; where one dies half-way, the next goes on."""
+    """Yield the VideoInfo, then the frames, of the first decoder that can; where it dies half-way, the next goes on."""
     info, decoded, failures = None, 0, []
     for decoder in ("raw",) if request["raw"] else ("PyAV", "OpenCV"):
         try:
@@ -130,7 +111,7 @@ def _read(request, stall_seconds, warnings):
 
 def _read_with(decoder, request, stall_seconds, skip, warnings):
     """Yield the VideoInfo, then the frames after the first `skip`, from one decoder."""
-    with _borrowed(stall_seconds) as worker:
+    with borrowed(stall_seconds) as worker:
         worker.tell(do="open", decoder=decoder, **request)
         info = _info(worker.answer())
         ring = worker.start_reading((info.height, info.width, 3))
@@ -186,140 +167,3 @@ def _damage(messages):
         return []
     more = f" (and {len(found) - 1} more messages)" if len(found) > 1 else ""
     return [f"damaged: the decoder says {found[0][1].strip()!r}{more}"]
-
-
-class _Worker:
-    """One decoder process."""
-
-    def __init__(self):
-        self.connection, theirs = Pipe()
-        self.ring = _shared_file()
-        self.messages = tempfile.TemporaryFile()  # a crashed process leaves its last words
-        # Our own search path, as multiprocessing's spawn does; unlike that it needs nothing of the user's __main__.
-        code = "import sys; sys.path[:] = sys.argv[3:]; from nr_vqm import decoder_process; decoder_process.main()"
-        handles = (theirs.fileno(), self.ring.fileno())
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, handles), *[os.path.abspath(folder) for folder in sys.path]],
-            stdin=subprocess.PIPE,
-            stdout=self.messages,
-            stderr=self.messages,
-            pass_fds=handles,
-        )
-        theirs.close()
-        self.stall_seconds = STALL_SECONDS
-        self.answer()  # ready
-
-    def tell(self, **message):
-        """Send a message; DecoderFailed where nobody is there."""
-        try:
-            self.connection.send_bytes(json.dumps(message).encode())
-        except ConnectionError:
-            self._bury()
-
-    def answer(self):
-        """The next message, as a dict.
-
-        Raises:
-            DecoderFailed: it crashed, said nothing for `stall_seconds`, or cannot read the video.
-            ValueError: it refuses the video.
-        """
-        while True:
-            try:
-                if not self.connection.poll(self.stall_seconds):
-                    self.end()
-                    raise DecoderFailed(f"The decoder stood still for {self.stall_seconds:g} seconds.", died=True)
-                message = json.loads(self.connection.recv_bytes())
-            except (EOFError, ConnectionError):
-                self._bury()
-            if message["is"] == "failed":
-                raise DecoderFailed(message["reason"])
-            if message["is"] == "refused":
-                raise ValueError(message["reason"])
-            if message["is"] != "progress":
-                return message
-
-    def start_reading(self, shape):
-        """Let it decode ahead; the ring of frames, uint8 (slots, *shape)."""
-        frame_bytes = shape[0] * shape[1] * shape[2]
-        slots = min(MAX_SLOTS, max(MIN_SLOTS, RING_BYTES // frame_bytes))
-        os.ftruncate(self.ring.fileno(), slots * frame_bytes)
-        self.tell(do="read", slots=slots)
-        return map_ring(self.ring.fileno(), slots, shape)
-
-    def take_messages(self):
-        """What the decoder has printed since the last call, 64 KB at most."""
-        text = os.pread(self.messages.fileno(), 2**16, 0).decode(errors="replace")
-        self.messages.seek(0)  # theirs too
-        self.messages.truncate()
-        return text
-
-    def stop(self):
-        """Make it ready for the next video; DecoderFailed where it is dead."""
-        self.tell(do="stop")
-        while True:
-            try:
-                if self.answer()["is"] == "stopped":
-                    break
-            except (ValueError, DecoderFailed) as error:  # of the video that nobody wants any more
-                if getattr(error, "died", False):
-                    raise
-        self.take_messages()
-
-    def end(self):
-        """Kill it."""
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        for handle in (self.connection, self.ring, self.messages):
-            handle.close()
-
-    def _bury(self):
-        """Raise DecoderFailed with what ended the process."""
-        code = self.process.wait()
-        self.end()
-        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        raise DecoderFailed(f"The decoder crashed ({cause}).", died=True) from None
-
-
-def _shared_file():
-    """A file that two processes map: in memory, not on a /dev/shm that containers keep small."""
-    if hasattr(os, "memfd_create"):
-        return open(os.memfd_create("frames"), "r+b")
-    return tempfile.TemporaryFile()
-
-
-_idle = []
-
-
-@contextlib.contextmanager
-def _borrowed(stall_seconds):
-    """An idle decoder process, or a new one; back among the idle ones afterwards."""
-    try:
-        worker = _idle.pop()
-    except IndexError:
-        worker = _Worker()
-    worker.stall_seconds = stall_seconds
-    try:
-        yield worker
-    finally:
-        _give_back(worker)
-
-
-def _give_back(worker):
-    if worker.process.returncode is not None:
-        return
-    with contextlib.suppress(DecoderFailed):
-        worker.stop()
-        if len(_idle) < MAX_IDLE:
-            _idle.append(worker)
-        else:
-            worker.end()
-
-
-@atexit.register
-def _end_idle():
-    while _idle:
-        _idle.pop().end()
-
-
-os.register_at_fork(after_in_child=_idle.clear)  # a process serves the one that started it

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nr_vqm import bundle, cnn3d, devices, features, files, lstm_head, manifest, svr_baseline, video
+from nr_vqm import bundle, cnn3d, decoder_worker, devices, features, files, lstm_head, manifest, svr_baseline, video
 from nr_vqm.trunk import SharedTrunk
 
 HEADS = ("lstm", "svr")
@@ -56,6 +56,7 @@ class Scorer:
         """
         if head not in HEADS:
             raise ValueError(f"Unknown head {head!r}. Choose from: {', '.join(HEADS)}.")
+        decoder_worker.start()  # while TensorFlow is imported
         run_dir = Path(run_dir)
         self.preset = bundle.read_preset(run_dir)
         self.mos_range = tuple(bundle.read_run(run_dir).get("mos_range", (1.0, 5.0)))
@@ -92,7 +93,7 @@ class Scorer:
         return self._score(outputs, path, decoded, declared, warnings)
 
     def _outputs_of_file(self, path, raw):
-        """Outputs, decoded and declared frames, warnings. Decodes once where the file tells the true number of frames."""
+        """Outputs, decoded and declared frames, warnings. Decodes once where the file tells its frames."""
         with video.read_frames(path, raw) as frames:
             info, outputs = frames.info, None
             with contextlib.suppress(ValueError):  # too few frames: found out below

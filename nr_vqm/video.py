@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nr_vqm import decoding, raw_video
+from nr_vqm import decoder_worker, raw_video
 from nr_vqm.decoding import Frames
 
 EXTENSIONS = frozenset(
@@ -31,7 +31,7 @@ EXTENSIONS = frozenset(
 )
 
 
-def read_frames(path, raw=None, *, stall_seconds=decoding.STALL_SECONDS):
+def read_frames(path, raw=None, *, stall_seconds=decoder_worker.STALL_SECONDS):
     """Open a video and decode it ahead of the reader, sequentially, once, in bounded memory.
 
     Args:
@@ -40,8 +40,8 @@ def read_frames(path, raw=None, *, stall_seconds=decoding.STALL_SECONDS):
         stall_seconds: a decoder that gives no sign of life for so long has failed.
 
     Returns:
-        decoding.Frames: an iterator of uint8 RGB, shape (height, width, 3), values 0-255, at the video's own resolution,
-        with what the file declares and, at the end, warnings.
+        decoding.Frames: an iterator of uint8 RGB, shape (height, width, 3), values 0-255, at the video's own
+        resolution, with what the file declares and, at the end, warnings.
 
     Raises:
         FileNotFoundError: no such file.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import place_frame, write_ffv1
 
-from nr_vqm import decoding, video
+from nr_vqm import decoder_worker, decoding, video
 
 ROOT = Path(__file__).parent.parent
 NUM_FRAMES = 100  # more than a ring holds
@@ -27,13 +27,13 @@ def workers(monkeypatch):
     """Every decoder process started in the test, in order."""
     started = []
 
-    class Worker(decoding._Worker):
+    class Worker(decoder_worker.Worker):
         def __init__(self):
             super().__init__()
             started.append(self)
 
-    decoding._end_idle()
-    monkeypatch.setattr(decoding, "_Worker", Worker)
+    decoder_worker.end_idle()
+    monkeypatch.setattr(decoder_worker, "Worker", Worker)
     return started
 
 
@@ -90,20 +90,20 @@ def test_two_videos_at_once(long_video, tmp_path):
 
 
 def test_frames_stay_as_they_were_in_a_small_ring(long_video, workers, monkeypatch):
-    monkeypatch.setattr(decoding, "RING_BYTES", 0)
+    monkeypatch.setattr(decoder_worker, "RING_BYTES", 0)
     kept = []
     for frame in video.read_frames(long_video):
         kept.append(frame)
         time.sleep(0.001)  # the decoder overtakes
     assert_all_frames(kept)
-    assert os.fstat(workers[0].ring.fileno()).st_size == decoding.MIN_SLOTS * 30 * 44 * 3
+    assert os.fstat(workers[0].ring.fileno()).st_size == decoder_worker.MIN_SLOTS * 30 * 44 * 3
 
 
 def test_a_script_without_a_main_guard_and_no_process_left_behind(long_video, tmp_path):
     script = f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    script += "from nr_vqm import decoding, video\n"
+    script += "from nr_vqm import decoder_worker, video\n"
     script += f"print(video.count_frames({str(long_video)!r}))\n"
-    script += "print(decoding._idle[0].process.pid, flush=True); os.kill(os.getpid(), 9)\n"
+    script += "print(decoder_worker._idle[0].process.pid, flush=True); os.kill(os.getpid(), 9)\n"
     result = subprocess.run(
         [sys.executable, "-"], input=script, capture_output=True, text=True, cwd=tmp_path, check=False
     )
