@@ -9,6 +9,7 @@ import itertools
 import json
 import mmap
 import os
+import select
 import signal
 import sys
 import threading
@@ -106,7 +107,7 @@ class _Slots:
         self.view, self.free, self.position = None, 0, 0
 
     def put(self, frame):
-        while not self.free or self.connection.poll(0):
+        while not self.free or select.select([self.connection], [], [], 0)[0]:
             self._hear(json.loads(self.connection.recv_bytes()))
         self.view[self.position % len(self.view)] = frame
         self.position += 1
