@@ -1,6 +1,8 @@
 """Whatever a file is, its frames come out: their number, their order, the right way up."""
 
+import os
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -171,3 +173,30 @@ def test_raw_video_needs_its_format(tmp_path):
     path.write_bytes(bytes(44 * 30 * 3 // 2 * 5 + 7))
     with pytest.raises(ValueError, match="It is cut off, or has another size or pixel format"):
         video.read_frames(path, raw)
+
+
+REAL = {  # file: (frames, (height, width), start of the warning)
+    "edge/rot_decord_video_90.mov": (3, (568, 320), None),
+    "edge/androidx_bear-vp9-odd.webm": (30, (121, 161), None),
+    "edge/torchcodec_av1_video.mkv": (125, (360, 640), None),
+    "edge/torchcodec_h265_10bits.mp4": (30, (200, 200), None),
+    "edge/torchcodec_var_fps_video.mp4": (300, (128, 128), None),
+    "edge/moviepy_no_duration.webm": (74, (720, 1280), None),
+    "edge/edge_decord_corrupted.mp4": (49, (720, 1280), "damaged: the decoder says"),
+    "special/androidx_hdr10-av1.mp4": (127, (1280, 720), "HDR video (PQ)"),
+    "special/androidx_rotate_reflect.mp4": (30, (1080, 720), None),
+    "special/photoprism_quicktime-hvc1.mov": (35, (1280, 720), None),
+    "special/siti_fall-hlg.mov": (5, (1080, 1920), "HDR video (HLG)"),
+    "mdn_flower.webm": (150, (540, 960), None),
+    "siti_foreman_cif.y4m": (10, (288, 352), None),
+}
+
+
+@pytest.mark.skipif(not os.environ.get("NR_VQM_DATA"), reason="NR_VQM_DATA names no folder with videos/")
+@pytest.mark.parametrize("name", REAL)
+def test_real_files(name):
+    num_frames, size, warning = REAL[name]
+    frames = video.read_frames(Path(os.environ["NR_VQM_DATA"]) / "videos" / name)
+    shapes = [frame.shape for frame in frames]
+    assert shapes == [(*size, 3)] * num_frames
+    assert [text[: len(warning or "")] for text in frames.warnings] == ([warning] if warning else [])
