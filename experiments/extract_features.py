@@ -46,7 +46,7 @@ def _extract(one, trunk, preset):
 
     try:
         return features.extract(
-            video.read_frames(one.path),
+            video.read_frames(one.path, one.raw),
             trunk=trunk,
             num_frames=one.frames,
             height=one.height,

@@ -29,16 +29,26 @@ def _parser():
     score.add_argument("--run", required=True, metavar="DIR", help="a run folder with trained models")
     score.add_argument("--head", default="lstm", choices=("lstm", "svr"), help="what pools the clips (default: lstm)")
     score.add_argument("--format", default="text", choices=FORMATS, help="(default: text)")
+    score.add_argument("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="what .yuv files are: 1920x1080:yuv420p:30")
     score.set_defaults(command=_score)
+    doctor = subparsers.add_parser(
+        "doctor",
+        help="look at versions, devices, codecs and disk",
+        description="Look at versions, devices, memory, disk, and decode a test video of each codec.",
+    )
+    doctor.add_argument("--folder", default=".", metavar="DIR", help="where runs will be written (default: here)")
+    doctor.set_defaults(command=_doctor)
     return parser
 
 
 def _score(args):
     """Score every video; a failed one is a row with its error."""
     import nr_vqm
+    from nr_vqm import raw_video
 
+    raw = raw_video.parse(args.raw) if args.raw else None
     scorer = nr_vqm.load(args.run, head=args.head)
-    rows = (_row(scorer, path) for path in args.videos)
+    rows = (_row(scorer, path, raw) for path in args.videos)
     failed = 0
     with _Output(args.format) as output:
         for row in rows:
@@ -47,9 +57,21 @@ def _score(args):
     return commands.EXIT_FAILED if failed else 0
 
 
-def _row(scorer, path):
+def _doctor(args):
+    """Print every finding; the exit code says whether all is well."""
+    from nr_vqm import devices, doctor
+
+    devices.quiet_tensorflow()
+    failed = 0
+    for finding in doctor.examine(args.folder):
+        failed += not finding.ok
+        print(f"{'ok' if finding.ok else 'FAILED':7s} {finding.name:14s} {finding.text}", flush=True)
+    return commands.EXIT_FAILED if failed else 0
+
+
+def _row(scorer, path, raw):
     try:
-        return {"status": "ok", "error": "", **scorer.score(path).to_dict()}
+        return {"status": "ok", "error": "", **scorer.score(path, raw).to_dict()}
     except (ValueError, OSError) as error:
         return {"status": "failed", "error": str(error), "path": path}
 

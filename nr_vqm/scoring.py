@@ -1,11 +1,12 @@
 """A video and a saved run -> a Score."""
 
+import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from nr_vqm import bundle, cnn3d, devices, features, files, lstm_head, manifest, svr_baseline, video
+from nr_vqm import bundle, cnn3d, decoder_worker, devices, features, files, lstm_head, manifest, svr_baseline, video
 from nr_vqm.trunk import SharedTrunk
 
 HEADS = ("lstm", "svr")
@@ -55,6 +56,7 @@ class Scorer:
         """
         if head not in HEADS:
             raise ValueError(f"Unknown head {head!r}. Choose from: {', '.join(HEADS)}.")
+        decoder_worker.start()  # while TensorFlow is imported
         run_dir = Path(run_dir)
         self.preset = bundle.read_preset(run_dir)
         self.mos_range = tuple(bundle.read_run(run_dir).get("mos_range", (1.0, 5.0)))
@@ -67,11 +69,12 @@ class Scorer:
             pipeline = load_svr(run_dir)
             self._predict = lambda outputs: pipeline.predict(outputs.features.mean(axis=(0, 1))[None])[0]
 
-    def score(self, source):
+    def score(self, source, raw=None):
         """Score one video.
 
         Args:
             source: a path, or an array of frames: uint8 RGB, shape (num_frames, height, width, 3).
+            raw: the raw_video.RawFormat of a .yuv file.
 
         Returns:
             Score.
@@ -82,31 +85,30 @@ class Scorer:
         """
         if isinstance(source, np.ndarray):
             frames, declared, path, warnings = check_frames(source), len(source), "", []
-            outputs = self._outputs(lambda: iter(frames), len(frames), *frames.shape[1:3])
+            outputs = self._outputs(frames, len(frames), *frames.shape[1:3])
             decoded = declared
         else:
             path = str(source)
-            outputs, decoded, declared = self._outputs_of_file(path)
-            warnings = _warnings(decoded, declared)
+            outputs, decoded, declared, warnings = self._outputs_of_file(path, raw)
         return self._score(outputs, path, decoded, declared, warnings)
 
-    def _outputs_of_file(self, path):
-        """Outputs, decoded and declared frames. Reads once where the header tells the true number of frames."""
-        info = video.probe(path)
-        count = info.frames or video.count_frames(path)
-        try:
-            outputs, decoded = self._outputs(lambda: video.read_frames(path), count, info.height, info.width), count
-        except ValueError:
-            decoded = video.count_frames(path)
-            if decoded >= count:
-                raise
-            outputs = self._outputs(lambda: video.read_frames(path), decoded, info.height, info.width)
-        return outputs, decoded, info.frames
+    def _outputs_of_file(self, path, raw):
+        """Outputs, decoded and declared frames, warnings. Decodes once where the file tells its frames."""
+        with video.read_frames(path, raw) as frames:
+            info, outputs = frames.info, None
+            with contextlib.suppress(ValueError):  # too few frames: found out below
+                outputs = self._outputs(frames, info.expected, info.height, info.width)
+            for _ in frames:
+                pass
+        if outputs is None or frames.decoded != info.expected:
+            with video.read_frames(path, raw) as again:
+                outputs = self._outputs(again, frames.decoded, info.height, info.width)
+        return outputs, frames.decoded, info.frames, frames.warnings
 
     def _outputs(self, frames, count, height, width):
         preset = self.preset
         return features.extract(
-            frames(),
+            frames,
             trunk=self.trunk,
             num_frames=count,
             height=height,
@@ -155,9 +157,3 @@ def check_frames(frames):
             f"Received: {frames.dtype}, shape {frames.shape}."
         )
     return frames
-
-
-def _warnings(decoded, declared):
-    if declared and decoded < declared - max(2, 0.01 * declared):
-        return [f"only {decoded} of {declared} declared frames could be decoded"]
-    return []
