@@ -4,9 +4,21 @@ __version__ = "0.1.0"
 
 
 def load(run_dir, *, head="lstm"):
-    """Load a run folder; see `nr_vqm.scoring.Scorer`."""
-    from nr_vqm import devices
+    """Load a run folder.
 
+    Args:
+        run_dir: a folder that train and compare wrote.
+        head: 'lstm' or 'svr', what pools the clips.
+
+    Returns:
+        `nr_vqm.scoring.Scorer`; its `score(path or array)` gives a `nr_vqm.scoring.Score`.
+
+    Raises:
+        FileNotFoundError, ValueError: a model is missing, damaged or not ours; said before TensorFlow is imported.
+    """
+    from nr_vqm import bundle, devices
+
+    bundle.check_run(run_dir, head)
     devices.quiet_tensorflow()
     from nr_vqm.scoring import Scorer
 

@@ -6,6 +6,7 @@
 import functools
 import hashlib
 import importlib.metadata
+import math
 import platform
 import time
 from contextlib import contextmanager
@@ -47,6 +48,18 @@ def _read_object(path):
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold a JSON object. Copy or make the run again.")
     return value
+
+
+def read_mos_range(run_dir):
+    """(low, high), the two ends of the database's scale; 1-5 where run.json does not say."""
+    found = read_run(run_dir).get("mos_range", [1.0, 5.0])
+    try:
+        low, high = map(float, found)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"{run_dir}/run.json needs a mos_range of two rising numbers, found {found!r}. Make it again.")
+    return low, high
 
 
 def update_run(run_dir, **values):

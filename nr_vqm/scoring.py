@@ -1,44 +1,159 @@
 """A video and a saved run -> a Score."""
 
-import contextlib
-from dataclasses import asdict, dataclass
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from nr_vqm import bundle, cnn3d, decoder_worker, devices, features, files, lstm_head, manifest, svr_baseline, video
+from nr_vqm import (
+    bundle,
+    clips,
+    cnn3d,
+    devices,
+    intervals,
+    lstm_head,
+    manifest,
+    score_page,
+    svr_baseline,
+    video,
+)
 from nr_vqm.trunk import SharedTrunk
 
-HEADS = ("lstm", "svr")
+PICTURE_WIDTH = 800  # of the worst moment's picture, which is for looking at; scores see every pixel
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Score:
-    """What a run says of one video.
+    """What a run says of one video. `print(score)` gives one line; a notebook shows the page of `to_html`.
 
     Attributes:
         path: the video; empty for an array.
         head: 'lstm' or 'svr'.
+        model_id: 12 hex digits, the same for the same 3D-CNN and head.
         mos: in the unit of the run's database, `mos_low` to `mos_high`.
         quality: the same on the 1-5 scale.
+        interval: (low, high) in the unit of `mos`: where the MOS of 19 in 20 validation videos with such a score
+            lay; None where the run has too few of them. Decision 0009.
         frames: decoded frames.
         declared_frames: what the file's header says, 0 where it does not.
+        width, height: in pixels.
+        fps: frames a second, 0 where it is not known.
+        grid: clips.ClipGrid, where the clips are.
+        clip_quality: float32 (num_groups, num_blocks), on 1-5; blocks row by row.
+        worst_picture: the middle frame of the worst group as JPEG, reduced to 800 pixels wide.
         warnings: what makes the score doubtful; empty is good.
+        seconds: wall time of decoding and computing.
     """
 
     path: str
     head: str
+    model_id: str
     mos: float
-    quality: float
     mos_low: float
     mos_high: float
+    quality: float
+    interval: tuple[float, float] | None
     frames: int
     declared_frames: int
+    width: int
+    height: int
+    fps: float
+    grid: clips.ClipGrid
+    clip_quality: np.ndarray
+    worst_picture: bytes
     warnings: tuple[str, ...]
+    seconds: float
+
+    @property
+    def worst_group(self):
+        """The group with the lowest mean clip quality; the first of equals."""
+        return int(np.argmin(self.clip_quality.mean(axis=1)))
+
+    @property
+    def quality_over_time(self):
+        """Mean clip quality of each group, float32 (num_groups,), on 1-5."""
+        return self.clip_quality.mean(axis=1)
+
+    @property
+    def quality_map(self):
+        """Mean clip quality at each place of the picture, float32 (rows, columns), on 1-5."""
+        return self.clip_quality.mean(axis=0).reshape(len(self.grid.tops), len(self.grid.lefts))
 
     def to_dict(self):
-        """JSON-ready."""
-        return asdict(self)
+        """JSON-ready: everything but the clips and the picture; the grid as 'groups x rows x columns'."""
+        low, high = self.interval or (None, None)
+        return {
+            "path": self.path,
+            "mos": self.mos,
+            "interval_low": low,
+            "interval_high": high,
+            "mos_low": self.mos_low,
+            "mos_high": self.mos_high,
+            "quality": self.quality,
+            "head": self.head,
+            "model_id": self.model_id,
+            "frames": self.frames,
+            "declared_frames": self.declared_frames,
+            "width": self.width,
+            "height": self.height,
+            "fps": self.fps,
+            "grid": f"{len(self.grid.starts)}x{len(self.grid.tops)}x{len(self.grid.lefts)}",
+            "seconds": self.seconds,
+            "warnings": list(self.warnings),
+        }
+
+    def iter_clips(self):
+        """Yield every clip as a dict: group, block, frame, seconds (None without a rate), top, left, size, quality.
+
+        `frame` and `seconds` are those of its first frame, places are in pixels, quality is on 1-5.
+        """
+        for group, start in enumerate(self.grid.starts):
+            for block, (top, left) in enumerate(self.grid.corners):
+                yield {
+                    "group": group,
+                    "block": block,
+                    "frame": start,
+                    "seconds": round(start / self.fps, 3) if self.fps else None,
+                    "top": top,
+                    "left": left,
+                    "size": self.grid.clip_size,
+                    "quality": round(float(self.clip_quality[group, block]), 4),
+                }
+
+    def to_html(self):
+        """A page that needs nothing from elsewhere: quality over time, over the picture, and clip by clip."""
+        return score_page.render(self)
+
+    def save_plot(self, path):
+        """Draw the same as a PNG file."""
+        score_page.write_png(path, self)
+
+    def __repr__(self):
+        interval = f", 95 % {self.interval[0]:.2f} to {self.interval[1]:.2f}" if self.interval else ""
+        warnings = "".join(f", {warning}" for warning in self.warnings)
+        return (
+            f"Score({self.mos:.2f} on {self.mos_low:g}-{self.mos_high:g}{interval}, {self.head}, "
+            f"{self.frames} frames, {self.path or 'array'}{warnings})"
+        )
+
+    def _repr_html_(self):
+        return score_page.render_fragment(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Video:
+    """An opened video: how to read its frames, and what is known before reading them."""
+
+    path: str
+    read_frames: Callable[[], Iterable[np.ndarray]]
+    frames: int
+    declared_frames: int
+    width: int
+    height: int
+    fps: float
 
 
 class Scorer:
@@ -54,27 +169,25 @@ class Scorer:
         Raises:
             FileNotFoundError, ValueError: a model is missing, damaged or not ours.
         """
-        if head not in HEADS:
-            raise ValueError(f"Unknown head {head!r}. Choose from: {', '.join(HEADS)}.")
-        decoder_worker.start()  # while TensorFlow is imported
         run_dir = Path(run_dir)
-        self.preset = bundle.read_preset(run_dir)
-        self.mos_range = tuple(bundle.read_run(run_dir).get("mos_range", (1.0, 5.0)))
-        self.head = head
+        self.model_id = bundle.check_run(run_dir, head)
+        self.head, self.preset = head, bundle.read_preset(run_dir)
+        self.mos_range = bundle.read_mos_range(run_dir)
+        self.spread = intervals.read(run_dir, head)
         self.trunk = load_trunk(run_dir, precision=precision)
         if head == "lstm":
-            model = bundle.load_model(run_dir / "lstm_head.keras", made_by="make compare")
+            model = bundle.load_model(run_dir / bundle.HEADS[head], made_by="make compare")
             self._predict = lambda outputs: lstm_head.predict(model, outputs.clip_quality[None])[0]
         else:
             pipeline = load_svr(run_dir)
             self._predict = lambda outputs: pipeline.predict(outputs.features.mean(axis=(0, 1))[None])[0]
 
-    def score(self, source, raw=None):
+    def score(self, source, *, fps=0.0):
         """Score one video.
 
         Args:
             source: a path, or an array of frames: uint8 RGB, shape (num_frames, height, width, 3).
-            raw: the raw_video.RawFormat of a .yuv file.
+            fps: frames a second of an array, for the time axis only; a file says its own.
 
         Returns:
             Score.
@@ -83,70 +196,133 @@ class Scorer:
             FileNotFoundError: no such file.
             ValueError: not a video, or fewer frames than one clip.
         """
-        if isinstance(source, np.ndarray):
-            frames, declared, path, warnings = check_frames(source), len(source), "", []
-            outputs = self._outputs(frames, len(frames), *frames.shape[1:3])
-            decoded = declared
-        else:
-            path = str(source)
-            outputs, decoded, declared, warnings = self._outputs_of_file(path, raw)
-        return self._score(outputs, path, decoded, declared, warnings)
+        began = time.monotonic()
+        opened = _open_array(source, fps) if isinstance(source, np.ndarray) else _open_file(source)
+        opened, grid, outputs, picture = self._run(opened)
+        quality = float(np.clip(self._predict(outputs), 1, 5))
+        if not np.isfinite(quality):
+            raise ValueError(f"The run's models gave no number for {opened.path or 'the array'}. Train the run again.")
+        interval = self.spread.interval(quality) if self.spread else None
+        return Score(
+            path=opened.path,
+            head=self.head,
+            model_id=self.model_id,
+            mos=manifest.from_unit_5(quality, *self.mos_range),
+            mos_low=self.mos_range[0],
+            mos_high=self.mos_range[1],
+            quality=quality,
+            interval=interval and tuple(manifest.from_unit_5(end, *self.mos_range) for end in interval),
+            frames=opened.frames,
+            declared_frames=opened.declared_frames,
+            width=opened.width,
+            height=opened.height,
+            fps=opened.fps,
+            grid=grid,
+            clip_quality=outputs.clip_quality,
+            worst_picture=picture,
+            warnings=tuple(_warnings(opened, grid)),
+            seconds=round(time.monotonic() - began, 2),
+        )
 
-    def _outputs_of_file(self, path, raw):
-        """Outputs, decoded and declared frames, warnings. Decodes once where the file tells its frames."""
-        with video.read_frames(path, raw) as frames:
-            info, outputs = frames.info, None
-            with contextlib.suppress(ValueError):  # too few frames: found out below
-                outputs = self._outputs(frames, info.expected, info.height, info.width)
-            for _ in frames:
-                pass
-        if outputs is None or frames.decoded != info.expected:
-            with video.read_frames(path, raw) as again:
-                outputs = self._outputs(again, frames.decoded, info.height, info.width)
-        return outputs, frames.decoded, info.frames, frames.warnings
+    def _run(self, opened):
+        """(video, grid, outputs, worst picture). Reads once where the header tells the true number of frames."""
+        try:
+            return self._outputs(opened)
+        except ValueError:
+            decoded = sum(1 for _ in opened.read_frames())
+            if decoded >= opened.frames:
+                raise
+            return self._outputs(dataclasses.replace(opened, frames=decoded))
 
-    def _outputs(self, frames, count, height, width):
+    def _outputs(self, opened):
         preset = self.preset
-        return features.extract(
-            frames,
-            trunk=self.trunk,
-            num_frames=count,
-            height=height,
-            width=width,
+        grid = clips.plan_grid(
+            opened.frames,
+            opened.height,
+            opened.width,
             num_groups=preset.num_groups,
             block_grid=preset.block_grid,
             clip_frames=preset.clip_frames,
             clip_size=preset.clip_size,
+            stride=self.trunk.stride,
         )
+        pictures = _Pictures(grid)
+        outputs = self.trunk.run(pictures.watch(opened.read_frames()), grid)
+        return opened, grid, outputs, pictures.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
 
-    def _score(self, outputs, path, decoded, declared, warnings):
-        quality = float(np.clip(self._predict(outputs), 1, 5))
-        low, high = self.mos_range
-        return Score(
-            path=path,
-            head=self.head,
-            mos=manifest.from_unit_5(quality, low, high),
-            quality=quality,
-            mos_low=low,
-            mos_high=high,
-            frames=decoded,
-            declared_frames=declared,
-            warnings=tuple(warnings),
+
+class _Pictures:
+    """Passes frames on, keeping a reduced copy of the middle frame of every group."""
+
+    def __init__(self, grid):
+        self.middles = [start + grid.clip_frames // 2 for start in grid.starts]
+        self.kept = {}
+
+    def watch(self, frames):
+        for number, frame in enumerate(frames):
+            if number in self.middles:
+                height, width = frame.shape[:2]
+                scale = min(1.0, PICTURE_WIDTH / width)
+                size = (max(1, round(width * scale)), max(1, round(height * scale)))
+                self.kept[number] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+            yield frame
+
+    def jpeg(self, group):
+        picture = cv2.cvtColor(self.kept[self.middles[group]], cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+def _open_file(path):
+    path = str(path)
+    info = video.probe(path)
+    return _Video(
+        path=path,
+        read_frames=lambda: video.read_frames(path),
+        frames=info.frames or video.count_frames(path),
+        declared_frames=info.frames,
+        width=info.width,
+        height=info.height,
+        fps=info.fps,
+    )
+
+
+def _open_array(frames, fps):
+    num_frames, height, width = check_frames(frames).shape[:3]
+    return _Video(
+        path="",
+        read_frames=lambda: iter(frames),
+        frames=num_frames,
+        declared_frames=num_frames,
+        width=width,
+        height=height,
+        fps=fps,
+    )
+
+
+def _warnings(opened, grid):
+    """What makes a score doubtful, one line each."""
+    decoded, declared = opened.frames, opened.declared_frames
+    if declared and decoded < declared - max(2, 0.01 * declared):
+        yield f"only {decoded} of {declared} declared frames could be decoded"
+    if (grid.height, grid.width) != (opened.height, opened.width):
+        yield (
+            f"the picture, {opened.width} x {opened.height}, is smaller than a clip, {grid.clip_size} x "
+            f"{grid.clip_size}, and was extended by reflection"
         )
 
 
 def load_trunk(run_dir, *, precision=None):
     """The run's 3D-CNN, ready to run over videos in the machine's best precision."""
-    model = bundle.load_model(Path(run_dir) / "cnn3d.keras", made_by="make train")
+    model = bundle.load_model(Path(run_dir) / bundle.CNN3D, made_by="make train")
     return SharedTrunk(cnn3d.with_dtype(model, precision or devices.best_precision()))
 
 
 def load_svr(run_dir):
     """The run's SVR baseline, checked and loaded without pickle."""
-    path = Path(run_dir) / "svr.skops"
-    files.require(path, made_by="make compare")
+    path = Path(run_dir) / bundle.HEADS["svr"]
+    pipeline = svr_baseline.load_svr(path)
     bundle.check_sum(path)
-    return svr_baseline.load_svr(path)
+    return pipeline
 
 
 def check_frames(frames):
@@ -157,3 +333,5 @@ def check_frames(frames):
             f"Received: {frames.dtype}, shape {frames.shape}."
         )
     return frames
+
+
