@@ -134,7 +134,7 @@ class RowFile:
                     raise ValueError("its columns are others")
                 rows = list(reader)
             else:
-                rows = [json.loads(line) for line in text.splitlines()]
+                rows = [json.loads(line) for line in text.split("\n")[:-1]]
             if any(row["status"] not in (OK, FAILED) or row["path"] is None for row in rows):
                 raise ValueError("it has a row without a status")
         except (ValueError, KeyError, TypeError, csv.Error) as error:
