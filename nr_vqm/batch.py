@@ -59,8 +59,13 @@ def row_of(score):
 
 
 def failed_row(path, error):
-    """The row of a video that could not be scored."""
-    return {"path": str(path), "status": FAILED, "error": str(error)}
+    """The row of a video that could not be scored; an error that is none of ours is told with its kind."""
+    expected = isinstance(error, (ValueError, OSError))
+    return {
+        "path": str(path),
+        "status": FAILED,
+        "error": str(error) if expected else f"{type(error).__name__}: {error}",
+    }
 
 
 def to_line(row, format):
@@ -92,7 +97,9 @@ class RowFile:
         """
         self.path, self.format = Path(path), Path(path).suffix[1:].lower()
         if self.format not in ("jsonl", "csv"):
-            raise ValueError(f"Rows are written as .jsonl or .csv, a name with that ending is needed. Received: {path}.")
+            raise ValueError(
+                f"Rows are written as .jsonl or .csv, a name with that ending is needed. Received: {path}."
+            )
         if self.path.exists() and not resume:
             raise ValueError(f"{path} is there already. Go on with it: --resume, or choose another name.")
         self.rows, self.length = self._read() if self.path.exists() else ([], 0)
@@ -108,7 +115,7 @@ class RowFile:
                 )
 
     def __enter__(self):
-        self.file = open(self.path, "a", **TEXT)  # noqa: SIM115
+        self.file = open(self.path, "a", **TEXT)
         self.file.truncate(self.length)
         if not self.length:
             self.file.write(header(self.format))
@@ -169,7 +176,7 @@ class ClipFile:
     def __enter__(self):
         if self.path.exists():
             self._drop_others()
-        self.file = open(self.path, "a", **TEXT)  # noqa: SIM115
+        self.file = open(self.path, "a", **TEXT)
         self.writer = csv.DictWriter(self.file, CLIP_COLUMNS, lineterminator="\n")
         if not self.file.tell():
             self.writer.writeheader()

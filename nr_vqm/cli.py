@@ -1,8 +1,8 @@
 """nr-vqm: score videos with a trained run."""
 
+import argparse
 import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -25,7 +25,9 @@ def _parser():
     parser = commands.new_parser("nr-vqm", __doc__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_score(subparsers)
-    info = subparsers.add_parser("info", help="say what a run is", description="Say what a run is, also while it trains.")
+    info = subparsers.add_parser(
+        "info", help="say what a run is", description="Say what a run is, also while it trains."
+    )
     info.add_argument("run", metavar="RUN", help="a run folder")
     info.add_argument("--format", default="text", choices=("text", "json"), help="(default: text)")
     info.set_defaults(command=_info)
@@ -44,12 +46,26 @@ def _add_score(subparsers):
     score.add_argument("--run", required=True, metavar="DIR", help="a run folder with trained models")
     score.add_argument("--head", default="lstm", choices=("lstm", "svr"), help="what pools the clips (default: lstm)")
     score.add_argument("--format", default="text", choices=FORMATS, help="of what is printed (default: text)")
-    score.add_argument("--out", metavar="FILE", help="also add a row per video to a .jsonl or .csv file, as they finish")
+    score.add_argument(
+        "--out", metavar="FILE", help="also add a row per video to a .jsonl or .csv file, as they finish"
+    )
     score.add_argument("--resume", action="store_true", help="go on with --out: leave out the videos that it has")
     score.add_argument("--plot", metavar="PNG", help="draw quality over time, picture and clips; numbered if several")
     score.add_argument("--html", metavar="HTML", help="the same as a page that needs nothing else; numbered if several")
     score.add_argument("--clips", metavar="CSV", help="every clip with its time, place and quality")
+    score.add_argument(
+        "--raw", type=_raw_format, metavar="WxH:FORMAT:FPS", help="of .yuv files, for example 1920x1080:yuv420p:30"
+    )
     score.set_defaults(command=_score)
+
+
+def _raw_format(text):
+    from nr_vqm import raw_video
+
+    try:
+        return raw_video.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _score(args):
@@ -65,8 +81,9 @@ def _score(args):
         if rows:
             _usage(rows.check_model, args.head, scorer.model_id)
         with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
-            for number, path in todo:
-                row, score = _row(scorer, path)
+            scores = scorer.score_many([path for _, path in todo], raw=args.raw)
+            for (number, path), (score, error) in zip(todo, scores, strict=True):
+                row = batch.row_of(score) if score else batch.failed_row(path, error)
                 if score:
                     _write_pages(args, score, number if len(videos) > 1 else None)
                     if clips:
@@ -117,21 +134,6 @@ def _load(args):
         return nr_vqm.load(args.run, head=args.head)
     except (ValueError, OSError) as error:
         raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
-
-
-def _row(scorer, path):
-    """(row, Score or None) of one video. Whatever goes wrong with it is its own: the others are still scored."""
-    from nr_vqm import batch
-
-    try:
-        score = scorer.score(path)
-    except (ValueError, OSError) as error:
-        return batch.failed_row(path, error), None
-    except Exception as error:
-        if os.environ.get("NR_VQM_TRACEBACK") == "1":
-            raise
-        return batch.failed_row(path, f"{type(error).__name__}: {error}"), None
-    return batch.row_of(score), score
 
 
 def _write_pages(args, score, number):

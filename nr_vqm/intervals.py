@@ -46,7 +46,9 @@ def read(run_dir, head):
         if scores.ndim != 1 or scores.shape != mos.shape or not np.isfinite([scores, mos]).all():
             raise ValueError("scores and mos must be lists of finite numbers of one length")
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has no usable spread of head {head!r} ({error}). Make it again: make compare.") from error
+        raise ValueError(
+            f"{path} has no usable spread of head {head!r} ({error}). Make it again: make compare."
+        ) from error
     return Spread(scores, mos)
 
 

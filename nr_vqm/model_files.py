@@ -64,7 +64,9 @@ def check(path):
         _check_weights(contents.num_weights, sizes["model.weights.h5"])
         return contents
     except Exception as error:  # zipfile and json raise many kinds for broken files, and so does a config of any shape
-        reason = str(error) if isinstance(error, (ValueError, zipfile.BadZipFile)) else f"{type(error).__name__} {error}"
+        reason = (
+            str(error) if isinstance(error, (ValueError, zipfile.BadZipFile)) else f"{type(error).__name__} {error}"
+        )
         raise ValueError(f"A model that nr-vqm saved is needed, {path} is not one: {reason}.") from error
 
 

@@ -1,4 +1,4 @@
-"""What a score says, to look at: over time, over the picture, clip by clip. One PNG, or one page that needs nothing else.
+"""What a score says, to look at: over time, over the picture, clip by clip; as one PNG or one page.
 
 A colour means the same clip quality everywhere on a page: red is bad, blue is good, for every kind of eye.
 """
@@ -33,11 +33,15 @@ def write_png(path, score):
     figure = plots.new_figure(12, 8.2)
     figure.patch.set(facecolor="white", alpha=1)
     spaces = figure.add_gridspec(2, 2, height_ratios=[1, 1.35])
-    over_time, over_picture, by_clip = (figure.add_subplot(space) for space in (spaces[0, :], spaces[1, 0], spaces[1, 1]))
+    over_time, over_picture, by_clip = (
+        figure.add_subplot(space) for space in (spaces[0, :], spaces[1, 0], spaces[1, 1])
+    )
     _draw_time(over_time, score, ink=DARK)
     _draw_map(over_picture, score, ink=DARK)
     _draw_clips(by_clip, score, ink=DARK)
-    title = figure.suptitle(f"{headline(score)}\n{plots.plain(_name(score))}", color=DARK, x=0.02, ha="left", fontsize=13)
+    title = figure.suptitle(
+        f"{headline(score)}\n{plots.plain(_name(score))}", color=DARK, x=0.02, ha="left", fontsize=13
+    )
     title.set_linespacing(1.5)
     with files.replacing(path) as beside:
         figure.savefig(beside, dpi=110)
@@ -125,7 +129,9 @@ def _draw_time(axes, score, *, ink):
     axes.set(xlabel=_time_label(score), ylabel="clip quality (1-5)", ylim=(middle - half, middle + half))
     axes.margins(x=0.01)
     plots.style_axes(axes, ink=ink)
-    axes.legend(frameon=False, labelcolor=ink, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
+    axes.legend(
+        frameon=False, labelcolor=ink, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0
+    )
 
 
 def _draw_map(axes, score, *, ink):
@@ -136,7 +142,7 @@ def _draw_map(axes, score, *, ink):
 
 
 def _lay_map(axes, score, *, plot_width):
-    """The worst picture, and over it one coloured cell for each place of clips, with its mean quality where there is room.
+    """The worst picture, and over it a coloured cell for each place of clips, with its mean quality if there is room.
 
     plot_width: of the axes, in points, for the size of the numbers.
     """
@@ -162,6 +168,7 @@ def _lay_map(axes, score, *, plot_width):
             ha="center", va="center", fontsize=font_size, color="white", fontweight="bold",
         )  # fmt: skip
         text.set_path_effects([withStroke(linewidth=2, foreground="#000000b0")])
+
 
 def _draw_clips(axes, score, *, ink):
     """Every clip as a cell: groups from left to right in time, blocks from top to bottom, row after row."""

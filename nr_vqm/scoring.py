@@ -1,8 +1,9 @@
 """A video and a saved run -> a Score."""
 
+import contextlib
 import dataclasses
+import os
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from nr_vqm import (
     bundle,
     clips,
     cnn3d,
+    decoding,
     devices,
     intervals,
     lstm_head,
@@ -143,19 +145,6 @@ class Score:
         return score_page.render_fragment(self)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Video:
-    """An opened video: how to read its frames, and what is known before reading them."""
-
-    path: str
-    read_frames: Callable[[], Iterable[np.ndarray]]
-    frames: int
-    declared_frames: int
-    width: int
-    height: int
-    fps: float
-
-
 class Scorer:
     """A loaded run. Make it with `nr_vqm.load`."""
 
@@ -182,11 +171,12 @@ class Scorer:
             pipeline = load_svr(run_dir)
             self._predict = lambda outputs: pipeline.predict(outputs.features.mean(axis=(0, 1))[None])[0]
 
-    def score(self, source, *, fps=0.0):
+    def score(self, source, *, raw=None, fps=0.0):
         """Score one video.
 
         Args:
             source: a path, or an array of frames: uint8 RGB, shape (num_frames, height, width, 3).
+            raw: the raw_video.RawFormat of a .yuv file; it is not looked at for any other.
             fps: frames a second of an array, for the time axis only; a file says its own.
 
         Returns:
@@ -196,15 +186,44 @@ class Scorer:
             FileNotFoundError: no such file.
             ValueError: not a video, or fewer frames than one clip.
         """
+        with _open(source, raw, fps) as frames:
+            return self._score(frames, source, raw, fps)
+
+    def score_many(self, paths, *, raw=None):
+        """Score videos one after another; while one is computed the next is decoded.
+
+        Args:
+            paths: the videos.
+            raw: as in `score`, for all .yuv files.
+
+        Yields:
+            (Score, None), or (None, the exception) for a video that cannot be scored, in the order of `paths`.
+        """
+        waiting = None
+        try:
+            for path in [*paths, None]:
+                current, waiting = waiting, None if path is None else (path, *_attempt(_open, path, raw, 0.0))
+                if current:
+                    yield self._finish(*current, raw)
+        finally:
+            if waiting and waiting[1]:
+                waiting[1].close()
+
+    def _finish(self, path, frames, error, raw):
+        if error:
+            return None, error
+        with frames:
+            return _attempt(self._score, frames, path, raw, 0.0)
+
+    def _score(self, frames, source, raw, fps):
         began = time.monotonic()
-        opened = _open_array(source, fps) if isinstance(source, np.ndarray) else _open_file(source)
-        opened, grid, outputs, picture = self._run(opened)
+        grid, outputs, picture, decoded = self._outputs(frames, source, raw, fps)
         quality = float(np.clip(self._predict(outputs), 1, 5))
         if not np.isfinite(quality):
-            raise ValueError(f"The run's models gave no number for {opened.path or 'the array'}. Train the run again.")
-        interval = self.spread.interval(quality) if self.spread else None
+            raise ValueError("The run's models gave no number for this video. Train the run again.")
+        info, interval = frames.info, self.spread.interval(quality) if self.spread else None
         return Score(
-            path=opened.path,
+            path="" if isinstance(source, np.ndarray) else str(source),
             head=self.head,
             model_id=self.model_id,
             mos=manifest.from_unit_5(quality, *self.mos_range),
@@ -212,34 +231,36 @@ class Scorer:
             mos_high=self.mos_range[1],
             quality=quality,
             interval=interval and tuple(manifest.from_unit_5(end, *self.mos_range) for end in interval),
-            frames=opened.frames,
-            declared_frames=opened.declared_frames,
-            width=opened.width,
-            height=opened.height,
-            fps=opened.fps,
+            frames=decoded,
+            declared_frames=info.frames,
+            width=info.width,
+            height=info.height,
+            fps=info.fps,
             grid=grid,
             clip_quality=outputs.clip_quality,
             worst_picture=picture,
-            warnings=tuple(_warnings(opened, grid)),
+            warnings=(*frames.warnings, *_padding(info, grid)),
             seconds=round(time.monotonic() - began, 2),
         )
 
-    def _run(self, opened):
-        """(video, grid, outputs, worst picture). Reads once where the header tells the true number of frames."""
-        try:
-            return self._outputs(opened)
-        except ValueError:
-            decoded = sum(1 for _ in opened.read_frames())
-            if decoded >= opened.frames:
-                raise
-            return self._outputs(dataclasses.replace(opened, frames=decoded))
+    def _outputs(self, frames, source, raw, fps):
+        """(grid, outputs, worst picture, decoded frames). Decodes once where the file tells the true number."""
+        found = None
+        with contextlib.suppress(ValueError):  # too few frames: found out below
+            found = self._run(frames, frames.info.expected, frames.info)
+        for _ in frames:
+            pass
+        if found is None or frames.decoded != frames.info.expected:
+            with _open(source, raw, fps) as again:
+                found = self._run(again, frames.decoded, frames.info)
+        return *found, frames.decoded
 
-    def _outputs(self, opened):
+    def _run(self, frames, num_frames, info):
         preset = self.preset
         grid = clips.plan_grid(
-            opened.frames,
-            opened.height,
-            opened.width,
+            num_frames,
+            info.height,
+            info.width,
             num_groups=preset.num_groups,
             block_grid=preset.block_grid,
             clip_frames=preset.clip_frames,
@@ -247,8 +268,18 @@ class Scorer:
             stride=self.trunk.stride,
         )
         pictures = _Pictures(grid)
-        outputs = self.trunk.run(pictures.watch(opened.read_frames()), grid)
-        return opened, grid, outputs, pictures.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
+        outputs = self.trunk.run(pictures.watch(frames), grid)
+        return grid, outputs, pictures.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
+
+
+def _attempt(function, *args):
+    """(result, None), or (None, the exception): whatever goes wrong with one video is its own."""
+    try:
+        return function(*args), None
+    except Exception as error:
+        if os.environ.get("NR_VQM_TRACEBACK") == "1":
+            raise
+        return None, error
 
 
 class _Pictures:
@@ -272,43 +303,37 @@ class _Pictures:
         return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
-def _open_file(path):
-    path = str(path)
-    info = video.probe(path)
-    return _Video(
-        path=path,
-        read_frames=lambda: video.read_frames(path),
-        frames=info.frames or video.count_frames(path),
-        declared_frames=info.frames,
-        width=info.width,
-        height=info.height,
-        fps=info.fps,
-    )
+class _ArrayFrames:
+    """An array of frames that reads like decoding.Frames."""
+
+    def __init__(self, frames, fps):
+        num_frames, height, width = check_frames(frames).shape[:3]
+        self.info = decoding.VideoInfo(width=width, height=height, frames=num_frames, fps=fps, expected=num_frames)
+        self.decoded, self.warnings = num_frames, []
+        self._frames = iter(frames)
+
+    def __iter__(self):
+        return self._frames
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
 
 
-def _open_array(frames, fps):
-    num_frames, height, width = check_frames(frames).shape[:3]
-    return _Video(
-        path="",
-        read_frames=lambda: iter(frames),
-        frames=num_frames,
-        declared_frames=num_frames,
-        width=width,
-        height=height,
-        fps=fps,
-    )
+def _open(source, raw, fps):
+    return _ArrayFrames(source, fps) if isinstance(source, np.ndarray) else video.read_frames(source, raw)
 
 
-def _warnings(opened, grid):
-    """What makes a score doubtful, one line each."""
-    decoded, declared = opened.frames, opened.declared_frames
-    if declared and decoded < declared - max(2, 0.01 * declared):
-        yield f"only {decoded} of {declared} declared frames could be decoded"
-    if (grid.height, grid.width) != (opened.height, opened.width):
-        yield (
-            f"the picture, {opened.width} x {opened.height}, is smaller than a clip, {grid.clip_size} x "
-            f"{grid.clip_size}, and was extended by reflection"
-        )
+def _padding(info, grid):
+    """A list with a warning where the picture is smaller than a clip, else empty."""
+    if (grid.height, grid.width) == (info.height, info.width):
+        return []
+    return [
+        f"the picture, {info.width} x {info.height}, is smaller than a clip, {grid.clip_size} x {grid.clip_size}, "
+        "and was extended by reflection"
+    ]
 
 
 def load_trunk(run_dir, *, precision=None):
@@ -333,5 +358,3 @@ def check_frames(frames):
             f"Received: {frames.dtype}, shape {frames.shape}."
         )
     return frames
-
-

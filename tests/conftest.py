@@ -44,7 +44,7 @@ def place_video(tmp_path):
 
 
 def write_run(folder, preset):
-    """A run with untrained networks and an SVR on made-up features: what a score is, not how good. Its MOS are 0-100."""
+    """A run with untrained networks and an SVR on made-up features, on a scale of 0-100."""
     network = {name: getattr(preset, name) for name in ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")}
     cnn3d.build_cnn3d(**network, dtype="float32").save(folder / "cnn3d.keras")
     head = lstm_head.build_lstm_head(

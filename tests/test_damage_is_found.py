@@ -61,7 +61,10 @@ def clip_rows(run_dir, frames, folder):
     video = write_ffv1(folder / "video.mkv", frames, fps=FPS)
     assert cli.main(["score", str(video), "--run", str(run_dir), "--clips", str(folder / "clips.csv")]) == 0
     with open(folder / "clips.csv", newline="") as file:
-        return [{name: cell if name == "path" else float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        return [
+            {name: cell if name == "path" else float(cell) for name, cell in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
 @pytest.mark.parametrize("top", [0, HEIGHT // 2])

@@ -70,7 +70,9 @@ def test_stored_and_read(tmp_path):
         intervals.read(tmp_path, "mean")
 
 
-@pytest.mark.parametrize("stored", [[], {"lstm": {"scores": [1, 2], "mos": [1]}}, {"lstm": {"scores": ["x"], "mos": [1]}}])
+@pytest.mark.parametrize(
+    "stored", [[], {"lstm": {"scores": [1, 2], "mos": [1]}}, {"lstm": {"scores": ["x"], "mos": [1]}}]
+)
 def test_a_damaged_file_says_so(tmp_path, stored):
     files.write_json(tmp_path / "intervals.json", stored)
     with pytest.raises(ValueError, match=r"intervals\.json has no usable spread .* Make it again: make compare"):

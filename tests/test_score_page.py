@@ -11,7 +11,7 @@ from conftest import place_frame, write_ffv1
 import nr_vqm
 from nr_vqm import intervals, score_page
 
-HOSTILE = "<script>alert(1)<_script> {{ 7 * 7 }} $\\frac$ \"><img src=x>\n.mkv"
+HOSTILE = '<script>alert(1)<_script> {{ 7 * 7 }} $\\frac$ "><img src=x>\n.mkv'
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,9 @@ def test_a_notebook_gets_a_part_without_the_frame_of_a_page(score):
     assert "<!doctype" not in part
     assert part.count("<img") == 4
     assert ".nrvqm h1" in part
-    assert not re.search(r"^(?!\.nrvqm|@media|--|\s)[a-z*:]+ \{", part, re.MULTILINE)  # no rule for the rest of the page
+    assert not re.search(
+        r"^(?!\.nrvqm|@media|--|\s)[a-z*:]+ \{", part, re.MULTILINE
+    )  # no rule for the rest of the page
 
 
 def test_names_from_data_stay_text(scorer, tmp_path):

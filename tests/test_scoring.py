@@ -6,7 +6,7 @@ import pytest
 from conftest import place_frame, write_ffv1
 
 import nr_vqm
-from nr_vqm import intervals
+from nr_vqm import intervals, scoring
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_every_clip_has_its_time_place_and_quality(run_dir, clip):
     last = rows[-1]
     assert (last["frame"], last["seconds"], last["top"], last["left"]) == (13, 0.52, 4, 20)
     assert last["quality"] == pytest.approx(score.clip_quality[4, 5], abs=1e-4)
-    assert list(nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8)).iter_clips())[0]["seconds"] is None
+    assert next(nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8)).iter_clips())["seconds"] is None
 
 
 def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
@@ -102,3 +102,27 @@ def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
 def test_a_picture_smaller_than_a_clip_is_told(run_dir):
     score = nr_vqm.load(run_dir).score(np.full((9, 20, 44, 3), 90, np.uint8))
     assert score.warnings == ("the picture, 44 x 20, is smaller than a clip, 24 x 24, and was extended by reflection",)
+
+
+def test_the_next_video_is_opened_before_one_is_computed(run_dir, place_video, tmp_path, monkeypatch):
+    a, b = place_video("a.mkv", num_frames=9), place_video("b.mkv", num_frames=10)
+    events = []
+    real_open, real_score = scoring._open, scoring.Scorer._score
+    monkeypatch.setattr(scoring, "_open", lambda *args: events.append(("open", args[0])) or real_open(*args))
+    monkeypatch.setattr(scoring.Scorer, "_score", lambda *args: events.append(("score", args[2])) or real_score(*args))
+    none = tmp_path / "none.mkv"
+    (first, _), (_, error), (third, _) = nr_vqm.load(run_dir).score_many([a, none, b])
+    assert (first.frames, third.frames) == (9, 10)
+    assert "No video file at" in str(error)
+    assert events == [("open", a), ("open", none), ("score", a), ("open", b), ("score", b)]
+
+
+def test_a_batch_that_is_left_ends_the_decoding_ahead(run_dir, place_video, monkeypatch):
+    opened = []
+    real = scoring._open
+    monkeypatch.setattr(scoring, "_open", lambda *args: opened.append(real(*args)) or opened[-1])
+    scores = nr_vqm.load(run_dir).score_many([place_video("a.mkv"), place_video("b.mkv")])
+    next(scores)
+    scores.close()
+    assert len(opened) == 2
+    assert list(opened[1]) == []  # closed: it gives no frame of its 21
