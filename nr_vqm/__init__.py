@@ -11,7 +11,7 @@ def load(run_dir, *, head="lstm"):
         head: 'lstm' or 'svr', what pools the clips.
 
     Returns:
-        `nr_vqm.scoring.Scorer`; its `score(path or array)` gives a `nr_vqm.scoring.Score`.
+        `nr_vqm.scoring.Scorer`; its `score(path or array)` gives a `nr_vqm.video_score.Score`.
 
     Raises:
         FileNotFoundError, ValueError: a model is missing, damaged or not ours; said before TensorFlow is imported.

@@ -18,7 +18,7 @@ DARK = "#1d2329"  # ink of the PNG, which brings its own white paper
 
 
 def write_html(path, score):
-    """Write the page of one scoring.Score."""
+    """Write the page of one video_score.Score."""
     files.write_text(path, render(score))
 
 
