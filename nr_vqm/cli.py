@@ -1,6 +1,5 @@
 """nr-vqm: score videos with a trained run."""
 
-import argparse
 import contextlib
 import json
 import sys
@@ -31,6 +30,13 @@ def _parser():
     info.add_argument("run", metavar="RUN", help="a run folder")
     info.add_argument("--format", default="text", choices=("text", "json"), help="(default: text)")
     info.set_defaults(command=_info)
+    doctor = subparsers.add_parser(
+        "doctor",
+        help="look at versions, devices, codecs and disk",
+        description="Look at versions, devices, memory, disk, and decode a test video of each codec.",
+    )
+    doctor.add_argument("--folder", default=".", metavar="DIR", help="where runs will be written (default: here)")
+    doctor.set_defaults(command=_doctor)
     return parser
 
 
@@ -53,26 +59,15 @@ def _add_score(subparsers):
     score.add_argument("--plot", metavar="PNG", help="draw quality over time, picture and clips; numbered if several")
     score.add_argument("--html", metavar="HTML", help="the same as a page that needs nothing else; numbered if several")
     score.add_argument("--clips", metavar="CSV", help="every clip with its time, place and quality")
-    score.add_argument(
-        "--raw", type=_raw_format, metavar="WxH:FORMAT:FPS", help="of .yuv files, for example 1920x1080:yuv420p:30"
-    )
+    score.add_argument("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="what .yuv files are: 1920x1080:yuv420p:30")
     score.set_defaults(command=_score)
-
-
-def _raw_format(text):
-    from nr_vqm import raw_video
-
-    try:
-        return raw_video.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _score(args):
     """Score every video; a failed one is a row with its error."""
     from nr_vqm import batch
 
-    videos, rows, clips = _usage(_prepare, args)
+    videos, raw, rows, clips = _usage(_prepare, args)
     # The number of a page is that of the video in the whole list, however often it was gone on with.
     todo = [(number, path) for number, path in enumerate(videos, start=1) if not (rows and path in rows.done)]
     failed = sum(row["status"] == batch.FAILED for row in rows.rows) if rows else 0
@@ -81,7 +76,7 @@ def _score(args):
         if rows:
             _usage(rows.check_model, args.head, scorer.model_id)
         with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
-            scores = scorer.score_many([path for _, path in todo], raw=args.raw)
+            scores = scorer.score_many([path for _, path in todo], raw)
             for (number, path), (score, error) in zip(todo, scores, strict=True):
                 row = batch.row_of(score) if score else batch.failed_row(path, error)
                 if score:
@@ -104,8 +99,8 @@ def _usage(function, *args):
 
 
 def _prepare(args):
-    """(videos, RowFile or None, ClipFile or None) of the options."""
-    from nr_vqm import batch
+    """(videos, RawFormat or None, RowFile or None, ClipFile or None) of the options."""
+    from nr_vqm import batch, raw_video
 
     if args.resume and not args.out:
         raise ValueError("--resume goes on with a file of rows, and none is given. Add --out FILE.")
@@ -124,7 +119,7 @@ def _prepare(args):
         raise ValueError("No video was given. Name files, folders or patterns, or a list: --from-file FILE.")
     rows = batch.RowFile(args.out, resume=args.resume) if args.out else None
     clips = batch.ClipFile(args.clips, keep=rows.done if args.resume else None) if args.clips else None
-    return batch.find_videos(names), rows, clips
+    return batch.find_videos(names), raw_video.parse(args.raw) if args.raw else None, rows, clips
 
 
 def _load(args):
@@ -191,6 +186,18 @@ def _info(args):
         raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
     print(json.dumps(facts, indent=1, allow_nan=False) if args.format == "json" else info.to_text(facts))
     return 0
+
+
+def _doctor(args):
+    """Print every finding; the exit code says whether all is well."""
+    from nr_vqm import devices, doctor
+
+    devices.quiet_tensorflow()
+    failed = 0
+    for finding in doctor.examine(args.folder):
+        failed += not finding.ok
+        print(f"{'ok' if finding.ok else 'FAILED':7s} {finding.name:14s} {finding.text}", flush=True)
+    return commands.EXIT_FAILED if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How far a score may be from the MOS: the spread that a run's own validation videos show at that score.
 
-Decision 0009 has the method and what it promises.
+Decision 0012 has the method and what it promises.
 """
 
 import math

@@ -52,7 +52,7 @@ class Scorer:
             pipeline = load_svr(run_dir)
             self._predict = lambda outputs: pipeline.predict(outputs.features.mean(axis=(0, 1))[None])[0]
 
-    def score(self, source, *, raw=None, fps=0.0):
+    def score(self, source, raw=None, *, fps=0.0):
         """Score one video.
 
         Args:
@@ -70,7 +70,7 @@ class Scorer:
         with _open(source, raw, fps) as frames:
             return self._score(frames, source, raw, fps)
 
-    def score_many(self, paths, *, raw=None):
+    def score_many(self, paths, raw=None):
         """Score videos one after another; while one is computed the next is decoded.
 
         Args:

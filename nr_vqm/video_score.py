@@ -18,7 +18,7 @@ class Score:
         mos: in the unit of the run's database, `mos_low` to `mos_high`.
         quality: the same on the 1-5 scale.
         interval: (low, high) in the unit of `mos`: where the MOS of 19 in 20 validation videos with such a score
-            lay; None where the run has too few of them. Decision 0009.
+            lay; None where the run has too few of them. Decision 0012.
         frames: decoded frames.
         declared_frames: what the file's header says, 0 where it does not.
         width, height: in pixels.

@@ -150,6 +150,7 @@ def test_a_list_on_standard_input(tiny_run, folder, tmp_path):
         (["x.mp4", "--out", "rows.txt"], "written as .jsonl or .csv"),
         (["x.mp4", "--out", "none/rows.csv"], "no folder to write"),
         (["x.mp4", "--plot", "page.jpg"], "ends in .png"),
+        (["x.yuv", "--raw", "1920x1080"], "described as WIDTHxHEIGHT:PIXEL_FORMAT:FPS"),
         (["--from-file", "none.txt"], "No such file"),
         (["x.mp4", "--out", "there.csv"], "there.csv is there already. Go on with it: --resume"),
         (["x.mp4", "--clips", "there.csv"], "there.csv is there already"),
