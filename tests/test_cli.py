@@ -135,7 +135,7 @@ def test_a_list_on_standard_input(tiny_run, folder, tmp_path):
     names = b"\0".join(os.fsencode(folder / name) for name in ("two\nlines.mkv", "a b.mkv"))
     result = subprocess.run(
         [sys.executable, "-m", "nr_vqm.cli", "score", "--from-file", "-", "--run", tiny_run, "--format", "jsonl"],
-        input=names, capture_output=True, check=False,
+        input=names, capture_output=True, check=False, cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     rows = [json.loads(line) for line in result.stdout.splitlines()]
