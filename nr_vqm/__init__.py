@@ -16,9 +16,12 @@ def load(run_dir, *, head="lstm"):
     Raises:
         FileNotFoundError, ValueError: a model is missing, damaged or not ours; said before TensorFlow is imported.
     """
-    from nr_vqm import bundle, devices
+    from nr_vqm import bundle
 
     bundle.check_run(run_dir, head)
+    from nr_vqm import decoder_worker, devices
+
+    decoder_worker.start()  # while TensorFlow is imported
     devices.quiet_tensorflow()
     from nr_vqm.scoring import Scorer
 
