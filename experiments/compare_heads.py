@@ -10,7 +10,7 @@ def main(argv=None):
     from nr_vqm import devices
 
     devices.quiet_tensorflow()
-    from nr_vqm import bundle, comparison, features, files, splits
+    from nr_vqm import bundle, comparison, features, files, intervals, splits
 
     run = Path(args.run)
     preset = bundle.read_preset(run)
@@ -18,11 +18,14 @@ def main(argv=None):
     videos, split = features.read_head_inputs(run), splits.read(run / "splits.json")
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
     with bundle.stage(run, "compare"):
+        lstm_val, lstm = _lstm(run, "lstm_head", preset, "clip_quality", train, val, test)
+        svr_val, svr = _svr(run, preset, videos.of(split.train + split.val), train, val, test)
+        intervals.write(run, {"lstm": (lstm_val, val.quality), "svr": (svr_val, val.quality)})
         scores = {
-            "lstm": _lstm(run, "lstm_head", preset, "clip_quality", train, val, test),
-            "svr": _svr(run, preset, videos.of(split.train + split.val), test),
+            "lstm": lstm,
+            "svr": svr,
             "mean": test.clip_quality.mean(axis=(1, 2)),
-            "lstm_features": _lstm(run, "lstm_features_head", preset, "group_features", train, val, test),
+            "lstm_features": _lstm(run, "lstm_features_head", preset, "group_features", train, val, test)[1],
         }
         rows = _rows(scores, test)
         comparison.write_scores(run / "scores.csv", rows)
@@ -39,7 +42,7 @@ def _parser():
 
 
 def _lstm(run, name, preset, field, train, val, test):
-    """Fit an LSTM head on `field` of the videos, save it as <run>/<name>.keras; scores of the test videos on 1-5."""
+    """Fit an LSTM head on `field` of the videos, save it as <run>/<name>.keras; scores of val and test on 1-5."""
     from nr_vqm import files, lstm_head, training
 
     inputs = getattr(train, field)
@@ -67,18 +70,24 @@ def _lstm(run, name, preset, field, train, val, test):
     with files.replacing(run / f"{name}.keras") as beside:
         head.save(beside)
     training.write_history(run / f"{name}_history.csv", history)
-    return lstm_head.predict(head, getattr(test, field))
+    return [lstm_head.predict(head, getattr(part, field)) for part in (val, test)]
 
 
-def _svr(run, preset, train, test):
-    """Fit the SVR baseline, save it as <run>/svr.skops; scores of the test videos on 1-5."""
+def _svr(run, preset, fitted_on, train, val, test):
+    """Fit the SVR baseline, save it as <run>/svr.skops; scores of val and test on 1-5.
+
+    The saved one has seen val; those of val are from the same settings fitted on train alone.
+    """
+    import sklearn.base
+
     from nr_vqm import svr_baseline
 
     pipeline = svr_baseline.fit_svr(
-        train.mean_features, train.quality, contents=train.content, num_folds=5, seed=preset.seed
+        fitted_on.mean_features, fitted_on.quality, contents=fitted_on.content, num_folds=5, seed=preset.seed
     )
     svr_baseline.save_svr(run / "svr.skops", pipeline)
-    return pipeline.predict(test.mean_features)
+    without_val = sklearn.base.clone(pipeline).fit(train.mean_features, train.quality)
+    return without_val.predict(val.mean_features), pipeline.predict(test.mean_features)
 
 
 def _rows(scores, test):

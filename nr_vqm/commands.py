@@ -7,6 +7,16 @@ import sys
 from nr_vqm import files, presets
 
 EXIT_FAILED = 1  # something in the input could not be processed
+EXIT_USAGE = 2  # the options ask for what cannot be done; also argparse's own
+EXIT_NO_MODEL = 3  # a run without a usable model
+
+
+class Refusal(ValueError):
+    """What a user can mend, with the exit code that says of which kind it is."""
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
 
 
 def new_parser(prog, description):
@@ -84,7 +94,7 @@ def run(main, argv=None):
     except (ValueError, OSError) as error:
         if os.environ.get("NR_VQM_TRACEBACK") == "1":
             raise
-        code = _fail(str(error), EXIT_FAILED)
+        code = _fail(str(error), getattr(error, "code", EXIT_FAILED))
     raise SystemExit(code or 0)
 
 
