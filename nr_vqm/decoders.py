@@ -131,9 +131,10 @@ def read_pyav(path):
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = int(os.environ.get("OPENCV_FFMPEG_THREADS", 1))
             for frame in _decode(container, stream):
-                # Bicubic as in OpenCV; the rotation that the file asks for, which PyAV does not apply.
-                picture = frame.to_ndarray(format="rgb24", interpolation="BICUBIC")
-                yield np.rot90(picture, frame.rotation // 90 % 4)
+                # Bicubic and by way of BGR, as OpenCV and raw_video do: libswscale rounds otherwise on its way to RGB.
+                picture = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")
+                picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, picture)
+                yield np.rot90(picture, frame.rotation // 90 % 4)  # as the file asks; PyAV does not apply it
     except (av.FFmpegError, IndexError) as error:
         reason = getattr(error, "strerror", None) or "it has no video stream"
         raise ValueError(f"A video file is needed, {path} cannot be opened as one: {reason}.") from error
@@ -158,7 +159,7 @@ def _complain(stream, message):
 
 
 def read_opencv(path):
-    """Yield a file's frames as OpenCV decodes them: with the same pixels from 8-bit video.
+    """Yield a file's frames as OpenCV decodes them: with the same pixels, HDR apart.
 
     It does not say where damage ends a file, and scales pictures whose size changes on the way.
     """
