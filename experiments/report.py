@@ -26,6 +26,7 @@ HISTORIES = {
     "history.csv": "3D-CNN",
     "lstm_head_history.csv": "LSTM head",
     "lstm_features_head_history.csv": "LSTM head on features",
+    "lstm_finetuned_head_history.csv": "LSTM head, fine-tuned",
 }
 
 
@@ -59,7 +60,7 @@ def page_values(run_dir):
     rows = comparison.read_scores(run_dir / "scores.csv")
     if metrics.get("schema") != comparison.SCHEMA or set(metrics["heads"]) != {row["head"] for row in rows}:
         raise ValueError(f"{run_dir}/metrics.json must be of this version and of scores.csv. Make both: make compare.")
-    info = dict.fromkeys(RUN_FACTS) | bundle.read_run(run_dir)
+    info = dict.fromkeys(RUN_FACTS) | bundle.read_run(run_dir) | {"seconds": bundle.total_seconds(run_dir)}
     synthetic = info.get("database") == "synthetic"
     best = ranking(metrics)[0]
     return {
@@ -168,13 +169,14 @@ def _scatters(metrics, rows, limits):
 
 def _losses(run_dir):
     """(title, picture) of each history that is there."""
-    from nr_vqm import plots
+    from nr_vqm import bundle, plots
 
     pictures = []
-    for name, title in HISTORIES.items():
-        picture = plots.losses(_read_history(run_dir / name))
-        if picture:
-            pictures.append((title, picture))
+    for folder in bundle.repeat_dirs(run_dir):
+        for name, title in HISTORIES.items():
+            picture = plots.losses(_read_history(folder / name))
+            if picture:
+                pictures.append((title if folder == run_dir else f"{title}, {folder.name}", picture))
     return pictures
 
 

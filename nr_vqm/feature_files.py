@@ -108,7 +108,7 @@ def content_key(name, regex):
 
 
 def read_columns(path):
-    """{name: array} of a file: 1-D columns of a csv, variables and structure fields of a .mat."""
+    """{name: array} of a file: 1-D columns of a csv, variables and structure fields of a .mat, the array of .npy."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"A .mat, .npy or .csv file is needed, {path} does not exist. Check the path.")

@@ -12,7 +12,9 @@ from nr_vqm import clips, files, manifest
 SCHEMA = 1
 
 
-def extract(frames, *, trunk, num_frames, height, width, num_groups, block_grid, clip_frames, clip_size):
+def extract(
+    frames, *, trunk, num_frames, height, width, num_groups, block_grid, clip_frames, clip_size, downscale=False
+):
     """Features and quality of every clip of one video.
 
     Args:
@@ -21,6 +23,7 @@ def extract(frames, *, trunk, num_frames, height, width, num_groups, block_grid,
         num_frames, height, width: how many frames `frames` gives, and their size in pixels.
         num_groups, block_grid: the grid that the heads read.
         clip_frames, clip_size: of the 3D-CNN, in frames and pixels.
+        downscale: as in `clips.plan_grid`.
 
     Returns:
         trunk.ClipOutputs.
@@ -37,6 +40,7 @@ def extract(frames, *, trunk, num_frames, height, width, num_groups, block_grid,
         clip_frames=clip_frames,
         clip_size=clip_size,
         stride=trunk.stride,
+        downscale=downscale,
     )
     return trunk.run(frames, grid)
 

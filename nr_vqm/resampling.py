@@ -23,7 +23,7 @@ def draw(num_contents, *, num_resamples, seed):
     return rng.multinomial(num_contents, np.full(num_contents, 1 / num_contents), size=num_resamples).astype(float)
 
 
-def figures(*, mos, scores, weights, mapping):
+def figures(*, mos, scores, weights, mapping, train_mapping=None):
     """SROCC, KROCC, PLCC, RMSE and the mapped ones for every draw.
 
     Args:
@@ -31,6 +31,7 @@ def figures(*, mos, scores, weights, mapping):
         scores: the same shape.
         weights: shape (num_resamples, num_videos), how often a draw holds each video; whole numbers.
         mapping: the metrics.Mapping fitted on all videos, from which each draw's fit starts; None leaves them out.
+        train_mapping: a metrics.Mapping fitted elsewhere, the same for all draws; None leaves its figures out.
 
     Returns:
         {figure: float64 of shape (num_resamples,)}, NaN where a draw does not define it (all scores the same, ...).
@@ -43,6 +44,8 @@ def figures(*, mos, scores, weights, mapping):
         "rmse": rmse(mos, scores, weights),
     }
     found["plcc_mapped"], found["rmse_mapped"] = _mapped(mos, scores, weights, mapping)
+    for name, measure in zip(metrics.TRAIN_MAPPED, (pearson, rmse), strict=True):
+        found[name] = measure(mos, train_mapping(scores), weights) if train_mapping else np.full(len(weights), np.nan)
     enough = np.count_nonzero(weights, axis=1) >= metrics.MIN_VIDEOS
     return {name: np.where(enough, values, np.nan) for name, values in found.items()}
 

@@ -17,8 +17,8 @@ PACKAGES = {
 }
 # A module of nr_vqm imports only modules before it in this list; commands of nr_vqm come last.
 ORDER = """files presets raw_video manifest video clips shards splits devices inputs cnn3d starting_weights training
-trunk features svr_baseline lstm_head metrics resampling comparison plots feature_files feature_evaluation bundle
-scoring commands cli""".split()
+trunk features svr_baseline lstm_head metrics resampling comparison tables plots feature_files published_splits
+feature_evaluation bundle heads results scoring commands cli""".split()
 
 
 def imports(path):
