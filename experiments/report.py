@@ -210,7 +210,7 @@ def _extremes(rows, head, data_dir):
     shown = {"worst": videos[:num], "best": videos[::-1][:num]}
     paths = _video_paths(data_dir)
     for video in itertools.chain(*shown.values()):
-        video["thumbnail"] = _thumbnail(*paths.get(video["video_id"], (None, 0)))
+        video["thumbnail"] = _thumbnail(*paths.get(video["video_id"], (None, None, 0)))
     return shown
 
 
@@ -220,17 +220,17 @@ def _mean_video(rows):
 
 
 def _video_paths(data_dir):
-    """{video_id: (path, frames)} of the manifest; empty where the data folder is gone."""
+    """{video_id: (path, raw format, frames)} of the manifest; empty where the data folder is gone."""
     from nr_vqm import manifest
 
     try:
         videos = manifest.read(Path(data_dir or "") / "manifest.csv")
     except (OSError, ValueError):  # a page without thumbnails is better than none
         return {}
-    return {video.video_id: (Path(data_dir) / video.path, video.frames) for video in videos}
+    return {video.video_id: (Path(data_dir) / video.path, video.raw, video.frames) for video in videos}
 
 
-def _thumbnail(path, frames):
+def _thumbnail(path, raw, frames):
     """The middle frame as a small JPEG data URI, or None where it cannot be read."""
     import cv2
 
@@ -239,7 +239,7 @@ def _thumbnail(path, frames):
     if path is None:
         return None
     try:
-        frame = next(itertools.islice(video.read_frames(path), frames // 2, None), None)
+        frame = next(itertools.islice(video.read_frames(path, raw), frames // 2, None), None)
     except (OSError, ValueError, cv2.error):  # a page without a thumbnail is better than none
         return None
     if frame is None:

@@ -15,7 +15,6 @@ def main(argv=None):
     data, run = Path(args.data), Path(args.run)
     prep = files.read_json(data / "prep.json", made_by="make prep")
     preset = _with_shares(commands.preset_from(args, database=prep["database"]), args, prep["database"])
-
     devices.quiet_tensorflow()
     devices.split_cpu(args.devices)
     from nr_vqm import shards

@@ -12,9 +12,11 @@ def write_scores(run_dir, test_rows, train_rows):
 
     Args:
         run_dir: a folder of `bundle.repeat_dirs`.
-        test_rows, train_rows: of `heads.score_rows`; the training videos serve the curve fitted on them only.
+        test_rows, train_rows: of `heads.score_rows`; the training videos serve the curve that is fitted on them only,
+            and there may be none.
     """
-    comparison.write_scores(Path(run_dir) / TRAIN_SCORES, train_rows)
+    if train_rows:
+        comparison.write_scores(Path(run_dir) / TRAIN_SCORES, train_rows)
     comparison.write_scores(Path(run_dir) / "scores.csv", test_rows)
 
 

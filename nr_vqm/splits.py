@@ -65,7 +65,8 @@ def paper_fractions(database, *, val_share):
     Source: ICIP 2019, section 4; the validation part is ours.
     """
     training = 0.8 if database == "live_qualcomm" else 0.9
-    return training * (1 - val_share), training * val_share
+    val = round(training * val_share, 6)
+    return round(training - val, 6), val
 
 
 def take_val(train, contents, *, val_share, seed):

@@ -38,8 +38,22 @@ def to_latex(metrics):
     header = " & ".join(["", *(_latex(_title(name)) for name in FIGURES)])
     lines = [r"\begin{tabular}{l" + "c" * len(FIGURES) + "}", r"\toprule", header + r" \\", r"\midrule"]
     for head, summary in metrics["heads"].items():
-        lines.append(" & ".join([_latex(label(head)), *(_latex_cell(summary[name]) for name in FIGURES)]) + r" \\")
+        lines.append(" & ".join([_latex(label(head)), *(_with_interval(summary[name]) for name in FIGURES)]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def of_variants(variants):
+    """One line per variant and head, medians with intervals, as Markdown.
+
+    Args:
+        variants: {name: what metrics.json holds}.
+    """
+    figures = ("srocc", "plcc", "plcc_mapped", "rmse")
+    lines = [_markdown(["variant", "head", *map(_title, figures)]), "|" + "-|" * (2 + len(figures))]
+    for name, metrics in variants.items():
+        for head, summary in metrics["heads"].items():
+            lines.append(_markdown([name, label(head), *(_with_interval(summary[figure]) for figure in figures)]))
+    return "\n".join([*lines, ""])
 
 
 def to_results(metrics, *, database, preset, commit, hardware, hours):
@@ -70,7 +84,7 @@ def _markdown(cells):
     return "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |"
 
 
-def _latex_cell(figure):
+def _with_interval(figure):
     if figure["low"] is None:
         return _cell(figure["median"])
     return f"{figure['median']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
