@@ -108,6 +108,7 @@ def test_the_tables_of_a_comparison(konvid1k):
     assert "3D-CNN, repeat-01" in page
 
 
+@pytest.mark.slow
 def test_every_stage_goes_on_where_it_was_stopped(konvid1k, capsys):
     data, run = konvid1k
     last = run / "repeat-01"
@@ -139,6 +140,7 @@ def test_a_run_keeps_to_its_settings(konvid1k, capsys, changes, message):
     assert message in fails(capsys, train_cnn.main, "--data", data, "--run", run, *SHORT, *changes)
 
 
+@pytest.mark.slow
 def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     data, _ = live_qualcomm
     by_scene = sorted(manifest.usable(data), key=lambda one: one.content)
@@ -218,7 +220,11 @@ def test_another_database_is_a_test_of_all_its_videos(konvid1k, live_qualcomm, t
 @pytest.mark.parametrize(
     ("setting", "variants"),
     [
-        ("grid", {"4x4": {"num_groups": 4, "block_grid": (2, 2)}, "5x6": {"num_groups": 5, "block_grid": (2, 3)}}),
+        pytest.param(
+            "grid",
+            {"4x4": {"num_groups": 4, "block_grid": (2, 2)}, "5x6": {"num_groups": 5, "block_grid": (2, 3)}},
+            marks=pytest.mark.slow,
+        ),
         ("lstm_units", {"3": {"lstm_units": 3}}),
     ],
 )
@@ -245,6 +251,7 @@ def test_ablations_change_one_thing(live_qualcomm, monkeypatch, capsys, setting,
             assert keras.models.load_model(folder / "lstm_head.keras").get_layer("lstm").units == 3
 
 
+@pytest.mark.slow
 def test_downscaled_pictures_are_one_clip(live_qualcomm, tmp_path, capsys):
     data, _ = live_qualcomm
     small = [*SHORT, *(part for name in ("train_grid", "block_grid") for part in ("--set", f"{name}=1x1"))]
