@@ -66,7 +66,7 @@ def page_values(run_dir):
     return {
         "metrics": metrics,
         "alpha": ALPHA,
-        "figures": comparison.FIGURES,
+        "figures": metrics["figures"],
         "label": comparison.label,
         "info": info,
         "preset": files.read_json(run_dir / "preset.json", made_by="make train"),

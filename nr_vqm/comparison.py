@@ -9,7 +9,7 @@ import numpy as np
 
 from nr_vqm import files, metrics, resampling
 
-SCHEMA = 1
+SCHEMA = 2
 COLUMNS = ("repeat", "head", "video_id", "content", "mos", "score")
 HEADS = {  # in the order of the tests: the paper's claim is the first pair
     "lstm": "3D-CNN + LSTM",
@@ -18,7 +18,7 @@ HEADS = {  # in the order of the tests: the paper's claim is the first pair
     "lstm_features": "LSTM on group features",
     "lstm_finetuned": "3D-CNN + LSTM, fine-tuned",
 }
-FIGURES = (*metrics.RAW, *metrics.MAPPED, *metrics.TRAIN_MAPPED)
+FIGURES = (*metrics.RAW, *metrics.MAPPED, *metrics.TRAIN_MAPPED, *metrics.OUTLIERS)
 TESTED = ("srocc", "plcc", "rmse")
 MIN_CONTENTS = 5  # decision 0006: draws of fewer are so alike that an interval would promise too much
 MIN_RESAMPLES = 1000  # a 95 % interval then rests on 25 resamples at each end
@@ -57,7 +57,7 @@ def read_scores(path):
     return rows
 
 
-def compare(rows, *, num_resamples, seed, train_rows=()):
+def compare(rows, *, num_resamples, seed, train_rows=(), mos_ci95=None):
     """Compare heads that scored the same test videos.
 
     The intervals come from a bootstrap over contents: whole contents are drawn with replacement, the same draw
@@ -69,11 +69,12 @@ def compare(rows, *, num_resamples, seed, train_rows=()):
         num_resamples: bootstrap draws, at least 1000.
         seed: of the draws.
         train_rows: the same for training videos, which the curve of the `*_mapped_train` figures is fitted on.
+        mos_ci95: {video_id: half width of the MOS's 95 % interval}; outlier ratios need it of all test videos.
 
     Returns:
-        dict for metrics.json, without NaN: 'heads' {head: {figure: {median, low, high, std, per_repeat}}} and
-        'tests' [{first, second, figure: {difference, low, high, p}}], differences first minus second. Intervals
-        and p are None where there are too few contents for them.
+        dict for metrics.json, without NaN: 'figures' that some head has, 'heads' {head: {figure: {median, low, high,
+        std, per_repeat}}} and 'tests' [{first, second, figure: {difference, low, high, p}}], differences first minus
+        second. Intervals and p are None where there are too few contents for them, std where there is one repeat.
 
     Raises:
         ValueError: heads differ in their videos, MOS or contents; a video comes twice; too few videos.
@@ -83,6 +84,8 @@ def compare(rows, *, num_resamples, seed, train_rows=()):
             f"At least {MIN_RESAMPLES} resamples are needed for 95 % intervals. Received: {num_resamples}."
         )
     repeats, curves = _by_repeat(rows), _train_mappings(train_rows)
+    for test in repeats.values():
+        test["ci95"] = _half_widths(test["video_ids"], mos_ci95 or {})
     heads = _ordered({row["head"] for row in rows})
     contents = sorted({row["content"] for row in rows})
     notes = []
@@ -102,6 +105,7 @@ def compare(rows, *, num_resamples, seed, train_rows=()):
         "seed": seed,
         "confidence": resampling.CONFIDENCE,
         "notes": notes,
+        "figures": [name for name in FIGURES if any(medians[head][name] is not None for head in heads)],
         "heads": {head: _head_summary(agreements[head], medians[head], samples[head]) for head in heads},
         "tests": [
             _test(first, second, medians, samples, agreements) for first, second in itertools.combinations(heads, 2)
@@ -157,10 +161,17 @@ def _align(by_head, repeat, heads):
             if any(videos[video_id][name] != reference[video_id][name] for name in ("mos", "content")):
                 raise ValueError(f"One MOS and content per video is needed, {_where(videos[video_id])} has another.")
     return {
+        "video_ids": order,
         "mos": np.array([reference[video_id]["mos"] for video_id in order]),
         "contents": [reference[video_id]["content"] for video_id in order],
         "scores": {head: np.array([by_head[head][video_id]["score"] for video_id in order]) for head in heads},
     }
+
+
+def _half_widths(video_ids, mos_ci95):
+    """The half widths of some videos as an array, or None where one has none."""
+    known = [mos_ci95.get(video_id, 0.0) for video_id in video_ids]
+    return np.array(known) if min(known) > 0 else None
 
 
 def _where(row):
@@ -184,7 +195,12 @@ def _train_mappings(rows):
 
 def _agreement(test, head, repeat, curves):
     try:
-        return metrics.agreement(mos=test["mos"], scores=test["scores"][head], train_mapping=curves.get((repeat, head)))
+        return metrics.agreement(
+            mos=test["mos"],
+            scores=test["scores"][head],
+            train_mapping=curves.get((repeat, head)),
+            mos_ci95=test["ci95"],
+        )
     except ValueError as error:
         raise ValueError(f"Head {head!r} in repeat {repeat}: {error}") from error
 
@@ -198,7 +214,7 @@ def _median_samples(repeats, agreements, head, contents, draws, curves):
     for (repeat, test), agreement in zip(repeats.items(), agreements, strict=True):
         weights = draws[:, [index[content] for content in test["contents"]]]
         curve = curves.get((repeat, head))
-        pair = {"mos": test["mos"], "scores": test["scores"][head], "weights": weights}
+        pair = {"mos": test["mos"], "scores": test["scores"][head], "weights": weights, "ci95": test["ci95"]}
         per_repeat.append(resampling.figures(**pair, mapping=agreement.mapping, train_mapping=curve))
     return {name: resampling.median_over([one[name] for one in per_repeat]) for name in FIGURES}
 
@@ -238,15 +254,15 @@ def _test(first, second, medians, samples, agreements):
 
 def _p1401(first, second, num_videos):
     """P.1401's p of the medians, with the videos of one repeat; None where a figure is missing or too few videos."""
-    plcc, rmse = (first["plcc"], second["plcc"]), (first["rmse"], second["rmse"])
-    return {
-        "plcc": None
-        if None in plcc or num_videos < 4
-        else metrics.correlation_p(first=plcc[0], second=plcc[1], num_first=num_videos, num_second=num_videos),
-        "rmse": metrics.rmse_p(
-            first=rmse[0], second=rmse[1], freedom_first=num_videos - 1, freedom_second=num_videos - 1
-        ),
-    }
+    tested = {"plcc": None, "rmse": None, "outlier_ratio": None}
+    pairs = {name: {"first": first[name], "second": second[name]} for name in tested}
+    if None not in pairs["plcc"].values() and num_videos >= 4:
+        tested["plcc"] = metrics.correlation_p(**pairs["plcc"], num_first=num_videos, num_second=num_videos)
+    if None not in pairs["outlier_ratio"].values():
+        counts = {"num_first": num_videos, "num_second": num_videos}
+        tested["outlier_ratio"] = metrics.outlier_ratio_p(**pairs["outlier_ratio"], **counts)
+    freedom = {"freedom_first": num_videos - 1, "freedom_second": num_videos - 1}
+    return tested | {"rmse": metrics.rmse_p(**pairs["rmse"], **freedom)}
 
 
 def label(head):

@@ -19,6 +19,7 @@ CONSTANT_SPREAD = 1e-6  # relative; the rounding of a float32 network makes this
 RAW = ("srocc", "krocc", "plcc", "rmse")
 MAPPED = ("plcc_mapped", "rmse_mapped")
 TRAIN_MAPPED = ("plcc_mapped_train", "rmse_mapped_train")
+OUTLIERS = ("outlier_ratio", "outlier_ratio_mapped")
 
 
 @dataclasses.dataclass(frozen=True)

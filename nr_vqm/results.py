@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nr_vqm import bundle, comparison, files, presets, splits, tables
+from nr_vqm import bundle, comparison, features, files, presets, splits, tables
 
 TRAIN_SCORES = "train_scores.csv"
 
@@ -45,7 +45,13 @@ def write(run_dir, *, num_resamples, seed):
     rows, train_rows = _joined(folders, "scores.csv"), _joined(folders, TRAIN_SCORES)
     if folders != [run_dir]:
         comparison.write_scores(run_dir / "scores.csv", rows)
-    metrics = comparison.compare(rows, train_rows=train_rows, num_resamples=num_resamples, seed=seed)
+    metrics = comparison.compare(
+        rows,
+        train_rows=train_rows,
+        mos_ci95=features.read_ci95(folders[0]),
+        num_resamples=num_resamples,
+        seed=seed,
+    )
     metrics["notes"] += _leak_notes(folders)
     files.write_json(run_dir / "metrics.json", metrics)
     files.write_text(run_dir / "comparison.csv", tables.to_csv(metrics))

@@ -3,16 +3,17 @@
 import csv
 import io
 
-from nr_vqm.comparison import FIGURES, label
+from nr_vqm.comparison import label
 
 
 def to_text(metrics):
     """The table for a terminal: medians, and the deviation over repeats below them."""
-    lines = [f"{'':27}" + "".join(f"{name.replace('mapped', 'm.'):>14}" for name in FIGURES)]
+    figures = metrics["figures"]
+    lines = [f"{'':27}" + "".join(f"{_short(name):>14}" for name in figures)]
     for head, summary in metrics["heads"].items():
-        lines.append(f"{label(head):27}" + "".join(f"{_cell(summary[name]['median']):>14}" for name in FIGURES))
+        lines.append(f"{label(head):27}" + "".join(f"{_cell(summary[name]['median']):>14}" for name in figures))
         if metrics["num_repeats"] > 1:
-            cells = "".join(f"{'±' + _cell(summary[name]['std']):>14}" for name in FIGURES)
+            cells = "".join(f"{'±' + _cell(summary[name]['std']):>14}" for name in figures)
             lines.append(f"{'  over repeats':27}{cells}")
     first = metrics["tests"][0]["srocc"] if metrics["tests"] else None
     if first and first["p"] is not None:
@@ -28,17 +29,18 @@ def to_csv(metrics):
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["head", "figure", "median", "low", "high", "std"])
     for head, summary in metrics["heads"].items():
-        for name in FIGURES:
+        for name in metrics["figures"]:
             writer.writerow([head, name, *(summary[name][key] for key in ("median", "low", "high", "std"))])
     return out.getvalue()
 
 
 def to_latex(metrics):
     """A tabular of the medians with their intervals, for the booktabs package."""
-    header = " & ".join(["", *(_latex(_title(name)) for name in FIGURES)])
-    lines = [r"\begin{tabular}{l" + "c" * len(FIGURES) + "}", r"\toprule", header + r" \\", r"\midrule"]
+    figures = metrics["figures"]
+    header = " & ".join(["", *(_latex(_title(name)) for name in figures)])
+    lines = [r"\begin{tabular}{l" + "c" * len(figures) + "}", r"\toprule", header + r" \\", r"\midrule"]
     for head, summary in metrics["heads"].items():
-        lines.append(" & ".join([_latex(label(head)), *(_with_interval(summary[name]) for name in FIGURES)]) + r" \\")
+        lines.append(" & ".join([_latex(label(head)), *(_with_interval(summary[name]) for name in figures)]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -58,12 +60,16 @@ def of_variants(variants):
 
 def to_results(metrics, *, database, preset, commit, hardware, hours):
     """The table for docs/results.md: one row per head with what it was made with and its medians."""
-    titles = ["head", "database", "preset", "commit", "hardware", "hours", "repeats", *map(_title, FIGURES)]
+    titles = ["head", "database", "preset", "commit", "hardware", "hours", "repeats", *map(_title, metrics["figures"])]
     facts = [database, preset, commit, hardware, f"{hours:.2f}", metrics["num_repeats"]]
     lines = [_markdown(titles), "|" + "-|" * len(titles)]
     for head, summary in metrics["heads"].items():
-        lines.append(_markdown([label(head), *facts, *(_results_cell(summary[name]) for name in FIGURES)]))
+        lines.append(_markdown([label(head), *facts, *(_results_cell(summary[name]) for name in metrics["figures"])]))
     return "\n".join([*lines, ""])
+
+
+def _short(name):
+    return name.replace("_mapped", "_m").replace("outlier_ratio", "outliers")
 
 
 def _cell(value):
@@ -72,8 +78,8 @@ def _cell(value):
 
 def _title(name):
     """A figure's name for people: plcc_mapped_train -> PLCC (mapped, train)."""
-    measure, *curve = name.split("_")
-    return measure.upper() + (f" ({', '.join(curve)})" if curve else "")
+    measure, *curve = name.replace("outlier_ratio", "outlier ratio").split("_")
+    return (measure if " " in measure else measure.upper()) + (f" ({', '.join(curve)})" if curve else "")
 
 
 def _results_cell(figure):

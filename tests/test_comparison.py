@@ -91,7 +91,7 @@ def test_one_head_against_itself_is_chance():
     rows += [row | {"head": "svr"} for row in rows]
     test = comparison.compare(rows, num_resamples=1000, seed=1)["tests"][0]
     assert test["srocc"] == {"difference": 0, "low": 0, "high": 0, "p": 1}
-    assert test["p1401"] == {"plcc": 1, "rmse": 1}
+    assert test["p1401"] == {"plcc": 1, "rmse": 1, "outlier_ratio": None}
 
 
 def test_few_contents_give_medians_without_intervals():
@@ -166,9 +166,10 @@ def test_too_few_resamples_are_refused():
 def test_tables(compared):
     _, found = compared
     assert tables.to_csv(found).splitlines()[0] == "head,figure,median,low,high,std"
-    assert len(tables.to_csv(found).splitlines()) == 1 + 4 * 8
+    assert len(tables.to_csv(found).splitlines()) == 1 + 4 * 6
     assert r"3D-CNN + LSTM & 0." in tables.to_latex(found)
-    assert "PLCC (mapped, train)" in tables.to_latex(found)
+    assert "PLCC (mapped)" in tables.to_latex(found)
+    assert "outlier" not in tables.to_latex(found)
     assert "SROCC of 3D-CNN + LSTM less 3D-CNN + SVR: +0." in tables.to_text(found)
     assert "over repeats" in tables.to_text(found)
     facts = {"database": "konvid1k", "preset": "small", "commit": "abc123", "hardware": "2 cores | CPU", "hours": 0.25}
@@ -199,6 +200,23 @@ def test_a_curve_from_training_scores_is_a_second_column():
     assert found["plcc_mapped_train"]["median"] == pytest.approx(plain.plcc_mapped_train)
     without = comparison.compare(rows, num_resamples=1000, seed=1)["heads"]["lstm"]
     assert without["rmse_mapped_train"]["median"] is None
+
+
+def test_outlier_ratios_where_the_mos_have_intervals():
+    rows = made_up({"lstm": 0.1, "svr": 1.5})
+    widths = {row["video_id"]: 0.4 for row in rows}
+    found = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
+    lstm, svr = (found["heads"][head]["outlier_ratio"] for head in ("lstm", "svr"))
+    outside = [abs(row["score"] - row["mos"]) > 0.4 for row in rows if row["head"] == "svr"]
+    assert svr["median"] == pytest.approx(np.mean(outside))
+    assert lstm["median"] <= lstm["high"] < svr["low"] < svr["median"] < svr["high"]
+    assert found["heads"]["svr"]["outlier_ratio_mapped"]["low"] is not None
+    assert found["tests"][0]["p1401"]["outlier_ratio"] < 1e-3
+    assert "outlier ratio (mapped)" in tables.to_latex(found)
+    del widths["v3"]
+    without = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
+    assert without["heads"]["svr"]["outlier_ratio"]["median"] is None
+    assert "outlier_ratio" not in without["figures"]
 
 
 def _pair(rows):

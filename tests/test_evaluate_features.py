@@ -55,6 +55,12 @@ def test_the_same_features_from_every_kind_of_file(tmp_path, kind):
     np.testing.assert_array_equal(feature_files.read_features(path, num_videos=11), features)
 
 
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
+def test_row_numbers_are_no_features(tmp_path, name):
+    (tmp_path / "features.csv").write_text(f"{name},f1,f2\n0,0.5,0.25\n1,0.75,0.125\n")
+    np.testing.assert_array_equal(feature_files.read_features(tmp_path / "features.csv"), [[0.5, 0.25], [0.75, 0.125]])
+
+
 def test_several_matrices_need_a_name(tmp_path):
     path = tmp_path / "features.mat"
     scipy.io.savemat(path, {"one": np.ones((6, 3)), "two": np.zeros((6, 2))})

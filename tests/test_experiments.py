@@ -225,7 +225,7 @@ def test_another_database_is_a_test_of_all_its_videos(konvid1k, live_qualcomm, t
             {"4x4": {"num_groups": 4, "block_grid": (2, 2)}, "5x6": {"num_groups": 5, "block_grid": (2, 3)}},
             marks=pytest.mark.slow,
         ),
-        ("lstm_units", {"3": {"lstm_units": 3}}),
+        pytest.param("lstm_units", {"3": {"lstm_units": 3}}, marks=pytest.mark.slow),
     ],
 )
 def test_ablations_change_one_thing(live_qualcomm, monkeypatch, capsys, setting, variants):
