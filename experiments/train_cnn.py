@@ -30,13 +30,17 @@ def main(argv=None):
         "commit": bundle.commit(),
     }
     _start_run(run, preset, facts | {"repeats": args.repeats})
+    repeats = []
+    # All splits before the first training: a file may have too few.
     for number, folder in enumerate(bundle.repeat_dirs(run)):
         settings = dataclasses.replace(preset, seed=preset.seed + number)
         if folder != run:
-            print(f"Repeat {number} of 0 to {args.repeats - 1}", flush=True)
             _start_run(folder, settings, facts)
-        split = _split(folder, settings, videos, args, number)
-        print(f"{len(split.train)} videos to train, {len(split.val)} to validate, {len(split.test)} kept for the test")
+        repeats.append((folder, settings, _split(folder, settings, videos, args, number)))
+    for folder, settings, split in repeats:
+        name = "" if folder == run else f"{folder.name}: "
+        train, val, test = (len(getattr(split, part)) for part in ("train", "val", "test"))
+        print(f"{name}{train} videos to train, {val} to validate, {test} kept for the test", flush=True)
         _train(folder, settings, table, videos, split, args)
 
 

@@ -129,7 +129,10 @@ def check(split, contents, *, allow_leak=False):
         if not getattr(split, part):
             raise ValueError(f"A split needs videos to train, to validate and to test, its {part} part is empty.")
     if found and not allow_leak:
-        raise ValueError(f"A content must be on one side of a split, {len(found)} are on two or more: {_list(found)}.")
+        raise ValueError(
+            f"A content must be on one side of a split, {len(found)} are on two or more: {_list(found)}. "
+            "Mend the split file, or train on it all the same: --allow-leak."
+        )
     return found
 
 
