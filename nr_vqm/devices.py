@@ -1,6 +1,7 @@
 """What this machine computes on: devices, their precision, a seeded and quiet TensorFlow."""
 
 import os
+import platform
 import sys
 import tempfile
 
@@ -22,13 +23,28 @@ def best_precision():
     return "mixed_bfloat16" if _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
 
 
+def describe():
+    """The hardware that TensorFlow computes on, in words for a table of results."""
+    import tensorflow as tf
+
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    if gpus:
+        return f"{len(gpus)} x {gpus[0].get('device_name', 'GPU')}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores, {_cpuinfo('model name').partition(':')[2].strip() or platform.machine()}"
+
+
 def _cpu_flags():
+    return set(_cpuinfo("flags", "Features").split())
+
+
+def _cpuinfo(*names):
+    """The first line of /proc/cpuinfo that begins with one of the names; empty where there is none."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            lines = [line for line in file if line.startswith(("flags", "Features"))]
+            return next((line for line in file if line.startswith(names)), "")
     except OSError:  # not Linux
-        return set()
-    return set(lines[0].split()) if lines else set()
+        return ""
 
 
 def quiet_tensorflow():
