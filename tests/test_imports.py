@@ -16,9 +16,9 @@ PACKAGES = {
     "benchmarks": {"benchmarks", "nr_vqm", "data_prep"},
 }
 # A module of nr_vqm imports only modules before it in this list; commands of nr_vqm come last.
-ORDER = """files presets manifest video clips shards splits devices inputs cnn3d starting_weights training trunk
-features svr_baseline lstm_head metrics resampling comparison plots feature_files feature_evaluation bundle scoring
-commands cli""".split()
+ORDER = """files presets manifest video clips shards splits devices inputs cnn3d starting_weights training
+trunk_plan trunk features svr_baseline lstm_head metrics resampling comparison plots feature_files feature_evaluation
+bundle scoring commands cli""".split()
 
 
 def imports(path):
