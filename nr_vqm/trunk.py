@@ -44,7 +44,7 @@ class SharedTrunk:
         self.stride = 2 ** sum(isinstance(layer, layers.MaxPooling3D) for layer in self.layers)
         _, self.window_frames, self.window_size, _, _ = model.get_layer("flatten").input.shape
         self._delay = model.input_shape[1] - self.window_frames  # frames before the first output
-        self._step = devices.compiled(self._step)
+        self._step = devices.compiled(cnn3d.chunk_view(model))
         self._head = devices.compiled(cnn3d.head_view(model))
 
     def run(self, frames, grid):
@@ -117,27 +117,20 @@ class SharedTrunk:
         states = None
         while len(chunk) > (0 if states else self._delay):
             stacks = [np.stack(frames, axis=1) for frames in zip(*chunk, strict=True)]
-            states = states or [()] * len(stacks)
-            stepped = [self._step(ops.convert_to_tensor(x), state) for x, state in zip(stacks, states, strict=True)]
-            states = [state for _, state in stepped]
-            yield [ops.convert_to_numpy(maps) for maps, _ in stepped]
+            states = states or [self._no_state(stack.shape) for stack in stacks]
+            stepped = [self._step(ops.convert_to_tensor(x), *state) for x, state in zip(stacks, states, strict=True)]
+            states = [state for _, *state in stepped]
+            yield [ops.convert_to_numpy(maps) for maps, *_ in stepped]
             chunk = list(itertools.islice(cuts, chunk_frames))
 
-    def _step(self, x, state):
-        """The trunk over the next frames, and the state after: the last frames of each convolution's input.
-
-        Args:
-            x: uint8 (regions, frames, rows, columns, 3).
-            state: of the step before, () at the beginning.
-        """
-        before, after = iter(state), []
+    def _no_state(self, shape):
+        """The state before the first frame, for pixels of this shape: zero frames for each convolution."""
+        states = []
         for layer in self.layers:
-            if isinstance(layer, layers.Conv3D) and layer.kernel_size[0] > 1:
-                if state:
-                    x = ops.concatenate([next(before), x], axis=1)
-                after.append(x[:, 1 - layer.kernel_size[0] :])
-            x = layer(x)
-        return x, tuple(after)
+            if cnn3d.keeps_frames(layer):
+                states.append(ops.zeros((shape[0], 0, *shape[2:]), layer.compute_dtype))
+            shape = layer.compute_output_shape(shape)
+        return states
 
 
 @dataclasses.dataclass(frozen=True)
