@@ -43,7 +43,7 @@ def main(argv=None):
             frames = _shortened("540p", args.frames)[0]
             figures["small_540p_seconds"] = small_seconds(paths["540p"], precision, frames=frames)
     commands.print_figures(figures, limits=LIMITS, json_path=args.json)
-    for name in MOST.keys() & figures.keys():
+    for name in (name for name in MOST if name in figures):
         print(f"{name} under {MOST[name]:g}: {'yes' if figures[name] < MOST[name] else 'NO'}")
 
 
@@ -64,10 +64,8 @@ def measure(path, preset, precision, *, frames, every):
     trunk_work, head_work = trunk_plan.clip_multiply_adds(model)
     work = trunk_plan.plan(grid, shared.layers).multiply_adds + grid.num_clips * head_work
     gflops = 2e-9 * work / seconds
-    print(
-        f"{path.name}: {frames} frames, {len(sampled.starts)} of {len(grid.starts)} groups timed clip by clip", end=""
-    )
-    print(" and scaled up" if every > 1 else "")
+    how = f"{len(sampled.starts)} of {len(grid.starts)} groups timed" + (" and scaled up" if every > 1 else "")
+    print(f"{path.name}: {frames} frames; clip by clip {how}", flush=True)
     return {
         "seconds": seconds,
         "clip_seconds_from_sample" if every > 1 else "clip_seconds": clip_seconds,
@@ -89,7 +87,7 @@ def clip_by_clip(model, path, frames, grid, *, scale):
 
     from nr_vqm import clips, cnn3d, devices, trunk
 
-    convolve = devices.compiled(keras.Model(model.inputs, model.get_layer("flatten").output))
+    convolve = devices.compiled(keras.Model(model.input, model.get_layer("flatten").output))
     head = devices.compiled(cnn3d.head_view(model))
     first = np.zeros((CLIP_BATCH, grid.clip_frames, grid.clip_size, grid.clip_size, 3), np.uint8)
     head(convolve(ops.convert_to_tensor(first)))  # compiled before the clock runs
