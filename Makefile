@@ -51,6 +51,7 @@ test: setup ## the fast tests
 	$(PY) -m pytest -m "not slow" $(ARGS)
 
 bench: setup ## the benchmarks, on a folder of real videos: make bench VIDEO=DIR
+	$(PY) -m benchmarks.score
 	$(PY) -m benchmarks.compression --videos $(VIDEO)
 	$(PY) -m benchmarks.real_damage --videos $(VIDEO) --run $(RUN)
 

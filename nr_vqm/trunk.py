@@ -16,7 +16,7 @@ from nr_vqm import clips, cnn3d, devices, trunk_plan
 
 CHUNK_PIXELS = 4_000_000  # computed at a time: bounds memory, and nothing is computed twice at any value
 CHUNK_FRAMES = (4, 32)  # but at least and at most so many frames: short chunks copy much, long ones gain nothing
-HEAD_BATCH = 512  # clips through the fully connected layers at a time: their weights are read once for all
+HEAD_BATCH = 256  # clips through the fully connected layers at a time: their weights are read once for all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,56 +60,53 @@ class SharedTrunk:
         Raises:
             ValueError: the frames end before the last group does.
         """
-        outputs, waiting = [], []
-        for group in self._windows(frames, grid):
-            waiting.append(group)
-            if len(waiting) * len(group) >= HEAD_BATCH:
-                outputs.append(self._finish(waiting))
-                waiting = []
-        if waiting:
-            outputs.append(self._finish(waiting))
-        features, quality = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-        shape = (len(grid.starts), len(grid.tops) * len(grid.lefts))
-        return ClipOutputs(features=features.reshape(*shape, -1), clip_quality=quality.reshape(shape))
-
-    def _finish(self, groups):
-        windows = np.concatenate(groups)
-        features, quality = self._head(ops.convert_to_tensor(windows.reshape(len(windows), -1)))
-        return ops.convert_to_numpy(features).astype(np.float32), ops.convert_to_numpy(quality)
-
-    def _windows(self, frames, grid):
-        """Yield the trunk's outputs of each group's clips, (num_blocks, frames, rows, columns, channels), in order."""
         plan = trunk_plan.plan(grid, self.layers)
         stacks = _stacks(plan, grid)
+        num_groups, num_blocks = len(grid.starts), len(grid.corners)
+        batch, outputs, windows = max(1, HEAD_BATCH // num_blocks), [], None
+        for number, (maps, start) in enumerate(self._groups(frames, grid, plan, stacks), start=1):
+            if windows is None:  # one array for all batches: fresh memory costs more than the copying
+                shape = (batch, num_blocks, self.window_frames, self.window_size, self.window_size, maps[0].shape[-1])
+                windows = np.empty(shape, maps[0].dtype)
+            self._cut_windows(maps, start, stacks, windows[(number - 1) % batch])
+            if number % batch == 0 or number == num_groups:
+                outputs.append(self._finish(windows[: (number - 1) % batch + 1]))
+        features, quality = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+        shape = (num_groups, num_blocks)
+        return ClipOutputs(features=features.reshape(*shape, -1), clip_quality=quality.reshape(shape))
+
+    def _finish(self, windows):
+        flattened = windows.reshape(windows.shape[0] * windows.shape[1], -1)
+        features, quality = self._head(ops.convert_to_tensor(flattened))
+        return ops.convert_to_numpy(features).astype(np.float32), ops.convert_to_numpy(quality)
+
+    def _groups(self, frames, grid, plan, stacks):
+        """Yield for each group in order: each stack's recent trunk outputs, and the frame of them it starts at."""
         pixels = sum(len(stack) * stack[0].height * stack[0].width for stack in stacks)
         chunk_frames = int(np.clip(CHUNK_PIXELS // pixels, *CHUNK_FRAMES))
         cuts = (_cut_regions(clips.pad_frame(frame, grid), stacks) for frame in frames)
         for starts, of_span in _time_spans(cuts, plan, grid):
-            waiting, first = deque(starts), starts[0]  # `first` is the time of the first of the recent maps
+            waiting, first = deque(starts), starts[0]  # `first` is the time of the first of the recent outputs
             recent = None
             for new in self._maps(of_span, chunk_frames):
                 recent = [np.concatenate(two, axis=1) for two in zip(recent, new, strict=True)] if recent else new
                 end = first + recent[0].shape[1]
                 while waiting and waiting[0] + self.window_frames <= end:
-                    yield self._cut_windows(recent, waiting.popleft() - first, stacks)
+                    yield recent, waiting.popleft() - first
                 keep = min(self.window_frames - 1, end - first)
                 first, recent = end - keep, [maps[:, maps.shape[1] - keep :] for maps in recent]
             if waiting:
                 needed = grid.starts[-1] + grid.clip_frames
                 raise ValueError(f"The clip grid needs {needed} frames, the video ended before.")
 
-    def _cut_windows(self, maps, start, stacks):
-        """The window of every block from frame `start` of the maps on."""
+    def _cut_windows(self, maps, start, stacks, out):
+        """Copy the window of every block, from frame `start` of the maps on, to out[block]."""
         size, times = self.window_size, slice(start, start + self.window_frames)
-        num_blocks = sum(len(region.blocks) for stack in stacks for region in stack)
-        channels, dtype = maps[0].shape[-1], maps[0].dtype
-        windows = np.empty((num_blocks, self.window_frames, size, size, channels), dtype)
         for stack, stack_maps in zip(stacks, maps, strict=True):
             for region, region_maps in zip(stack, stack_maps, strict=True):
                 for block, (top, left) in region.blocks:
                     row, column = (top - region.top) // self.stride, (left - region.left) // self.stride
-                    windows[block] = region_maps[times, row : row + size, column : column + size]
-        return windows
+                    out[block] = region_maps[times, row : row + size, column : column + size]
 
     def _maps(self, cuts, chunk_frames):
         """Yield the trunk's outputs of chunk after chunk, each stack's (regions, frames, rows, columns, channels)."""
