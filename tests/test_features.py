@@ -12,6 +12,7 @@ GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 7, "clip_size": 24
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
 def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
+    keras.utils.set_random_seed(0)
     model = cnn3d.build_cnn3d(**NETWORK, dtype=dtype)
     of_clips = keras.Model(model.input, [model.get_layer(cnn3d.FEATURES).output, model.output])
     frames = np.random.default_rng(0).integers(0, 256, (21, 45, 61, 3), np.uint8)
