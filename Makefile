@@ -1,22 +1,31 @@
-# The stages, one command each. Variables: DATABASE ROOT DATA RUN PRESET VIDEO ARGS, for example
-#   make prep DATABASE=csv ROOT=videos DATA=data/mine PRESET=paper ARGS="--mos-range 1 5"
+# The stages, one command each. Variables: DATABASE ROOT DATA RUN PRESET SETTINGS SPLIT REPEATS VIDEO ARGS TRAIN_ARGS,
+#   make prep DATABASE=csv ROOT=videos DATA=data/mine PRESET=paper SETTINGS="epochs=9 seed=2" ARGS="--mos-range 1 5"
+# ARGS goes to the stage, of several to prep; TRAIN_ARGS always to train. The paper's experiments: docs/experiments.
 
 DATABASE ?= synthetic
 PRESET   ?= small
 DATA     ?= data/$(DATABASE)-$(PRESET)
 RUN      ?= runs/$(DATABASE)-$(PRESET)
+SETTINGS ?=
+SPLIT    ?= strict
+REPEATS  ?= 1
+START    ?= runs/konvid1k-$(PRESET)
+OUT      ?= $(RUN)-cross
 ROOT     ?=
 VIDEO    ?=
 ARGS     ?=
+TRAIN_ARGS ?=
 PYTHON   ?= python3
 BIN      := .venv/bin
 PY       := $(BIN)/python
+SET       = $(foreach setting,$(SETTINGS),--set $(setting))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo prep train features compare report score test lint check check-all fuzz bench
+.PHONY: konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(BIN)/.ready ## make .venv from the pinned requirements.txt
 
@@ -30,10 +39,11 @@ demo: ## the whole line on the synthetic database, on a CPU in minutes
 	$(MAKE) prep train features compare report DATABASE=synthetic
 
 prep: setup ## videos and labels -> manifest and clip shards
-	$(PY) -m data_prep $(DATABASE) --out $(DATA) --preset $(PRESET) $(if $(ROOT),--root $(ROOT)) $(ARGS)
+	$(PY) -m data_prep $(DATABASE) --out $(DATA) --preset $(PRESET) $(SET) $(if $(ROOT),--root $(ROOT)) $(ARGS)
 
 train: setup ## clip shards -> the 3D-CNN
-	$(PY) -m experiments.train_cnn --data $(DATA) --run $(RUN) --preset $(PRESET) $(ARGS)
+	$(PY) -m experiments.train_cnn --data $(DATA) --run $(RUN) --preset $(PRESET) $(SET) \
+	  --split $(SPLIT) --repeats $(REPEATS) $(if $(filter prep,$(MAKECMDGOALS)),,$(ARGS)) $(TRAIN_ARGS)
 
 features: setup ## 3D-CNN and videos -> features and clip qualities
 	$(PY) -m experiments.extract_features --data $(DATA) --run $(RUN)
@@ -43,6 +53,33 @@ compare: setup ## features -> SVR and LSTM heads, scores and metrics
 
 report: setup ## metrics and scores -> report.html
 	$(PY) -m experiments.report --run $(RUN)
+
+konvid1k: PRESET = paper
+konvid1k: SPLIT = paper
+konvid1k: ## the paper's experiment on KoNViD-1k: ROOT is the download
+	$(MAKE) prep train features compare report DATABASE=konvid1k PRESET=$(PRESET) SPLIT=$(SPLIT)
+
+live_qualcomm: PRESET = paper
+live_qualcomm: SPLIT = paper
+live_qualcomm: ## the same on LIVE-Qualcomm, then fine-tuned from the run START
+	$(MAKE) prep train features compare finetune report DATABASE=live_qualcomm PRESET=$(PRESET) SPLIT=$(SPLIT) START=$(START)
+
+finetune: setup ## the LSTM head of the run START, fine-tuned on RUN
+	$(PY) -m experiments.finetune --run $(RUN) --start $(START)
+
+cross_database: setup ## RUN tested on all videos of another database's DATA, into OUT
+	$(PY) -m experiments.cross_database --run $(RUN) --data $(DATA) --out $(OUT)
+	$(PY) -m experiments.report --run $(OUT)
+
+downscaling: ## the ablation: every picture resized to one clip; variables as for all five stages
+	$(MAKE) prep train features compare report DATA=$(DATA)-downscaled RUN=$(RUN)-downscaled \
+	  SETTINGS="$(SETTINGS) downscale=true train_grid=1x1 block_grid=1x1"
+
+clip_grid: setup ## the ablation: heads on 8, 16 and 32 groups and blocks
+	$(PY) -m experiments.ablations grid --run $(RUN) --data $(DATA)
+
+lstm_size: setup ## the ablation: LSTM heads of 8 to 128 units
+	$(PY) -m experiments.ablations lstm_units --run $(RUN) --data $(DATA)
 
 score: setup ## score VIDEO with the run
 	$(BIN)/nr-vqm score $(VIDEO) --run $(RUN) $(ARGS)

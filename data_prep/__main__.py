@@ -119,6 +119,7 @@ def _request(args, preset, rows):
         "train_groups": preset.train_groups,
         "train_grid": list(preset.train_grid),
         "block_stride": preset.block_stride,
+        "downscale": preset.downscale,
     }
 
 
@@ -189,6 +190,7 @@ def _prepare(args, preset, rows, request, out):
         num_groups=preset.train_groups,
         block_grid=preset.train_grid,
         stride=preset.block_stride,
+        downscale=preset.downscale,
     )
     num_clips, size, seconds = build.estimate(videos, grids, workers=args.workers)
     print(f"{len(grids)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")

@@ -51,7 +51,7 @@ def _open(one, clip_frames, decode):
     )
 
 
-def plan(videos, *, clip_frames, clip_size, num_groups, block_grid, stride):
+def plan(videos, *, clip_frames, clip_size, num_groups, block_grid, stride, downscale=False):
     """The clip grid of every video that is ok, as {video_id: ClipGrid}."""
     return {
         one.video_id: clips.plan_grid(
@@ -63,6 +63,7 @@ def plan(videos, *, clip_frames, clip_size, num_groups, block_grid, stride):
             clip_frames=clip_frames,
             clip_size=clip_size,
             stride=stride,
+            downscale=downscale,
         )
         for one in videos
         if one.status == manifest.OK

@@ -7,6 +7,7 @@ manifest row; one without a file on disk has the status `missing`. MOS stay on t
 import collections.abc
 import csv
 import dataclasses
+import math
 import re
 from pathlib import Path
 
@@ -217,7 +218,8 @@ def read(name, root, *, labels=None):
 def read_csv(root, *, mos_range):
     """Any database: <root>/labels.csv, or `root` itself a csv file, with columns path,mos[,content][,video_id].
 
-    Raw .yuv files may have width,height,pixel_format,fps too; empty cells are filled by --raw.
+    Raw .yuv files may have width,height,pixel_format,fps too; empty cells are filled by --raw. mos_ci95, the half
+    width of each MOS's 95 % interval, gives outlier ratios.
 
     Args:
         root: folder of the videos and labels.csv, or a csv file whose folder holds the videos.
@@ -262,6 +264,7 @@ def _csv_row(row, labels, mos_range, where):
         mos=label_files.check_mos(row["mos"], mos_range, where, hint="Give the scale by --mos-range."),
         mos_low=float(mos_range[0]),
         mos_high=float(mos_range[1]),
+        mos_ci95=_half_width(row.get("mos_ci95"), where),
     )
     if not path.is_file():
         return dataclasses.replace(one, status=label_files.MISSING, reason=f"there is no file {path}")
@@ -272,6 +275,17 @@ def _csv_row(row, labels, mos_range, where):
     except (KeyError, ValueError) as error:
         raise ValueError(f"{where}: pixel_format needs width, height and fps too: {error}") from error
     return with_raw(one, raw)
+
+
+def _half_width(text, where):
+    """The half width of a MOS's 95 % interval; 0 for an empty cell or no such column."""
+    try:
+        value = float(text or 0)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{where}: mos_ci95 must be a half width in the unit of the MOS, found {text!r}.")
+    return value
 
 
 def with_raw(one, raw):

@@ -34,7 +34,7 @@ def main(argv=None):
     found = feature_evaluation.summary(agreements)
     found |= {"protocol": args.protocol, "split": split, "num_videos": len(labels.mos)}
     found |= {"feature_dim": features.shape[1], "num_contents": len(set(labels.contents)), "set_to_zero": num_cleaned}
-    _show(found)
+    _show(found, feature_evaluation.FIGURES)
     if args.json:
         files.write_json(args.json, found | {"per_repeat": feature_evaluation.per_repeat(agreements)})
 
@@ -66,16 +66,16 @@ def _show_progress(done, repeats):
         print(f"{done} of {repeats} splits", file=sys.stderr, flush=True)
 
 
-def _show(found):
+def _show(found, figures):
     print(
         f"{found['num_videos']} videos x {found['feature_dim']} features, {found['num_contents']} contents, "
         f"{found['repeats']} {found['split']} splits, protocol {found['protocol']}"
     )
     if found["set_to_zero"]:
         print(f"{found['set_to_zero']} values were NaN or infinite and are 0 now")
-    for name in ("srocc", "krocc", "plcc", "rmse", "plcc_mapped", "rmse_mapped"):
+    for name in figures:
         median, spread = found[name], found[f"{name}_std"]
-        print(f"{name:12} {'none' if median is None else f'{median:.4f}  (std {spread:.4f})'}")
+        print(f"{name:18} {'none' if median is None else f'{median:.4f}  (std {spread:.4f})'}")
 
 
 if __name__ == "__main__":

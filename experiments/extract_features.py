@@ -1,20 +1,25 @@
 """python -m experiments.extract_features: 3D-CNN + videos -> <run>/features.h5."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from nr_vqm import commands
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import devices
+    from nr_vqm import bundle, devices, manifest
 
     devices.quiet_tensorflow()
-    from nr_vqm import bundle, features, files, manifest, scoring
+    videos = manifest.usable(args.data)
+    for run in bundle.repeat_dirs(args.run):
+        _extract_all(run, videos)
 
-    data, run = Path(args.data), Path(args.run)
-    preset, videos = bundle.read_preset(run), manifest.usable(data)
+
+def _extract_all(run, videos):
+    """Write features.h5 of one 3D-CNN, unless it is there."""
+    from nr_vqm import bundle, features, files, scoring
+
+    preset = bundle.read_preset(run)
     files.require(run / "cnn3d.keras", made_by="make train")
     file, made_from = features.FeatureFile(run), files.sha256(run / "cnn3d.keras")
     if file.made_from() == made_from:
@@ -55,6 +60,7 @@ def _extract(one, trunk, preset):
             block_grid=preset.block_grid,
             clip_frames=preset.clip_frames,
             clip_size=preset.clip_size,
+            downscale=preset.downscale,
         )
     except (ValueError, OSError) as error:
         raise ValueError(f"Video {one.video_id!r} was whole when it was prepared, and is not now: {error}") from error

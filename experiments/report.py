@@ -26,6 +26,7 @@ HISTORIES = {
     "history.csv": "3D-CNN",
     "lstm_head_history.csv": "LSTM head",
     "lstm_features_head_history.csv": "LSTM head on features",
+    "lstm_finetuned_head_history.csv": "LSTM head, fine-tuned",
 }
 
 
@@ -59,13 +60,13 @@ def page_values(run_dir):
     rows = comparison.read_scores(run_dir / "scores.csv")
     if metrics.get("schema") != comparison.SCHEMA or set(metrics["heads"]) != {row["head"] for row in rows}:
         raise ValueError(f"{run_dir}/metrics.json must be of this version and of scores.csv. Make both: make compare.")
-    info = dict.fromkeys(RUN_FACTS) | bundle.read_run(run_dir)
+    info = dict.fromkeys(RUN_FACTS) | bundle.read_run(run_dir) | {"seconds": bundle.total_seconds(run_dir)}
     synthetic = info.get("database") == "synthetic"
     best = ranking(metrics)[0]
     return {
         "metrics": metrics,
         "alpha": ALPHA,
-        "figures": comparison.FIGURES,
+        "figures": metrics["figures"],
         "label": comparison.label,
         "info": info,
         "preset": files.read_json(run_dir / "preset.json", made_by="make train"),
@@ -168,13 +169,14 @@ def _scatters(metrics, rows, limits):
 
 def _losses(run_dir):
     """(title, picture) of each history that is there."""
-    from nr_vqm import plots
+    from nr_vqm import bundle, plots
 
     pictures = []
-    for name, title in HISTORIES.items():
-        picture = plots.losses(_read_history(run_dir / name))
-        if picture:
-            pictures.append((title, picture))
+    for folder in bundle.repeat_dirs(run_dir):
+        for name, title in HISTORIES.items():
+            picture = plots.losses(_read_history(folder / name))
+            if picture:
+                pictures.append((title if folder == run_dir else f"{title}, {folder.name}", picture))
     return pictures
 
 
@@ -208,7 +210,7 @@ def _extremes(rows, head, data_dir):
     shown = {"worst": videos[:num], "best": videos[::-1][:num]}
     paths = _video_paths(data_dir)
     for video in itertools.chain(*shown.values()):
-        video["thumbnail"] = _thumbnail(*paths.get(video["video_id"], (None, 0)))
+        video["thumbnail"] = _thumbnail(*paths.get(video["video_id"], (None, None, 0)))
     return shown
 
 
@@ -218,17 +220,17 @@ def _mean_video(rows):
 
 
 def _video_paths(data_dir):
-    """{video_id: (path, frames)} of the manifest; empty where the data folder is gone."""
+    """{video_id: (path, raw format, frames)} of the manifest; empty where the data folder is gone."""
     from nr_vqm import manifest
 
     try:
         videos = manifest.read(Path(data_dir or "") / "manifest.csv")
     except (OSError, ValueError):  # a page without thumbnails is better than none
         return {}
-    return {video.video_id: (Path(data_dir) / video.path, video.frames) for video in videos}
+    return {video.video_id: (Path(data_dir) / video.path, video.raw, video.frames) for video in videos}
 
 
-def _thumbnail(path, frames):
+def _thumbnail(path, raw, frames):
     """The middle frame as a small JPEG data URI, or None where it cannot be read."""
     import cv2
 
@@ -237,7 +239,7 @@ def _thumbnail(path, frames):
     if path is None:
         return None
     try:
-        frame = next(itertools.islice(video.read_frames(path), frames // 2, None), None)
+        frame = next(itertools.islice(video.read_frames(path, raw), frames // 2, None), None)
     except (OSError, ValueError, cv2.error):  # a page without a thumbnail is better than none
         return None
     if frame is None:

@@ -1,25 +1,154 @@
 """python -m experiments.train_cnn: clip shards -> <run>/cnn3d.keras."""
 
+import dataclasses
 from pathlib import Path
 
-from nr_vqm import commands
+from nr_vqm import commands, presets
+
+VAL_SHARE = 0.1  # of the paper's training part, which has no validation part of its own
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    preset = commands.preset_from(args)
-    from nr_vqm import devices
-
-    devices.quiet_tensorflow()
-    devices.split_cpu(args.devices)
-    from nr_vqm import bundle, inputs, manifest, shards, training
+    from nr_vqm import bundle, devices, files, manifest
 
     data, run = Path(args.data), Path(args.run)
+    prep = files.read_json(data / "prep.json", made_by="make prep")
+    preset = _with_shares(commands.preset_from(args, database=prep["database"]), args, prep["database"])
+    devices.quiet_tensorflow()
+    devices.split_cpu(args.devices)
+    from nr_vqm import shards
+
     table, videos = shards.read_table(data), manifest.usable(data)
-    _check_clips(table, preset, data)
-    _start_run(run, data, preset, videos)
-    split = _split(run, preset, videos)
-    print(f"{len(split.train)} videos to train, {len(split.val)} to validate, {len(split.test)} kept for the test")
+    _check_prep(prep, preset, table, data)
+    facts = {
+        "database": prep["database"],
+        "data_dir": str(data.resolve()),
+        "mos_range": [videos[0].mos_low, videos[0].mos_high],
+        "videos": len(videos),
+        "hardware": devices.describe(),
+        "commit": bundle.commit(),
+    }
+    _start_run(run, preset, facts | {"repeats": args.repeats})
+    repeats = []
+    # All splits before the first training: a file may have too few.
+    for number, folder in enumerate(bundle.repeat_dirs(run)):
+        settings = dataclasses.replace(preset, seed=preset.seed + number)
+        if folder != run:
+            _start_run(folder, settings, facts)
+        repeats.append((folder, settings, _split(folder, settings, videos, args, number)))
+    for folder, settings, split in repeats:
+        name = "" if folder == run else f"{folder.name}: "
+        train, val, test = (len(getattr(split, part)) for part in ("train", "val", "test"))
+        print(f"{name}{train} videos to train, {val} to validate, {test} kept for the test", flush=True)
+        _train(folder, settings, table, videos, split, args)
+
+
+def _parser():
+    parser = commands.new_parser("python -m experiments.train_cnn", __doc__)
+    parser.add_argument("--data", required=True, help="a folder that data_prep wrote")
+    parser.add_argument("--run", required=True, help="the run folder to write; an unfinished run goes on")
+    commands.add_preset_options(parser)
+    parser.add_argument("--devices", type=commands.positive, default=1, help="GPUs, or parts of the CPU without one")
+    parser.add_argument("--epochs", type=commands.positive, help="instead of the preset's")
+    parser.add_argument(
+        "--split",
+        default="strict",
+        help="strict: the preset's shares of contents; paper: 90 %% to train (LIVE-Qualcomm 80 %%), val taken out of "
+        "it; or a published split: VSFA's *info.mat, or a .json or .csv file of video names",
+    )
+    parser.add_argument(
+        "--split-index", type=int, default=0, help="which split of the file; repeats take the next ones"
+    )
+    parser.add_argument("--train-share", type=commands.share, help="strict: instead of the preset's train_fraction")
+    parser.add_argument(
+        "--val-share",
+        type=commands.share,
+        help=f"strict: instead of the preset's val_fraction; paper, and files without val: share of the contents to "
+        f"train on that is taken out ({VAL_SHARE})",
+    )
+    parser.add_argument("--allow-leak", action="store_true", help="train although a file's split divides contents")
+    parser.add_argument("--repeats", type=commands.positive, default=1, help="3D-CNNs to train, each on its own split")
+    return parser
+
+
+def _with_shares(preset, args, database):
+    """The preset with the shares that the split will have."""
+    from nr_vqm import splits
+
+    shares = {"train_fraction": args.train_share, "val_fraction": args.val_share}
+    if args.split != "strict":
+        if args.train_share:
+            raise ValueError(f"--train-share goes with --split strict. Received: --split {args.split}.")
+        if args.split != "paper":
+            return preset
+        shares = dict(zip(shares, splits.paper_fractions(database, val_share=args.val_share or VAL_SHARE), strict=True))
+    return presets.changed(preset, **{name: value for name, value in shares.items() if value})
+
+
+def _check_prep(prep, preset, table, data):
+    """Refuse data that was prepared with other settings than the run's."""
+    for name in ("clip_frames", "clip_size", "train_groups", "train_grid", "downscale"):
+        found, wanted = prep.get(name, False), getattr(preset, name)
+        if (tuple(found) if isinstance(found, list) else found) != wanted:
+            raise ValueError(
+                f"The run's preset {preset.name!r} has {name}={wanted}, {data} was prepared with {found}. "
+                "Use the same preset and --set for both."
+            )
+    needed = (preset.clip_frames, preset.clip_size, preset.clip_size, 3)
+    if table.clip_shape != needed:
+        raise ValueError(
+            f"Clips of shape {needed} are needed, {data} has {table.clip_shape}. Make it again: make prep."
+        )
+
+
+def _start_run(run, preset, facts):
+    """Make the run folder and note its settings; a folder with other settings is refused."""
+    from nr_vqm import bundle
+
+    run.mkdir(parents=True, exist_ok=True)
+    if (run / "preset.json").exists() and bundle.read_preset(run) != preset:
+        raise ValueError(f"{run} was begun with other settings. Choose another --run, or delete it.")
+    repeats = facts.get("repeats", 1)
+    begun = bundle.read_run(run).get("repeats", repeats)
+    if begun != repeats and (repeats < begun or begun == 1):
+        raise ValueError(f"{run} was begun with --repeats {begun}, which is now {repeats}. Choose another --run.")
+    bundle.write_preset(run, preset)
+    bundle.update_run(run, **facts)
+
+
+def _split(run, preset, videos, args, number):
+    """The run's split, made once; what it is made from may not change later."""
+    from nr_vqm import published_splits, splits
+
+    path = run / "splits.json"
+    contents = {video.video_id: video.content for video in videos}
+    index = args.split_index + number
+    made_by = args.split if args.split in ("strict", "paper") else f"{Path(args.split).name}, number {index}"
+    if not path.exists():
+        if args.split in ("strict", "paper"):
+            split = splits.split_by_content(
+                contents, train_fraction=preset.train_fraction, val_fraction=preset.val_fraction, seed=preset.seed
+            )
+        else:
+            val_share = args.val_share or VAL_SHARE
+            split, notes = published_splits.read(args.split, videos, index=index, val_share=val_share, seed=preset.seed)
+            for note in notes:
+                print(note)
+        leaks = splits.check(split, contents, allow_leak=args.allow_leak)
+        splits.write(path, split, made_by=made_by, leaks=leaks)
+    split, (stored, leaks) = splits.read(path), splits.read_facts(path)
+    if stored not in (None, made_by):
+        raise ValueError(f"{run} was begun with the split {stored!r}, asked for is {made_by!r}. Choose another --run.")
+    if splits.check(split, contents, allow_leak=bool(leaks)):
+        print(f"{len(leaks)} contents are on two sides of this split: its figures flatter.")
+    return split
+
+
+def _train(run, preset, table, videos, split, args):
+    """Train one 3D-CNN."""
+    from nr_vqm import bundle, devices, inputs, training
+
     devices.seed_everything(preset.seed)
     quality = inputs.quality_of(table, videos)
     batches = {
@@ -53,59 +182,6 @@ def main(argv=None):
     print(
         f"Best epoch {best} of {len(history)}: val mse {history[best - 1]['val_mse']:.3f}. Saved {run / 'cnn3d.keras'}"
     )
-
-
-def _parser():
-    parser = commands.new_parser("python -m experiments.train_cnn", __doc__)
-    parser.add_argument("--data", required=True, help="a folder that data_prep wrote")
-    parser.add_argument("--run", required=True, help="the run folder to write; an unfinished run goes on")
-    commands.add_preset_options(parser)
-    parser.add_argument("--devices", type=commands.positive, default=1, help="GPUs, or parts of the CPU without one")
-    parser.add_argument("--epochs", type=commands.positive, help="instead of the preset's")
-    return parser
-
-
-def _check_clips(table, preset, data):
-    needed = (preset.clip_frames, preset.clip_size, preset.clip_size, 3)
-    if table.clip_shape != needed:
-        raise ValueError(
-            f"Preset {preset.name!r} needs clips of shape {needed}, {data} has {table.clip_shape}. "
-            "Prepare the data with the same preset."
-        )
-
-
-def _start_run(run, data, preset, videos):
-    """Make the run folder and note its settings; a folder with other settings is refused."""
-    from nr_vqm import bundle, files
-
-    run.mkdir(parents=True, exist_ok=True)
-    if (run / "preset.json").exists() and bundle.read_preset(run) != preset:
-        raise ValueError(f"{run} was begun with other settings. Choose another --run, or delete it.")
-    bundle.write_preset(run, preset)
-    prep = files.read_json(data / "prep.json", made_by="make prep")
-    bundle.update_run(
-        run,
-        database=prep["database"],
-        data_dir=str(data.resolve()),
-        mos_range=[videos[0].mos_low, videos[0].mos_high],
-        videos=len(videos),
-    )
-
-
-def _split(run, preset, videos):
-    """The run's split, made once."""
-    from nr_vqm import splits
-
-    path = run / "splits.json"
-    contents = {video.video_id: video.content for video in videos}
-    if not path.exists():
-        split = splits.split_by_content(
-            contents, train_fraction=preset.train_fraction, val_fraction=preset.val_fraction, seed=preset.seed
-        )
-        splits.write(path, split)
-    split = splits.read(path)
-    splits.check(split, contents)
-    return split
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 <run>/run.json says which database and versions made it, how long each stage took, and the checksums of its models.
 """
 
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import math
+import os
 import platform
+import shutil
+import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from nr_vqm import files, model_files, presets, svr_baseline
@@ -18,14 +21,14 @@ from nr_vqm import files, model_files, presets, svr_baseline
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python-headless", "h5py", "skops")
 CNN3D = "cnn3d.keras"
 HEADS = {"lstm": "lstm_head.keras", "svr": "svr.skops"}  # the heads that score videos
-MODELS = (CNN3D, *HEADS.values(), "lstm_features_head.keras")
+MODELS = (CNN3D, *HEADS.values(), "lstm_features_head.keras", "lstm_finetuned_head.keras")
 MAX_CLIPS = 100_000  # of one video; the paper's grid has 1,024
 MAX_JSON_BYTES = 10_000_000
 
 
 def write_preset(run_dir, preset):
     """Store the settings of a run."""
-    files.write_json(Path(run_dir) / "preset.json", asdict(preset))
+    files.write_json(Path(run_dir) / "preset.json", dataclasses.asdict(preset))
 
 
 def read_preset(run_dir):
@@ -72,16 +75,100 @@ def update_run(run_dir, **values):
 
 @contextmanager
 def stage(run_dir, name):
-    """Time a stage, and when it ends well note its seconds, and the checksums of the run's models."""
+    """Time a stage; when it ends well note the checksums of the run's models.
+
+    The seconds add up over restarts, those of a stop by an error or by Ctrl-C included.
+    """
     began = time.monotonic()
-    yield
+    try:
+        yield
+    finally:
+        before = read_run(run_dir).get("seconds", {}).get(name, 0)
+        update_run(run_dir, seconds={name: round(before + time.monotonic() - began, 1)})
     models = [path for path in sorted(Path(run_dir).iterdir()) if path.name in MODELS]
-    update_run(
-        run_dir,
-        seconds={name: round(time.monotonic() - began, 1)},
-        sha256={path.name: files.sha256(path) for path in models},
-        versions=versions(),
-    )
+    update_run(run_dir, sha256={path.name: files.sha256(path) for path in models}, versions=versions())
+
+
+def repeat_dirs(run_dir):
+    """The folders that hold one 3D-CNN each: <run>/repeat-00 and so on, or the run itself where it has one."""
+    run_dir = Path(run_dir)
+    repeats = read_run(run_dir).get("repeats", 1)
+    return [run_dir] if repeats == 1 else [run_dir / f"repeat-{number:02d}" for number in range(repeats)]
+
+
+def total_seconds(run_dir):
+    """{stage: seconds} over the run and all its repeats."""
+    total = {}
+    for folder in {Path(run_dir), *repeat_dirs(run_dir)}:
+        for name, seconds in read_run(folder).get("seconds", {}).items():
+            total[name] = round(total.get(name, 0) + seconds, 1)
+    return total
+
+
+def derive(source, target, *, keep, **changes):
+    """Make `target` a run with the networks of `source` and some other settings, for every repeat.
+
+    What all ablations do: what does not change is shared by hard links, the rest is left to the stages.
+
+    Args:
+        source: a run folder.
+        target: a folder; one that was made before with the same settings is taken up again.
+        keep: names of files to share; those that `source` lacks are passed over.
+        changes: settings of the preset.
+
+    Returns:
+        `target` as a Path.
+
+    Raises:
+        ValueError: the folder was made from another network, or with other settings.
+    """
+    source, target = Path(source), Path(target)
+    for old in dict.fromkeys([source, *repeat_dirs(source)]):
+        _derive(old, target / old.relative_to(source), keep, changes)
+    return target
+
+
+def _derive(old, new, keep, changes):
+    new.mkdir(parents=True, exist_ok=True)
+    preset = dataclasses.replace(read_preset(old), **changes)
+    if (new / "preset.json").exists() and read_preset(new) != preset:
+        raise ValueError(f"{new} was begun with other settings. Delete it, or choose another folder.")
+    write_preset(new, preset)
+    shared = [name for name in keep if (old / name).exists()]
+    for name in shared:
+        _share(old / name, new / name)
+    run = read_run(old)
+    facts = {name: value for name, value in run.items() if name not in ("seconds", "scored", "sha256")}
+    sums = {name: value for name, value in run.get("sha256", {}).items() if name in shared}
+    update_run(new, **facts, sha256=sums)
+
+
+def _share(old, new):
+    """Make `new` the same file as `old`; files of a run are replaced and never written to."""
+    if new.exists():
+        if not new.samefile(old) and files.sha256(new) != files.sha256(old):
+            raise ValueError(f"{new} is not that of {old.parent}. Delete the folder {new.parent}.")
+        return
+    with files.replacing(new) as beside:
+        try:
+            os.link(old, beside)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(old, beside)
+
+
+def commit():
+    """The checkout's commit, '-dirty' behind it where files were changed; None where this is no git checkout."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=10"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:  # no git on this machine
+        return None
+    return found.stdout.strip() or None
 
 
 def versions():
@@ -128,6 +215,8 @@ def check_run(run_dir, head):
     if head not in HEADS:
         raise ValueError(f"Unknown head {head!r}. Choose from: {', '.join(HEADS)}.")
     run_dir = Path(run_dir)
+    if len(repeats := repeat_dirs(run_dir)) > 1:
+        raise ValueError(f"{run_dir} has {len(repeats)} repeats with models of their own. Name one: {repeats[0]}.")
     preset = read_preset(run_dir)
     blocks = preset.block_grid[0] * preset.block_grid[1]
     if preset.num_groups * blocks > MAX_CLIPS:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections import deque
 
+import cv2
 import numpy as np
 
 
@@ -15,6 +16,7 @@ class ClipGrid:
         tops, lefts: upper left corners of the blocks in the padded picture, multiples of the stride.
         clip_frames, clip_size: length in frames, height and width in pixels.
         height, width: of the padded picture; larger than the video only where that is smaller than a clip.
+        downscale: pictures are resized to height x width, which is one clip.
     """
 
     starts: tuple[int, ...]
@@ -24,6 +26,7 @@ class ClipGrid:
     clip_size: int
     height: int
     width: int
+    downscale: bool = False
 
     @property
     def corners(self):
@@ -61,7 +64,7 @@ def even_corners(have, need, count, *, stride):
     return tuple(min((start + stride // 2) // stride, last) * stride for start in even_starts(have, need, count))
 
 
-def plan_grid(num_frames, height, width, *, num_groups, block_grid, clip_frames, clip_size, stride):
+def plan_grid(num_frames, height, width, *, num_groups, block_grid, clip_frames, clip_size, stride, downscale=False):
     """The clip grid of one video.
 
     Args:
@@ -70,13 +73,14 @@ def plan_grid(num_frames, height, width, *, num_groups, block_grid, clip_frames,
         block_grid: positions in the picture, as (rows, columns).
         clip_frames, clip_size: length in frames, height and width in pixels.
         stride: block corners are multiples of it, in pixels.
+        downscale: the ablation: the whole picture is resized to one clip; all blocks are that one.
 
     Raises:
         ValueError: the video is shorter than one clip.
 
     Source: ICIP 2019, section 2; roundings and padding are ours, decision 0002.
     """
-    height, width = max(height, clip_size), max(width, clip_size)
+    height, width = (clip_size,) * 2 if downscale else (max(height, clip_size), max(width, clip_size))
     rows, columns = block_grid
     return ClipGrid(
         starts=even_starts(num_frames, clip_frames, num_groups),
@@ -86,11 +90,14 @@ def plan_grid(num_frames, height, width, *, num_groups, block_grid, clip_frames,
         clip_size=clip_size,
         height=height,
         width=width,
+        downscale=downscale,
     )
 
 
 def pad_frame(frame, grid):
     """Extend a picture that is smaller than a clip by reflection, at the bottom and the right.
+
+    A downscaled grid resizes the picture instead, each pixel the mean of those it covers.
 
     Args:
         frame: uint8, shape (height, width, 3).
@@ -99,6 +106,8 @@ def pad_frame(frame, grid):
     Returns:
         uint8, shape (grid.height, grid.width, 3); the same array where nothing is missing.
     """
+    if grid.downscale:
+        return cv2.resize(frame, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
     below, right = grid.height - frame.shape[0], grid.width - frame.shape[1]
     if below or right:
         return np.pad(frame, ((0, below), (0, right), (0, 0)), mode="reflect")

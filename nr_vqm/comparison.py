@@ -9,15 +9,16 @@ import numpy as np
 
 from nr_vqm import files, metrics, resampling
 
-SCHEMA = 1
+SCHEMA = 2
 COLUMNS = ("repeat", "head", "video_id", "content", "mos", "score")
 HEADS = {  # in the order of the tests: the paper's claim is the first pair
     "lstm": "3D-CNN + LSTM",
     "svr": "3D-CNN + SVR",
     "mean": "mean of clip qualities",
     "lstm_features": "LSTM on group features",
+    "lstm_finetuned": "3D-CNN + LSTM, fine-tuned",
 }
-FIGURES = (*metrics.RAW, *metrics.MAPPED)
+FIGURES = (*metrics.RAW, *metrics.MAPPED, *metrics.TRAIN_MAPPED, *metrics.OUTLIERS)
 TESTED = ("srocc", "plcc", "rmse")
 MIN_CONTENTS = 5  # decision 0006: draws of fewer are so alike that an interval would promise too much
 MIN_RESAMPLES = 1000  # a 95 % interval then rests on 25 resamples at each end
@@ -56,7 +57,7 @@ def read_scores(path):
     return rows
 
 
-def compare(rows, *, num_resamples, seed):
+def compare(rows, *, num_resamples, seed, train_rows=(), mos_ci95=None):
     """Compare heads that scored the same test videos.
 
     The intervals come from a bootstrap over contents: whole contents are drawn with replacement, the same draw
@@ -67,11 +68,13 @@ def compare(rows, *, num_resamples, seed):
         rows: dicts with the keys of COLUMNS; every head scores the same videos in every repeat.
         num_resamples: bootstrap draws, at least 1000.
         seed: of the draws.
+        train_rows: the same for training videos, which the curve of the `*_mapped_train` figures is fitted on.
+        mos_ci95: {video_id: half width of the MOS's 95 % interval}; outlier ratios need it of all test videos.
 
     Returns:
-        dict for metrics.json, without NaN: 'heads' {head: {figure: {median, low, high, per_repeat}}} and
-        'tests' [{first, second, figure: {difference, low, high, p}}], differences first minus second. Intervals
-        and p are None where there are too few contents for them.
+        dict for metrics.json, without NaN: 'figures' that some head has, 'heads' {head: {figure: {median, low, high,
+        std, per_repeat}}} and 'tests' [{first, second, figure: {difference, low, high, p}}], differences first minus
+        second. Intervals and p are None where there are too few contents for them, std where there is one repeat.
 
     Raises:
         ValueError: heads differ in their videos, MOS or contents; a video comes twice; too few videos.
@@ -80,7 +83,9 @@ def compare(rows, *, num_resamples, seed):
         raise ValueError(
             f"At least {MIN_RESAMPLES} resamples are needed for 95 % intervals. Received: {num_resamples}."
         )
-    repeats = _by_repeat(rows)
+    repeats, curves = _by_repeat(rows), _train_mappings(train_rows)
+    for test in repeats.values():
+        test["ci95"] = _half_widths(test["video_ids"], mos_ci95 or {})
     heads = _ordered({row["head"] for row in rows})
     contents = sorted({row["content"] for row in rows})
     notes = []
@@ -88,8 +93,8 @@ def compare(rows, *, num_resamples, seed):
         notes.append(f"No intervals and tests: they need at least {MIN_CONTENTS} test contents, found {len(contents)}.")
         num_resamples = 0  # and every sample below is NaN
     draws = resampling.draw(len(contents), num_resamples=num_resamples, seed=seed)
-    agreements = {head: [_agreement(repeats[repeat], head, repeat) for repeat in repeats] for head in heads}
-    samples = {head: _median_samples(list(repeats.values()), agreements[head], head, contents, draws) for head in heads}
+    agreements = {head: [_agreement(repeats[repeat], head, repeat, curves) for repeat in repeats] for head in heads}
+    samples = {head: _median_samples(repeats, agreements[head], head, contents, draws, curves) for head in heads}
     medians = {head: _medians(agreements[head]) for head in heads}
     return {
         "schema": SCHEMA,
@@ -100,6 +105,7 @@ def compare(rows, *, num_resamples, seed):
         "seed": seed,
         "confidence": resampling.CONFIDENCE,
         "notes": notes,
+        "figures": [name for name in FIGURES if any(medians[head][name] is not None for head in heads)],
         "heads": {head: _head_summary(agreements[head], medians[head], samples[head]) for head in heads},
         "tests": [
             _test(first, second, medians, samples, agreements) for first, second in itertools.combinations(heads, 2)
@@ -155,34 +161,61 @@ def _align(by_head, repeat, heads):
             if any(videos[video_id][name] != reference[video_id][name] for name in ("mos", "content")):
                 raise ValueError(f"One MOS and content per video is needed, {_where(videos[video_id])} has another.")
     return {
+        "video_ids": order,
         "mos": np.array([reference[video_id]["mos"] for video_id in order]),
         "contents": [reference[video_id]["content"] for video_id in order],
         "scores": {head: np.array([by_head[head][video_id]["score"] for video_id in order]) for head in heads},
     }
 
 
+def _half_widths(video_ids, mos_ci95):
+    """The half widths of some videos as an array, or None where one has none."""
+    known = [mos_ci95.get(video_id, 0.0) for video_id in video_ids]
+    return np.array(known) if min(known) > 0 else None
+
+
 def _where(row):
     return f"video {row['video_id']!r} of head {row['head']!r} in repeat {row['repeat']}"
 
 
-def _agreement(test, head, repeat):
+def _train_mappings(rows):
+    """{(repeat, head): Mapping fitted on that head's scores of training videos}, without those that have none."""
+    pairs = {}
+    for row in rows:
+        pairs.setdefault((row["repeat"], row["head"]), []).append((row["mos"], row["score"]))
+    curves = {}
+    for key, values in pairs.items():
+        mos, scores = zip(*values, strict=True)
+        try:
+            curves[key] = metrics.fit_mapping(mos=mos, scores=scores)
+        except ValueError:  # all scores the same, or too few: no curve, so no figure
+            continue
+    return curves
+
+
+def _agreement(test, head, repeat, curves):
     try:
-        return metrics.agreement(mos=test["mos"], scores=test["scores"][head])
+        return metrics.agreement(
+            mos=test["mos"],
+            scores=test["scores"][head],
+            train_mapping=curves.get((repeat, head)),
+            mos_ci95=test["ci95"],
+        )
     except ValueError as error:
         raise ValueError(f"Head {head!r} in repeat {repeat}: {error}") from error
 
 
-def _median_samples(tests, agreements, head, contents, draws):
+def _median_samples(repeats, agreements, head, contents, draws, curves):
     """{figure: bootstrap values of its median over repeats, shape (num_resamples,), NaN where undefined}."""
     index = {content: number for number, content in enumerate(contents)}
     if not len(draws):
         return {name: np.full(1, np.nan) for name in FIGURES}
     per_repeat = []
-    for test, agreement in zip(tests, agreements, strict=True):
+    for (repeat, test), agreement in zip(repeats.items(), agreements, strict=True):
         weights = draws[:, [index[content] for content in test["contents"]]]
-        per_repeat.append(
-            resampling.figures(mos=test["mos"], scores=test["scores"][head], weights=weights, mapping=agreement.mapping)
-        )
+        curve = curves.get((repeat, head))
+        pair = {"mos": test["mos"], "scores": test["scores"][head], "weights": weights, "ci95": test["ci95"]}
+        per_repeat.append(resampling.figures(**pair, mapping=agreement.mapping, train_mapping=curve))
     return {name: resampling.median_over([one[name] for one in per_repeat]) for name in FIGURES}
 
 
@@ -198,7 +231,9 @@ def _head_summary(agreements, medians, samples):
     for name in FIGURES:
         low, high = resampling.interval(samples[name]) if medians[name] is not None else (None, None)
         per_repeat = [getattr(one, name) for one in agreements]
-        summary[name] = {"median": medians[name], "low": low, "high": high, "per_repeat": per_repeat}
+        known = [value for value in per_repeat if value is not None]
+        std = float(np.std(known)) if len(known) > 1 else None
+        summary[name] = {"median": medians[name], "low": low, "high": high, "std": std, "per_repeat": per_repeat}
     summary["notes"] = sorted({note for one in agreements for note in one.notes})
     return summary
 
@@ -219,73 +254,17 @@ def _test(first, second, medians, samples, agreements):
 
 def _p1401(first, second, num_videos):
     """P.1401's p of the medians, with the videos of one repeat; None where a figure is missing or too few videos."""
-    plcc, rmse = (first["plcc"], second["plcc"]), (first["rmse"], second["rmse"])
-    return {
-        "plcc": None
-        if None in plcc or num_videos < 4
-        else metrics.correlation_p(first=plcc[0], second=plcc[1], num_first=num_videos, num_second=num_videos),
-        "rmse": metrics.rmse_p(
-            first=rmse[0], second=rmse[1], freedom_first=num_videos - 1, freedom_second=num_videos - 1
-        ),
-    }
-
-
-def to_text(metrics):
-    """The table for a terminal."""
-    lines = [f"{'':24}" + "".join(f"{name:>13}" for name in FIGURES)]
-    for head, summary in metrics["heads"].items():
-        cells = "".join(f"{_cell(summary[name]['median']):>13}" for name in FIGURES)
-        lines.append(f"{label(head):24}{cells}")
-    first = metrics["tests"][0]["srocc"] if metrics["tests"] else None
-    if first and first["p"] is not None:
-        names = [label(metrics["tests"][0][side]) for side in ("first", "second")]
-        interval = f"[{first['low']:+.3f}, {first['high']:+.3f}]"
-        lines.append(f"SROCC of {names[0]} less {names[1]}: {first['difference']:+.3f} {interval}, p {first['p']:.3f}")
-    return "\n".join([*lines, *metrics["notes"]])
-
-
-def to_csv(metrics):
-    """One line per head and figure: head, figure, median, low, high."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["head", "figure", "median", "low", "high"])
-    for head, summary in metrics["heads"].items():
-        for name in FIGURES:
-            writer.writerow([head, name, *(summary[name][key] for key in ("median", "low", "high"))])
-    return out.getvalue()
-
-
-def to_latex(metrics):
-    """A tabular of the medians with their intervals, for the booktabs package."""
-    header = " & ".join(["", *(name.upper().replace("_MAPPED", " (mapped)") for name in FIGURES)])
-    lines = [r"\begin{tabular}{l" + "c" * len(FIGURES) + "}", r"\toprule", header + r" \\", r"\midrule"]
-    for head, summary in metrics["heads"].items():
-        lines.append(" & ".join([_latex(label(head)), *(_latex_cell(summary[name]) for name in FIGURES)]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def results_row(metrics, *, preset, commit, hardware, hours):
-    """One line of docs/results.md: preset, commit, hardware, hours, then SROCC / PLCC / RMSE of each head."""
-    cells = [preset, commit, hardware, f"{hours:.2f}"]
-    for summary in metrics["heads"].values():
-        cells.append(" / ".join(_cell(summary[name]["median"]) for name in TESTED))
-    return "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |"
+    tested = {"plcc": None, "rmse": None, "outlier_ratio": None}
+    pairs = {name: {"first": first[name], "second": second[name]} for name in tested}
+    if None not in pairs["plcc"].values() and num_videos >= 4:
+        tested["plcc"] = metrics.correlation_p(**pairs["plcc"], num_first=num_videos, num_second=num_videos)
+    if None not in pairs["outlier_ratio"].values():
+        counts = {"num_first": num_videos, "num_second": num_videos}
+        tested["outlier_ratio"] = metrics.outlier_ratio_p(**pairs["outlier_ratio"], **counts)
+    freedom = {"freedom_first": num_videos - 1, "freedom_second": num_videos - 1}
+    return tested | {"rmse": metrics.rmse_p(**pairs["rmse"], **freedom)}
 
 
 def label(head):
     """A head's name for people."""
     return HEADS.get(head, head)
-
-
-def _cell(value):
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _latex_cell(figure):
-    if figure["low"] is None:
-        return _cell(figure["median"])
-    return f"{figure['median']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
-
-
-def _latex(text):
-    return "".join({"\\": r"\textbackslash{}"}.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)

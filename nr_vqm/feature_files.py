@@ -108,7 +108,7 @@ def content_key(name, regex):
 
 
 def read_columns(path):
-    """{name: array} of a file: 1-D columns of a csv, variables and structure fields of a .mat."""
+    """{name: array} of a file: 1-D columns of a csv, variables and structure fields of a .mat, the array of .npy."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"A .mat, .npy or .csv file is needed, {path} does not exist. Check the path.")
@@ -205,11 +205,12 @@ def _numbers(values):
 
 
 def _csv_matrix(columns):
-    """All numeric columns of a csv side by side but those that name the video or its MOS, or None."""
+    """All numeric columns of a csv side by side but those that number or name the video or its MOS, or None."""
     numeric = [
         values
         for name, values in columns.items()
-        if values is not None and name.lower() not in (*MOS_NAMES, *NAME_NAMES)
+        # A column without a name is the row number that pandas writes: labels are often sorted by MOS.
+        if values is not None and name.lower() not in (*MOS_NAMES, *NAME_NAMES, "", "index", "unnamed: 0")
     ]
     return np.stack(numeric, axis=1) if numeric and len(numeric) > 1 else None
 

@@ -12,7 +12,9 @@ from nr_vqm import clips, files, manifest
 SCHEMA = 1
 
 
-def extract(frames, *, trunk, num_frames, height, width, num_groups, block_grid, clip_frames, clip_size):
+def extract(
+    frames, *, trunk, num_frames, height, width, num_groups, block_grid, clip_frames, clip_size, downscale=False
+):
     """Features and quality of every clip of one video.
 
     Args:
@@ -21,6 +23,7 @@ def extract(frames, *, trunk, num_frames, height, width, num_groups, block_grid,
         num_frames, height, width: how many frames `frames` gives, and their size in pixels.
         num_groups, block_grid: the grid that the heads read.
         clip_frames, clip_size: of the 3D-CNN, in frames and pixels.
+        downscale: as in `clips.plan_grid`.
 
     Returns:
         trunk.ClipOutputs.
@@ -37,6 +40,7 @@ def extract(frames, *, trunk, num_frames, height, width, num_groups, block_grid,
         clip_frames=clip_frames,
         clip_size=clip_size,
         stride=trunk.stride,
+        downscale=downscale,
     )
     return trunk.run(frames, grid)
 
@@ -73,7 +77,7 @@ class FeatureFile:
             out.attrs["made_from"] = made_from
             for name in ("video_id", "content"):
                 out.create_dataset(name, data=[getattr(one, name) for one in videos], dtype=h5py.string_dtype())
-            for name in ("mos", "mos_low", "mos_high"):
+            for name in ("mos", "mos_low", "mos_high", "mos_ci95"):
                 out.create_dataset(name, data=[getattr(one, name) for one in videos])
             for index, one in enumerate(videos):
                 with h5py.File(self.part(one.video_id, made_from)) as part:
@@ -132,6 +136,18 @@ class HeadInputs:
             )
         rows = [row_of[video_id] for video_id in video_ids]
         return HeadInputs(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
+
+def read_ci95(run_dir):
+    """{video_id: half width of its MOS's 95 % interval} of the videos that have one; empty without features.h5."""
+    path = Path(run_dir) / "features.h5"
+    if not path.exists():
+        return {}
+    with h5py.File(path) as file:
+        if "mos_ci95" not in file:
+            return {}
+        pairs = zip(file["video_id"].asstr()[:], file["mos_ci95"][:].tolist(), strict=True)
+        return {video_id: half_width for video_id, half_width in pairs if half_width > 0}
 
 
 def read_head_inputs(run_dir):

@@ -9,6 +9,8 @@ from nr_vqm import bundle, comparison, files, intervals, manifest, model_files, 
 def facts(run_dir):
     """Everything that is known of a run, JSON-ready; what is not there yet is None or missing.
 
+    A run of several repeats has the training of each and the figures of all; their models are in the repeats' folders.
+
     Args:
         run_dir: a run folder, finished or still training.
 
@@ -27,11 +29,14 @@ def facts(run_dir):
         "videos": _videos(run_dir),
         "clip": f"{preset.clip_frames} frames of {preset.clip_size} x {preset.clip_size}",
         "grid": f"{preset.num_groups} times x {preset.block_grid[0]} rows x {preset.block_grid[1]} columns",
-        "training": _training(run_dir, preset.epochs, done="train" in run.get("seconds", {})),
+        "training": {
+            folder.name: _training(folder, preset.epochs, done="train" in bundle.read_run(folder).get("seconds", {}))
+            for folder in bundle.repeat_dirs(run_dir)
+        },
         "models": {name: _model(run_dir / name) for name in bundle.MODELS if (run_dir / name).exists()},
         "heads": _heads(run_dir),
         "intervals": {head: _interval(run_dir, head) for head in bundle.HEADS},
-        "seconds": run.get("seconds", {}),
+        "seconds": bundle.total_seconds(run_dir),
         "bytes": sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file()),
         "versions": run.get("versions", {}),
     }
@@ -114,7 +119,7 @@ def to_text(found):
         ("MOS", "{:g} to {:g}".format(*found["mos_range"])),
         ("preset", f"{found['preset']}, seed {found['seed']}"),
         ("clips", f"{found['clip']}, {found['grid']}"),
-        ("training", _progress(found["training"])),
+        *(("training" if not row else "", text) for row, text in enumerate(_progress(found["training"]))),
         *(("model" if not row else "", _model_text(*item)) for row, item in enumerate(found["models"].items())),
         *(("test" if not row else "", _head_text(*item)) for row, item in enumerate(found["heads"].items())),
         *(
@@ -131,13 +136,21 @@ def to_text(found):
 def _trained_on(found):
     videos = found["videos"]
     if videos is None:
-        return f"{found['database'] or 'unknown'}; not yet split"
+        several = len(found["training"]) > 1
+        return f"{found['database'] or 'unknown'}; " + ("each repeat has its split" if several else "not yet split")
     note = " (made up: no human opinion in it)" if found["database"] == "synthetic" else ""
     parts = ", ".join(f"{number} {part}" for part, number in videos.items())
     return f"{found['database'] or 'unknown'}{note}, {sum(videos.values())} videos: {parts}"
 
 
-def _progress(training):
+def _progress(repeats):
+    """One line for each repeat."""
+    if len(repeats) == 1:
+        return [_epochs(training) for training in repeats.values()]
+    return [f"{name}: {_epochs(training)}" for name, training in repeats.items()]
+
+
+def _epochs(training):
     if not training["epochs"]:
         return f"no epoch of {training['of']} finished yet"
     state = "done" if training["done"] else "under way or stopped"

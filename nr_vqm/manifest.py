@@ -28,6 +28,7 @@ class Video:
     pixel_format: str = ""  # of headerless .yuv files, else empty
     status: str = ""
     reason: str = ""
+    mos_ci95: float = 0.0  # half width of the MOS's 95 % interval, in its unit; 0 where the database does not give it
 
     @property
     def raw(self):
@@ -72,6 +73,8 @@ def read(path):
 def _video(row, where):
     values = {}
     for field in dataclasses.fields(Video):
+        if row.get(field.name) is None and field.name == "mos_ci95":
+            continue  # manifests of before it was noted
         if row.get(field.name) is None:
             raise ValueError(f"{where} has no column {field.name!r}. Make the manifest again: make prep.")
         try:

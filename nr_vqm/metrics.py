@@ -18,6 +18,8 @@ CONSTANT_SPREAD = 1e-6  # relative; the rounding of a float32 network makes this
 
 RAW = ("srocc", "krocc", "plcc", "rmse")
 MAPPED = ("plcc_mapped", "rmse_mapped")
+TRAIN_MAPPED = ("plcc_mapped_train", "rmse_mapped_train")
+OUTLIERS = ("outlier_ratio", "outlier_ratio_mapped")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,6 +199,27 @@ def correlation_p(*, first, second, num_first, num_second):
     with np.errstate(divide="ignore"):  # a perfect correlation is infinitely far from any other
         difference = np.arctanh(first) - np.arctanh(second)
     return float(2 * stats.norm.sf(abs(difference) / np.sqrt(1 / (num_first - 3) + 1 / (num_second - 3))))
+
+
+def outlier_ratio_p(*, first, second, num_first, num_second):
+    """Two-sided p of two outlier ratios being the same, by the normal approximation of two shares.
+
+    Args:
+        first, second: outlier ratios, 0 to 1.
+        num_first, num_second: numbers of videos, at least 1.
+
+    Source: ITU-T P.1401, significance of the difference between outlier ratios.
+    """
+    if min(num_first, num_second) < 1 or not 0 <= min(first, second) <= max(first, second) <= 1:
+        raise ValueError(
+            f"The test of outlier ratios needs ratios from 0 to 1 and at least 1 video for each. "
+            f"Received: {first} of {num_first} and {second} of {num_second} videos."
+        )
+    if first == second:
+        return 1.0
+    share = (first * num_first + second * num_second) / (num_first + num_second)
+    deviation = np.sqrt(share * (1 - share) * (1 / num_first + 1 / num_second))
+    return float(2 * stats.norm.sf(abs(first - second) / deviation))
 
 
 def rmse_p(*, first, second, freedom_first, freedom_second):

@@ -17,6 +17,7 @@ class Preset:
     train_grid: tuple[int, int] = (2, 4)
     num_groups: int = 32  # what the heads read; paper, section 3
     block_grid: tuple[int, int] = (4, 8)
+    downscale: bool = False  # the ablation: every picture resized to one clip, so grids of 1x1; decision 0002
     # the 3D-CNN: (filters, kernel, repeats) for each stage, a (1, 2, 2) max pooling after each
     convs: tuple[tuple[int, int, int], ...] = ((32, 3, 1), (64, 3, 1), (128, 3, 2), (256, 2, 2))
     fc_dims: tuple[int, int] = (1024, 512)
@@ -113,10 +114,22 @@ def get_preset(name, *, database=None, overrides=()):
     """
     if name not in PRESETS:
         raise ValueError(f"Unknown preset {name!r}. Choose from: {', '.join(PRESETS)}.")
-    changes = FOR_DATABASE.get((name, database), {}) | dict(_parse_override(text) for text in overrides)
-    preset = dataclasses.replace(PRESETS[name], **changes)
+    overridden = dict(_parse_override(text) for text in overrides)
+    return changed(PRESETS[name], **FOR_DATABASE.get((name, database), {}) | overridden)
+
+
+def changed(preset, **changes):
+    """The preset with some settings changed; ValueError where no run can use them."""
+    preset = dataclasses.replace(preset, **changes)
     _check(preset)
     return preset
+
+
+def differences(preset):
+    """What a preset changes of the one it is named after, as 'setting=value' strings; the seed is no difference."""
+    original = PRESETS[preset.name]
+    names = [field.name for field in dataclasses.fields(preset) if field.name != "seed"]
+    return [f"{name}={getattr(preset, name)}" for name in names if getattr(preset, name) != getattr(original, name)]
 
 
 def from_json(values):
@@ -170,10 +183,14 @@ def _check(preset):
     """Refuse values of the right type that no run can use."""
     for field in dataclasses.fields(preset):
         value = getattr(preset, field.name)
-        zero_allowed = field.name in ("seed", "dropout", "warmup_epochs")
+        zero_allowed = field.name in ("seed", "dropout", "warmup_epochs", "downscale")
         for number in _numbers(value):
             if not number == number or number < 0 or (number == 0 and not zero_allowed):
                 raise ValueError(f"Setting {field.name!r} must be above zero. Received: {value!r}.")
+    if preset.downscale and (preset.train_grid, preset.block_grid) != ((1, 1), (1, 1)):
+        raise ValueError(
+            "A downscaled picture is one block: set train_grid=1x1 and block_grid=1x1 with downscale=true."
+        )
     if preset.train_fraction + preset.val_fraction >= 1:
         raise ValueError(
             "Settings 'train_fraction' and 'val_fraction' must leave a part for test: their sum must be below 1."

@@ -23,7 +23,7 @@ def draw(num_contents, *, num_resamples, seed):
     return rng.multinomial(num_contents, np.full(num_contents, 1 / num_contents), size=num_resamples).astype(float)
 
 
-def figures(*, mos, scores, weights, mapping):
+def figures(*, mos, scores, weights, mapping, train_mapping=None, ci95=None):
     """SROCC, KROCC, PLCC, RMSE and the mapped ones for every draw.
 
     Args:
@@ -31,6 +31,8 @@ def figures(*, mos, scores, weights, mapping):
         scores: the same shape.
         weights: shape (num_resamples, num_videos), how often a draw holds each video; whole numbers.
         mapping: the metrics.Mapping fitted on all videos, from which each draw's fit starts; None leaves them out.
+        train_mapping: a metrics.Mapping fitted elsewhere, the same for all draws; None leaves its figures out.
+        ci95: half widths of the MOS's 95 % intervals, shape (num_videos,); None leaves the outlier ratios out.
 
     Returns:
         {figure: float64 of shape (num_resamples,)}, NaN where a draw does not define it (all scores the same, ...).
@@ -42,7 +44,12 @@ def figures(*, mos, scores, weights, mapping):
         "plcc": pearson(mos, scores, weights),
         "rmse": rmse(mos, scores, weights),
     }
-    found["plcc_mapped"], found["rmse_mapped"] = _mapped(mos, scores, weights, mapping)
+    mapped = _mapped(mos, scores, weights, mapping)
+    found["plcc_mapped"], found["rmse_mapped"] = pearson(mos, mapped, weights), rmse(mos, mapped, weights)
+    for name, measure in zip(metrics.TRAIN_MAPPED, (pearson, rmse), strict=True):
+        found[name] = measure(mos, train_mapping(scores), weights) if train_mapping else np.full(len(weights), np.nan)
+    for name, values in zip(metrics.OUTLIERS, (scores, mapped), strict=True):
+        found[name] = np.full(len(weights), np.nan) if ci95 is None else outlier_ratio(mos, values, weights, ci95)
     enough = np.count_nonzero(weights, axis=1) >= metrics.MIN_VIDEOS
     return {name: np.where(enough, values, np.nan) for name, values in found.items()}
 
@@ -118,6 +125,12 @@ def rmse(first, second, weights):
     return np.sqrt(squares / np.where(total > 0, total, np.nan))
 
 
+def outlier_ratio(mos, scores, weights, ci95):
+    """Weighted share of videos whose score lies outside the interval of their MOS, in each draw."""
+    outside = np.where(np.isfinite(scores), np.abs(mos - scores) > ci95, np.nan)
+    return (weights * outside).sum(axis=1) / weights.sum(axis=1)
+
+
 def _quadratic(matrix, weights):
     """w' M w of each row w of weights. float32 holds the counts exactly: they stay far below 2**24."""
     weights = weights.astype(np.float32)
@@ -130,16 +143,16 @@ def _is_flat(centered, weights):
 
 
 def _mapped(mos, scores, weights, mapping):
-    """(plcc_mapped, rmse_mapped) of each draw, the logistic fitted anew on it."""
-    if mapping is None:
-        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
+    """Scores through the logistic fitted anew on each draw, shape (num_resamples, num_videos); NaN without one."""
     mapped = np.full(weights.shape, np.nan)
+    if mapping is None:
+        return mapped
     for row, counts in enumerate(weights.astype(int)):
         drawn_mos, drawn_scores = np.repeat(mos, counts), np.repeat(scores, counts)
         curve = _refit(drawn_mos, drawn_scores, mapping)
         if curve is not None:
             mapped[row] = curve(scores)
-    return pearson(mos, mapped, weights), rmse(mos, mapped, weights)
+    return mapped
 
 
 def _refit(mos, scores, mapping):

@@ -10,6 +10,7 @@ import numpy as np
 from nr_vqm import files
 
 PARTS = ("train", "val", "test")
+MAX_LISTED = 60  # names in one message; LIVE-Qualcomm has 54 scenes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,30 +55,107 @@ def split_by_content(contents, *, train_fraction, val_fraction, seed):
     return Split(**{part: tuple(parts[part]) for part in PARTS})
 
 
-def check(split, contents):
-    """Raise ValueError where a content is on two sides or an id is unknown.
+def paper_fractions(database, *, val_share):
+    """(train_fraction, val_fraction) of the paper's split: val is taken out of its training part.
+
+    Args:
+        database: LIVE-Qualcomm trains on 80 %, KoNViD-1k and any other on 90 %.
+        val_share: the part of the paper's training part that becomes val, in (0, 1).
+
+    Source: ICIP 2019, section 4; the validation part is ours.
+    """
+    training = 0.8 if database == "live_qualcomm" else 0.9
+    val = round(training * val_share, 6)
+    return round(training - val, 6), val
+
+
+def take_val(train, contents, *, val_share, seed):
+    """Take whole contents out of a training part: (train, val), tuples of video_ids.
+
+    Args:
+        train: video_ids of at least two contents.
+        contents: {video_id: content}.
+        val_share: the part of the contents that is taken, in (0, 1); at least one.
+        seed: decides which.
+    """
+    names = sorted({contents[video_id] for video_id in train})
+    if len(names) < 2:
+        raise ValueError(f"A val part needs two contents to train on, found {len(names)}. Name val in the split file.")
+    num_val = min(max(1, round(val_share * len(names))), len(names) - 1)
+    taken = {names[i] for i in np.random.default_rng(seed).permutation(len(names))[:num_val]}
+    return (
+        tuple(video_id for video_id in train if contents[video_id] not in taken),
+        tuple(video_id for video_id in train if contents[video_id] in taken),
+    )
+
+
+def leaks(split, contents):
+    """The contents that are on two sides or more, sorted.
 
     Args:
         split: Split.
         contents: {video_id: content} of every usable video.
+
+    Raises:
+        ValueError: the split names a video that `contents` lacks, or one video twice.
     """
-    sides = defaultdict(set)
+    sides, seen = defaultdict(set), set()
     for part in PARTS:
         for video_id in getattr(split, part):
             if video_id not in contents:
                 raise ValueError(
                     f"The split's {part} part names video {video_id!r}, which the manifest lacks or leaves out."
                 )
+            if video_id in seen:
+                raise ValueError(f"A split names every video once, {video_id!r} is there twice. Mend the split file.")
+            seen.add(video_id)
             sides[contents[video_id]].add(part)
-    leaks = sorted(content for content, parts in sides.items() if len(parts) > 1)
-    if leaks:
-        shown = ", ".join(leaks[:5]) + (", ..." if len(leaks) > 5 else "")
-        raise ValueError(f"A content must be on one side of a split, {len(leaks)} are on two or more: {shown}.")
+    return sorted(content for content, parts in sides.items() if len(parts) > 1)
 
 
-def write(path, split):
-    """Store a split with its hash."""
-    files.write_json(path, {**dataclasses.asdict(split), "hash": split.hash})
+def check(split, contents, *, allow_leak=False):
+    """Raise ValueError where a content is on two sides, a part is empty, or an id is unknown or there twice.
+
+    Args:
+        split: Split.
+        contents: {video_id: content} of every usable video.
+        allow_leak: contents on two sides are no error.
+
+    Returns:
+        the contents on two sides; empty but for `allow_leak`.
+    """
+    found = leaks(split, contents)
+    for part in PARTS:
+        if not getattr(split, part):
+            raise ValueError(f"A split needs videos to train, to validate and to test, its {part} part is empty.")
+    if found and not allow_leak:
+        raise ValueError(
+            f"A content must be on one side of a split, {len(found)} are on two or more: {_list(found)}. "
+            "Mend the split file, or train on it all the same: --allow-leak."
+        )
+    return found
+
+
+def _list(names):
+    return ", ".join(names[:MAX_LISTED]) + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
+
+
+def write(path, split, *, made_by="", leaks=()):
+    """Store a split with its hash.
+
+    Args:
+        path: the file.
+        split: Split.
+        made_by: how it was made, for people.
+        leaks: contents that are on two sides all the same.
+    """
+    files.write_json(path, {**dataclasses.asdict(split), "hash": split.hash, "made_by": made_by, "leaks": list(leaks)})
+
+
+def read_facts(path):
+    """(how the split was made, contents on two sides) as `write` stored them; (None, []) in files without."""
+    stored = files.read_json(path, made_by="make train")
+    return stored.get("made_by"), stored.get("leaks", [])
 
 
 def read(path):

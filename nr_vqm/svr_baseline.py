@@ -69,10 +69,8 @@ def fit_svr(
     settings = grid(c_grid=c_grid, gamma_grid=gamma_grid, epsilon_grid=epsilon_grid)
     errors = {}
     for train, held_out in folds:
-        predictions = iter_predictions(
-            features[train], mos[train], features[held_out], settings=settings, tolerance=TOLERANCE
-        )
-        for setting, scores in predictions:
+        distances = pair_distances(features[train], features[held_out])
+        for setting, scores in iter_predictions(distances, mos[train], settings=settings, tolerance=TOLERANCE):
             errors[setting] = errors.get(setting, 0.0) + float(np.sum((scores - mos[held_out]) ** 2))
     c, gamma, epsilon = min(errors, key=errors.get)  # the first, weakest C among equals
     return new_pipeline(c=c, gamma=gamma, epsilon=epsilon).fit(features, mos)
@@ -92,30 +90,42 @@ def grid(*, c_grid, gamma_grid, epsilon_grid):
     return [(c, gamma, epsilon) for gamma in gamma_grid for c in c_grid for epsilon in epsilon_grid]
 
 
-def iter_predictions(features, mos, held_out, *, settings, tolerance):
-    """Predict held-out videos with each of some settings.
-
-    The distances are computed once and a kernel once for all settings of its gamma: what `new_pipeline` would
-    predict, to the rounding of the kernel, in a fraction of the time for wide features.
+def pair_distances(features, held_out):
+    """Squared distances that every kernel of the search is made of, after the scaling of `new_pipeline`.
 
     Args:
-        features: shape (num_videos, feature_dim).
-        mos: shape (num_videos,).
+        features: shape (num_videos, feature_dim); the scaling is learned from them.
         held_out: shape (num_held_out, feature_dim).
+
+    Returns:
+        (within, across): shapes (num_videos, num_videos) and (num_held_out, num_videos).
+    """
+    from sklearn.metrics.pairwise import euclidean_distances
+    from sklearn.preprocessing import MinMaxScaler
+
+    scaler = MinMaxScaler().fit(features)
+    features, held_out = scaler.transform(features), scaler.transform(held_out)
+    return euclidean_distances(features, squared=True), euclidean_distances(held_out, features, squared=True)
+
+
+def iter_predictions(distances, mos, *, settings, tolerance):
+    """Predict held-out videos with each of some settings.
+
+    A kernel is computed once for all settings of its gamma: what `new_pipeline` would predict, to the rounding of
+    the kernel, in a fraction of the time for wide features.
+
+    Args:
+        distances: of `pair_distances`.
+        mos: shape (num_videos,).
         settings: (C, gamma, epsilon), ordered by gamma as `grid` does.
         tolerance: where libsvm stops, in the unit of the MOS; TOLERANCE is what SVR does.
 
     Yields:
         ((C, gamma, epsilon), scores) with scores of shape (num_held_out,).
     """
-    from sklearn.metrics.pairwise import euclidean_distances
-    from sklearn.preprocessing import MinMaxScaler
     from sklearn.svm import SVR
 
-    scaler = MinMaxScaler().fit(features)
-    features, held_out = scaler.transform(features), scaler.transform(held_out)
-    within = euclidean_distances(features, squared=True)
-    across = euclidean_distances(held_out, features, squared=True)
+    within, across = distances
     for gamma, same_gamma in itertools.groupby(settings, key=lambda setting: setting[1]):
         kernel, kernel_held_out = np.exp(-gamma * within), np.exp(-gamma * across)
         for c, _, epsilon in same_gamma:

@@ -185,6 +185,49 @@ def test_run_and_preset_round_trip(tmp_path):
     assert bundle.read_run(tmp_path) == {"database": "csv", "seconds": {"train": 3, "compare": 4}}
 
 
+def test_seconds_of_a_stage_add_up_over_stops(tmp_path):
+    with pytest.raises(ValueError, match="stopped"), bundle.stage(tmp_path, "train"):
+        raise ValueError("stopped")
+    bundle.update_run(tmp_path, seconds={"train": 100.0})
+    with bundle.stage(tmp_path, "train"):
+        pass
+    assert 100 <= bundle.read_run(tmp_path)["seconds"]["train"] < 101
+
+
+def make_run(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle.write_preset(folder, presets.get_preset("tiny"))
+    files.write_text(folder / "splits.json", "split")
+    files.write_text(folder / "features.h5", "features")
+    bundle.update_run(folder, database="d", scored="x", seconds={"train": 3.0}, sha256={"svr.skops": "2"})
+
+
+def test_a_derived_run_shares_what_it_keeps(tmp_path):
+    make_run(tmp_path / "run")
+    for _ in range(2):  # again changes nothing
+        made = bundle.derive(tmp_path / "run", tmp_path / "other", keep=("splits.json", "cnn3d.keras"), lstm_units=3)
+        assert made == tmp_path / "other"
+        assert (made / "splits.json").samefile(tmp_path / "run" / "splits.json")
+        assert not (made / "features.h5").exists()
+        assert bundle.read_preset(made).lstm_units == 3
+        assert bundle.read_run(made) == {"database": "d", "sha256": {}}
+    files.write_text(tmp_path / "run" / "splits.json", "other")
+    assert (made / "splits.json").read_text() == "split"  # replaced, not written to
+    with pytest.raises(ValueError, match="splits.json is not that of"):
+        bundle.derive(tmp_path / "run", made, keep=("splits.json",), lstm_units=3)
+    with pytest.raises(ValueError, match="was begun with other settings"):
+        bundle.derive(tmp_path / "run", made, keep=(), lstm_units=4)
+
+
+def test_every_repeat_is_derived(tmp_path):
+    for name in ("", "repeat-00", "repeat-01"):
+        make_run(tmp_path / "run" / name)
+    bundle.update_run(tmp_path / "run", repeats=2)
+    made = bundle.derive(tmp_path / "run", tmp_path / "other", keep=("splits.json",))
+    assert [path.relative_to(made).name for path in bundle.repeat_dirs(made)] == ["repeat-00", "repeat-01"]
+    assert all((path / "splits.json").exists() for path in bundle.repeat_dirs(made))
+
+
 @pytest.fixture
 def run_dir(tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run, tmp_path / "run")

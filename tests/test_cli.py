@@ -217,6 +217,23 @@ def test_info_while_it_trains(tmp_path, capsys):
     assert (code, printed.err.count("\n")) == (commands.EXIT_NO_MODEL, 1)
 
 
+def test_a_run_of_several_repeats(tiny_run, tmp_path, capsys):
+    from nr_vqm import presets
+
+    bundle.write_preset(tmp_path, presets.PRESETS["tiny"])
+    bundle.update_run(tmp_path, database="csv", repeats=2)
+    shutil.copytree(tiny_run, tmp_path / "repeat-00")
+    (tmp_path / "repeat-01").mkdir()
+    (tmp_path / "repeat-00" / "history.csv").write_text("epoch,loss,val_loss,val_mse\n1,2,2,1.75\n")
+    code, printed = info(tmp_path, capsys)
+    assert code == 0
+    assert "repeat-00: 1 of 2 epochs" in printed.out
+    assert "repeat-01: no epoch of 2 finished yet" in printed.out
+    code, printed = score("x.mp4", "--run", tmp_path, capsys=capsys)
+    assert code == commands.EXIT_NO_MODEL
+    assert f"has 2 repeats with models of their own. Name one: {tmp_path}/repeat-00." in printed.err
+
+
 def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
     from nr_vqm import comparison, files, intervals
 

@@ -103,3 +103,15 @@ def test_published_number_of_training_clips():
     grid = clips.plan_grid(240, 540, 960, num_groups=26, block_grid=(2, 4), clip_frames=16, clip_size=224, stride=16)
     assert round(0.9 * 1200) * grid.num_clips == 224_640
     assert np.prod((16, 224, 224, 3)) == 2_408_448
+
+
+def test_a_downscaled_picture_is_one_clip_of_means():
+    grid = clips.plan_grid(
+        9, 32, 48, num_groups=2, block_grid=(1, 1), clip_frames=5, clip_size=16, stride=4, downscale=True
+    )
+    assert (grid.starts, grid.corners, grid.height, grid.width) == ((0, 4), [(0, 0)], 16, 16)
+    frames = np.random.default_rng(0).integers(0, 256, (9, 32, 48, 3), dtype=np.uint8)
+    groups = list(clips.iter_groups(frames, grid))
+    assert groups[1].shape == (1, 5, 16, 16, 3)
+    means = frames[4:].reshape(5, 16, 2, 16, 3, 3).mean(axis=(2, 4))
+    assert np.abs(groups[1][0] - means).max() <= 0.5 + 1e-6

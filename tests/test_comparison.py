@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nr_vqm import comparison, metrics, resampling
+from nr_vqm import comparison, metrics, resampling, tables
 
 
 def made_up(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
@@ -38,7 +38,7 @@ def test_every_figure_of_a_draw_is_that_of_the_repeated_videos():
     drawn = resampling.figures(mos=mos, scores=scores, weights=weights, mapping=mapping)
     for row, counts in enumerate(weights.astype(int)):
         plain = metrics.agreement(mos=np.repeat(mos, counts), scores=np.repeat(scores, counts))
-        for name in comparison.FIGURES:
+        for name in (*metrics.RAW, *metrics.MAPPED):
             allowed = 5e-3 if "mapped" in name else 1e-9
             assert drawn[name][row] == pytest.approx(getattr(plain, name), abs=allowed), name
 
@@ -64,7 +64,7 @@ def test_medians_are_over_repeats(compared):
 def test_intervals_hold_the_median_and_the_best_head_wins_beyond_chance(compared):
     _, found = compared
     for summary in found["heads"].values():
-        for name in comparison.FIGURES:
+        for name in (*metrics.RAW, *metrics.MAPPED):
             assert summary[name]["low"] < summary[name]["high"]
         assert summary["srocc"]["low"] < summary["srocc"]["median"] < summary["srocc"]["high"]
     first = found["tests"][0]
@@ -91,7 +91,7 @@ def test_one_head_against_itself_is_chance():
     rows += [row | {"head": "svr"} for row in rows]
     test = comparison.compare(rows, num_resamples=1000, seed=1)["tests"][0]
     assert test["srocc"] == {"difference": 0, "low": 0, "high": 0, "p": 1}
-    assert test["p1401"] == {"plcc": 1, "rmse": 1}
+    assert test["p1401"] == {"plcc": 1, "rmse": 1, "outlier_ratio": None}
 
 
 def test_few_contents_give_medians_without_intervals():
@@ -101,13 +101,15 @@ def test_few_contents_give_medians_without_intervals():
     assert found["tests"][0]["plcc"]["p"] is None
     assert "at least 5 test contents, found 4" in found["notes"][0]
     json.dumps(found, allow_nan=False)
-    comparison.to_text(found), comparison.to_csv(found), comparison.to_latex(found)
+    tables.to_text(found), tables.to_csv(found), tables.to_latex(found)
 
 
 def test_a_head_that_gives_one_score_has_none_and_the_rest_is_whole():
     rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in made_up({"lstm": 0.2, "svr": 1})]
     found = comparison.compare(rows, num_resamples=1000, seed=1)
-    assert found["heads"]["svr"]["srocc"] == {"median": None, "low": None, "high": None, "per_repeat": [None]}
+    assert found["heads"]["svr"]["srocc"] == {
+        "median": None, "low": None, "high": None, "std": None, "per_repeat": [None],
+    }  # fmt: skip
     assert found["heads"]["svr"]["rmse"]["low"] is not None
     assert found["tests"][0]["srocc"] is None
     assert found["tests"][0]["rmse"]["p"] < 0.01
@@ -163,15 +165,65 @@ def test_too_few_resamples_are_refused():
 
 def test_tables(compared):
     _, found = compared
-    assert comparison.to_csv(found).splitlines()[0] == "head,figure,median,low,high"
-    assert len(comparison.to_csv(found).splitlines()) == 1 + 4 * 6
-    assert r"3D-CNN + LSTM & 0." in comparison.to_latex(found)
-    assert "SROCC of 3D-CNN + LSTM less 3D-CNN + SVR: +0." in comparison.to_text(found)
-    row = comparison.results_row(found, preset="small", commit="abc123", hardware="2 cores | CPU", hours=0.25)
-    assert row.startswith("| small | abc123 | 2 cores / CPU | 0.25 | 0.")
-    assert row.count("|") == 9
+    assert tables.to_csv(found).splitlines()[0] == "head,figure,median,low,high,std"
+    assert len(tables.to_csv(found).splitlines()) == 1 + 4 * 6
+    assert r"3D-CNN + LSTM & 0." in tables.to_latex(found)
+    assert "PLCC (mapped)" in tables.to_latex(found)
+    assert "outlier" not in tables.to_latex(found)
+    assert "SROCC of 3D-CNN + LSTM less 3D-CNN + SVR: +0." in tables.to_text(found)
+    assert "over repeats" in tables.to_text(found)
+    facts = {"database": "konvid1k", "preset": "small", "commit": "abc123", "hardware": "2 cores | CPU", "hours": 0.25}
+    lines = tables.to_results(found, **facts).splitlines()
+    assert lines[2].startswith("| 3D-CNN + LSTM | konvid1k | small | abc123 | 2 cores / CPU | 0.25 | 2 | 0.")
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_spread_is_over_repeats(compared):
+    _, found = compared
+    srocc = found["heads"]["lstm"]["srocc"]
+    assert srocc["std"] == pytest.approx(abs(np.diff(srocc["per_repeat"])[0]) / 2)
+    alone = comparison.compare(made_up({"lstm": 0.5}), num_resamples=1000, seed=1)
+    assert alone["heads"]["lstm"]["srocc"]["std"] is None
+
+
+def test_a_curve_from_training_scores_is_a_second_column():
+    rows, train = made_up({"lstm": 0.3, "svr": 0.3}), made_up({"lstm": 0.3, "svr": 0.3}, seed=2)
+    for row in (*rows, *train):
+        row["score"] = 3 * row["score"] + 10  # another unit than the MOS: the curve brings it back
+    found = comparison.compare(rows, train_rows=train, num_resamples=1000, seed=1)["heads"]["lstm"]
+    assert found["rmse"]["median"] > 5
+    assert found["rmse_mapped"]["median"] <= found["rmse_mapped_train"]["median"] < 0.4
+    low, high = (found["rmse_mapped_train"][side] for side in ("low", "high"))
+    assert low < found["rmse_mapped_train"]["median"] < high
+    curve = metrics.fit_mapping(**_pair(train))
+    plain = metrics.agreement(**_pair(rows), train_mapping=curve)
+    assert found["plcc_mapped_train"]["median"] == pytest.approx(plain.plcc_mapped_train)
+    without = comparison.compare(rows, num_resamples=1000, seed=1)["heads"]["lstm"]
+    assert without["rmse_mapped_train"]["median"] is None
+
+
+def test_outlier_ratios_where_the_mos_have_intervals():
+    rows = made_up({"lstm": 0.1, "svr": 1.5})
+    widths = {row["video_id"]: 0.4 for row in rows}
+    found = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
+    lstm, svr = (found["heads"][head]["outlier_ratio"] for head in ("lstm", "svr"))
+    outside = [abs(row["score"] - row["mos"]) > 0.4 for row in rows if row["head"] == "svr"]
+    assert svr["median"] == pytest.approx(np.mean(outside))
+    assert lstm["median"] <= lstm["high"] < svr["low"] < svr["median"] < svr["high"]
+    assert found["heads"]["svr"]["outlier_ratio_mapped"]["low"] is not None
+    assert found["tests"][0]["p1401"]["outlier_ratio"] < 1e-3
+    assert "outlier ratio (mapped)" in tables.to_latex(found)
+    del widths["v3"]
+    without = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
+    assert without["heads"]["svr"]["outlier_ratio"]["median"] is None
+    assert "outlier_ratio" not in without["figures"]
+
+
+def _pair(rows):
+    own = [row for row in rows if row["head"] == "lstm"]
+    return {"mos": [row["mos"] for row in own], "scores": [row["score"] for row in own]}
 
 
 def test_latex_escapes_head_names():
     found = comparison.compare(made_up({"a_b&50%": 0.5}), num_resamples=1000, seed=1)
-    assert r"a\_b\&50\%" in comparison.to_latex(found)
+    assert r"a\_b\&50\%" in tables.to_latex(found)

@@ -524,3 +524,13 @@ def test_a_csv_that_describes_raw_video_badly(tmp_path, cells):
     (tmp_path / "labels.csv").write_text(f"path,mos,width,height,pixel_format,fps\na.yuv,3,{cells}\n")
     with pytest.raises(ValueError, match="line 2: pixel_format needs width, height and fps too: "):
         databases.read_csv(tmp_path, mos_range=(1, 5))
+
+
+def test_a_csv_may_give_the_intervals_of_its_mos(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "b.mp4").touch()
+    (tmp_path / "labels.csv").write_text("path,mos,mos_ci95\na.mp4,3,0.25\nb.mp4,4,\n")
+    assert [one.mos_ci95 for one in databases.read_csv(tmp_path, mos_range=(1, 5))] == [0.25, 0]
+    (tmp_path / "labels.csv").write_text("path,mos,mos_ci95\na.mp4,3,-1\n")
+    with pytest.raises(ValueError, match="line 2: mos_ci95 must be a half width in the unit of the MOS, found '-1'"):
+        databases.read_csv(tmp_path, mos_range=(1, 5))

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 
 from experiments import evaluate_features
-from nr_vqm import commands, feature_evaluation, feature_files, files
+from nr_vqm import commands, feature_evaluation, feature_files, files, svr_baseline
 
 DATA = Path(os.environ.get("NR_VQM_DATA") or "none")
 needs_data = pytest.mark.skipif(not (DATA / "features").is_dir(), reason="NR_VQM_DATA names no folder with features/")
@@ -53,6 +53,12 @@ def test_the_same_features_from_every_kind_of_file(tmp_path, kind):
         lines += [",".join([f"v{n}", *map(repr, row.tolist()), "3"]) for n, row in enumerate(features)]
         path.write_text("\n".join(lines))
     np.testing.assert_array_equal(feature_files.read_features(path, num_videos=11), features)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
+def test_row_numbers_are_no_features(tmp_path, name):
+    (tmp_path / "features.csv").write_text(f"{name},f1,f2\n0,0.5,0.25\n1,0.75,0.125\n")
+    np.testing.assert_array_equal(feature_files.read_features(tmp_path / "features.csv"), [[0.5, 0.25], [0.75, 0.125]])
 
 
 def test_several_matrices_need_a_name(tmp_path):
@@ -157,14 +163,19 @@ def test_the_number_of_processes_changes_nothing():
     assert one == feature_evaluation.evaluate(features, mos, num_jobs=2, **options)
 
 
-def test_videval_protocol_searches_the_whole_grid_when_the_margin_is_wide(monkeypatch):
-    # the rough pass only saves time: with a margin that keeps everything the answer is the same
-    features, mos = made_up(60)
-    monkeypatch.setattr(feature_evaluation, "VIDEVAL_C", (2.0, 64.0))
-    monkeypatch.setattr(feature_evaluation, "VIDEVAL_GAMMA", (2.0**-5, 0.5))
-    short = feature_evaluation.videval_repeat(features, mos / 20, number=1)
+def test_the_shortened_search_of_videval_ends_where_the_whole_one_does(monkeypatch):
+    rng = np.random.default_rng(0)
+    features, mos = made_up(150)
+    mos = mos / 20 + rng.normal(0, 0.5, 150)  # noise that large C fits
+    distances = svr_baseline.pair_distances(features[:100], features[100:])
+    short = feature_evaluation._rough_errors(distances, mos[:100], mos[100:])
+    chosen = feature_evaluation.videval_repeat(features, mos, number=1)
+    monkeypatch.setattr(feature_evaluation, "TURNED_UP", 1e9)
     monkeypatch.setattr(feature_evaluation, "ROUGH_MARGIN", 1e9)
-    assert feature_evaluation.videval_repeat(features, mos / 20, number=1) == short
+    whole = feature_evaluation._rough_errors(distances, mos[:100], mos[100:])
+    assert len(short) < len(whole) == 100
+    assert min(short, key=short.get) == min(whole, key=whole.get)
+    assert feature_evaluation.videval_repeat(features, mos, number=1) == chosen
 
 
 def test_the_mos_among_the_features_is_refused(tmp_path, capsys):

@@ -18,8 +18,8 @@ PACKAGES = {
 # A module of nr_vqm imports only modules before it in this list; commands of nr_vqm come last.
 ORDER = """files presets raw_video manifest decoders decoder_process decoder_worker decoding video clips shards
 splits devices inputs cnn3d starting_weights training trunk_plan trunk features svr_baseline lstm_head metrics
-resampling comparison plots feature_files feature_evaluation model_files bundle intervals score_page video_score
-scoring info batch doctor commands cli""".split()
+resampling comparison tables plots feature_files published_splits feature_evaluation model_files bundle heads
+results intervals score_page video_score scoring info batch doctor commands cli""".split()
 
 
 def imports(path):
@@ -61,6 +61,9 @@ def test_modules_of_the_library_import_only_those_before_them():
         ["-m", "experiments.compare_heads"],
         ["-m", "experiments.report"],
         ["-m", "experiments.evaluate_features"],
+        ["-m", "experiments.finetune"],
+        ["-m", "experiments.cross_database"],
+        ["-m", "experiments.ablations"],
         ["-m", "nr_vqm.cli", "score"],
         ["-m", "nr_vqm.cli", "info"],
         ["-m", "nr_vqm.cli", "doctor"],

@@ -141,3 +141,13 @@ def test_f_test_by_hand():
     assert metrics.rmse_p(first=0, second=0, freedom_first=2, freedom_second=5) == 1
     with pytest.raises(ValueError, match="degree of freedom"):
         metrics.rmse_p(first=1, second=3, freedom_first=0, freedom_second=2)
+
+
+def test_outlier_ratio_test_by_hand():
+    # 30 of 100 against 10 of 100: the common share is 0.2, its deviation sqrt(0.16 * 2 / 100)
+    z = 0.2 / math.sqrt(0.16 * 2 / 100)
+    got = metrics.outlier_ratio_p(first=0.3, second=0.1, num_first=100, num_second=100)
+    assert got == pytest.approx(math.erfc(z / math.sqrt(2)))
+    assert metrics.outlier_ratio_p(first=0, second=0, num_first=5, num_second=9) == 1
+    with pytest.raises(ValueError, match="ratios from 0 to 1"):
+        metrics.outlier_ratio_p(first=1.2, second=0, num_first=5, num_second=9)

@@ -58,3 +58,39 @@ def test_round_trip_and_a_changed_file(tmp_path):
     path.write_text(json.dumps(stored))
     with pytest.raises(ValueError, match="does not match its hash"):
         splits.read(path)
+
+
+def test_the_paper_split_takes_val_out_of_the_training_part():
+    assert splits.paper_fractions("konvid1k", val_share=0.1) == pytest.approx((0.81, 0.09))
+    assert splits.paper_fractions("live_qualcomm", val_share=0.25) == pytest.approx((0.6, 0.2))
+    train, val = splits.paper_fractions("konvid1k", val_share=0.1)
+    split = make(train=train, val=val, contents={f"v{n}": f"v{n}" for n in range(1200)})
+    assert [len(split.train), len(split.val), len(split.test)] == [972, 108, 120]
+
+
+def test_val_is_taken_by_whole_contents():
+    train, val = splits.take_val(tuple(CONTENTS)[:21], CONTENTS, val_share=0.3, seed=5)
+    assert [len(train), len(val)] == [15, 6]
+    assert not {CONTENTS[one] for one in train} & {CONTENTS[one] for one in val}
+    with pytest.raises(ValueError, match="two contents to train on, found 1"):
+        splits.take_val(("v00", "v01"), CONTENTS, val_share=0.3, seed=5)
+
+
+def test_allowed_leaks_are_stored_with_the_split(tmp_path):
+    leaky = splits.Split(train=("v00",), val=("v03",), test=("v01", "v02"))
+    assert splits.check(leaky, CONTENTS, allow_leak=True) == ["scene0"]
+    splits.write(tmp_path / "splits.json", leaky, made_by="file.mat, number 3", leaks=["scene0"])
+    assert splits.read(tmp_path / "splits.json") == leaky
+    assert splits.read_facts(tmp_path / "splits.json") == ("file.mat, number 3", ["scene0"])
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (splits.Split(train=("v00", "v00"), val=("v03",), test=("v06",)), "'v00' is there twice"),
+        (splits.Split(train=("v00",), val=("v03",), test=()), "its test part is empty"),
+    ],
+)
+def test_splits_of_no_use_are_refused(split, message):
+    with pytest.raises(ValueError, match=message):
+        splits.check(split, CONTENTS)

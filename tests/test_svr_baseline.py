@@ -34,9 +34,8 @@ def test_iter_predictions_is_what_the_pipeline_gives():
     features, mos, _ = made_up()
     features = features.astype(np.float64)  # as fit_svr hands them on
     settings = svr_baseline.grid(c_grid=(1.0, 30.0), gamma_grid=(0.05, 0.9), epsilon_grid=(0.1,))
-    tried = svr_baseline.iter_predictions(
-        features[:45], mos[:45], features[45:], settings=settings, tolerance=svr_baseline.TOLERANCE
-    )
+    distances = svr_baseline.pair_distances(features[:45], features[45:])
+    tried = svr_baseline.iter_predictions(distances, mos[:45], settings=settings, tolerance=svr_baseline.TOLERANCE)
     for (c, gamma, epsilon), scores in tried:
         pipeline = svr_baseline.new_pipeline(c=c, gamma=gamma, epsilon=epsilon).fit(features[:45], mos[:45])
         np.testing.assert_allclose(scores, pipeline.predict(features[45:]), atol=1e-6)
@@ -45,15 +44,15 @@ def test_iter_predictions_is_what_the_pipeline_gives():
 def test_search_keeps_contents_apart(monkeypatch):
     features, mos, contents = made_up()
     rows = {row.tobytes(): content for row, content in zip(features.astype(np.float64), contents, strict=True)}
-    real, seen = svr_baseline.iter_predictions, []
+    real, seen = svr_baseline.pair_distances, []
 
-    def spy(train, train_mos, held_out, **options):
+    def spy(train, held_out):
         sides = [{rows[row.tobytes()] for row in side} for side in (train, held_out)]
         assert not sides[0] & sides[1]
         seen.append(sides[1])
-        return real(train, train_mos, held_out, **options)
+        return real(train, held_out)
 
-    monkeypatch.setattr(svr_baseline, "iter_predictions", spy)
+    monkeypatch.setattr(svr_baseline, "pair_distances", spy)
     fit(features, mos, contents)
     assert len(seen) == 3
     assert set.union(*seen) == set(contents)

@@ -1,0 +1,56 @@
+"""python -m experiments.finetune: the LSTM head of another database's run, fine-tuned on this run's training videos."""
+
+from nr_vqm import commands
+
+SLOWER = 0.1  # of the preset's learning rate: the head starts near a good place
+
+
+def main(argv=None):
+    args = _parser().parse_args(argv)
+    from nr_vqm import bundle, devices, tables
+
+    devices.quiet_tensorflow()
+    from nr_vqm import results
+
+    starts = bundle.repeat_dirs(args.start)
+    for repeat, folder in enumerate(bundle.repeat_dirs(args.run)):
+        _finetune(folder, starts[repeat % len(starts)], repeat, args.learning_rate)
+    seed = bundle.read_preset(args.run).seed
+    print(tables.to_text(results.write(args.run, num_resamples=args.resamples, seed=seed)))
+
+
+def _parser():
+    parser = commands.new_parser("python -m experiments.finetune", __doc__)
+    parser.add_argument("--run", required=True, help="a run folder whose heads are compared already")
+    parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run, its LSTM head fitted")
+    parser.add_argument("--learning-rate", type=float, help="instead of a tenth of the preset's")
+    parser.add_argument("--resamples", type=commands.positive, default=1000, help="of the bootstrap")
+    return parser
+
+
+def _finetune(run, start, repeat, learning_rate):
+    """Fit one repeat's head and add its scores. Heads read and answer on 1-5, so the two scales are mapped already."""
+    from nr_vqm import bundle, devices, features, files, heads, results, splits
+
+    files.require(run / "scores.csv", made_by="make compare")
+    preset, videos = bundle.read_preset(run), features.read_head_inputs(run)
+    split = splits.read(run / "splits.json")
+    train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
+    model = heads.load_lstm(start, "lstm")
+    if model.input_shape[1:] != train.clip_quality.shape[1:]:
+        raise ValueError(
+            f"Both runs need one clip grid: the head of {start} reads {model.input_shape[1:]} groups x blocks, "
+            f"{run} has {train.clip_quality.shape[1:]}. Use the same num_groups and block_grid."
+        )
+    devices.seed_everything(preset.seed)
+    settings = commands.head_settings(preset)
+    settings["learning_rate"] = learning_rate or SLOWER * preset.head_learning_rate
+    with bundle.stage(run, "finetune"):
+        head = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
+        rows = [heads.score_rows(head, part, name="lstm_finetuned", repeat=repeat) for part in (test, train)]
+        results.add_head(run, *rows)
+    bundle.update_run(run, finetuned_from=str(start))
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,130 @@
+"""The heads of a run, fitted or loaded. A head is a function: features.HeadInputs -> qualities on 1-5."""
+
+from pathlib import Path
+
+from nr_vqm import bundle, files, lstm_head, manifest, svr_baseline, training
+
+LSTM_INPUTS = {"lstm": "clip_quality", "lstm_finetuned": "clip_quality", "lstm_features": "group_features"}
+LSTM_FILES = {
+    "lstm": "lstm_head.keras",
+    "lstm_finetuned": "lstm_finetuned_head.keras",
+    "lstm_features": "lstm_features_head.keras",
+}
+SVR_FILE = "svr.skops"
+
+
+def mean(videos):
+    """The control without anything to fit: the mean of all clip qualities, float32 (num_videos,)."""
+    return videos.clip_quality.mean(axis=(1, 2))
+
+
+def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, **settings):
+    """Fit an LSTM head from nothing and save it in the run.
+
+    Args:
+        run_dir: the run folder.
+        name: 'lstm' on clip qualities, 'lstm_features' on group features.
+        train, val: features.HeadInputs.
+        lstm_units, fc_dim: of `lstm_head.build_lstm_head`.
+        settings: epochs, patience, batch_size, learning_rate, seed, as in `lstm_head.fit_lstm_head`.
+
+    Returns:
+        the fitted head.
+    """
+    inputs = getattr(train, LSTM_INPUTS[name])
+    blocks = LSTM_INPUTS[name] == "clip_quality"
+    model = lstm_head.build_lstm_head(
+        num_groups=inputs.shape[1],
+        input_dim=inputs.shape[2],
+        # Clip qualities are on the known scale of 1-5; features are scaled as the training part is.
+        input_offset=3.0 if blocks else float(inputs.mean()),
+        input_scale=1.0 if blocks else float(inputs.std()),
+        lstm_units=lstm_units,
+        fc_dim=fc_dim,
+    )
+    return continue_lstm(run_dir, name, model, train, val, **settings)
+
+
+def continue_lstm(run_dir, name, model, train, val, **settings):
+    """Like `fit_lstm`, from the weights that `model` has: fine-tuning."""
+    field = LSTM_INPUTS[name]
+    history = lstm_head.fit_lstm_head(
+        model,
+        (getattr(train, field), train.quality),
+        (getattr(val, field), val.quality),
+        augment=lstm_head.shuffle_blocks if field == "clip_quality" else None,
+        **settings,
+    )
+    path = Path(run_dir) / LSTM_FILES[name]
+    with files.replacing(path) as beside:
+        model.save(beside)
+    training.write_history(path.with_name(f"{path.stem}_history.csv"), history)
+    return _lstm(model, field)
+
+
+def fit_svr(run_dir, train, *, seed):
+    """Fit the SVR on the videos' mean features and save it in the run; the fitted head."""
+    pipeline = svr_baseline.fit_svr(
+        train.mean_features, train.quality, contents=train.content, num_folds=svr_baseline.NUM_FOLDS, seed=seed
+    )
+    svr_baseline.save_svr(Path(run_dir) / SVR_FILE, pipeline)
+    return _svr(pipeline)
+
+
+def refit_svr(run_dir, train):
+    """The settings of the run's SVR fitted on other videos, and not saved: a head that has not seen val.
+
+    Args:
+        run_dir: a run with a saved SVR.
+        train: features.HeadInputs.
+    """
+    import sklearn.base
+
+    pipeline = svr_baseline.load_svr(Path(run_dir) / SVR_FILE)
+    return _svr(sklearn.base.clone(pipeline).fit(train.mean_features, train.quality))
+
+
+def load(run_dir, name):
+    """A head of a run that compare has fitted.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: its file is damaged or not ours.
+    """
+    if name == "mean":
+        return mean
+    if name == "svr":
+        path = Path(run_dir) / SVR_FILE
+        files.require(path, made_by="make compare")
+        bundle.check_sum(path)
+        return _svr(svr_baseline.load_svr(path))
+    return _lstm(load_lstm(run_dir, name), LSTM_INPUTS[name])
+
+
+def load_lstm(run_dir, name):
+    """The keras.Model of an LSTM head, to go on training it."""
+    made_by = "make finetune" if name == "lstm_finetuned" else "make compare"
+    return bundle.load_model(Path(run_dir) / LSTM_FILES[name], made_by=made_by)
+
+
+def score_rows(head, videos, *, name, repeat):
+    """Rows of scores.csv, scores in each video's own unit."""
+    return [
+        {
+            "repeat": repeat,
+            "head": name,
+            "video_id": videos.video_id[i],
+            "content": videos.content[i],
+            "mos": float(videos.mos[i]),
+            "score": float(manifest.from_unit_5(float(quality), videos.mos_low[i], videos.mos_high[i])),
+        }
+        for i, quality in enumerate(head(videos))
+    ]
+
+
+def _lstm(model, field):
+    return lambda videos: lstm_head.predict(model, getattr(videos, field))
+
+
+def _svr(pipeline):
+    return lambda videos: pipeline.predict(videos.mean_features)

@@ -1,0 +1,90 @@
+"""What a comparison leaves in a run folder: joined repeats, outlier ratios, tables, leaks."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nr_vqm import bundle, comparison, features, files, heads, manifest, presets, results, splits
+from nr_vqm.trunk import ClipOutputs
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with the features of 12 videos whose clip qualities are their MOS and some noise."""
+    rng = np.random.default_rng(0)
+    videos = [
+        manifest.Video(f"v{n}", f"v{n}.mp4", f"c{n // 2}", 10 + 7.0 * n, 0.0, 100.0, mos_ci95=4.0) for n in range(12)
+    ]
+    bundle.write_preset(tmp_path, presets.get_preset("tiny", overrides=["lstm_units=5"]))
+    bundle.update_run(tmp_path, database="made up", hardware="3 cores", commit="abc", seconds={"train": 1800.0})
+    file = features.FeatureFile(tmp_path)
+    for one in videos:
+        quality = manifest.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
+        outputs = ClipOutputs(features=rng.random((5, 6, 8)), clip_quality=quality.astype(np.float32))
+        file.write_part(one.video_id, "network", outputs)
+    file.join(videos, "network")
+    return tmp_path
+
+
+def score(run):
+    rows = heads.score_rows(heads.mean, features.read_head_inputs(run), name="mean", repeat=0)
+    results.write_scores(run, rows, rows)
+    return rows
+
+
+def test_intervals_of_the_mos_become_outlier_ratios(run):
+    rows = score(run)
+    assert features.read_ci95(run) == {f"v{n}": 4.0 for n in range(12)}
+    found = results.write(run, num_resamples=1000, seed=1)["heads"]["mean"]["outlier_ratio"]
+    assert found["median"] == pytest.approx(np.mean([abs(row["score"] - row["mos"]) > 4 for row in rows]))
+    assert "outlier ratio (mapped)" in (run / "comparison.tex").read_text()
+
+
+def test_rows_for_the_results_page(run):
+    score(run)
+    results.write(run, num_resamples=1000, seed=1)
+    table = (run / "results.md").read_text().splitlines()
+    assert table[2].startswith("| mean of clip qualities | made up | tiny lstm_units=5 | abc | 3 cores | 0.50 | 1 | ")
+    assert {line.count("|") for line in table} == {table[0].count("|")}
+
+
+def test_a_head_is_added_once_and_replaced_after_that(run):
+    rows = score(run)
+    for shift in (1, 2):
+        added = [row | {"head": "lstm_finetuned", "score": row["score"] + shift} for row in rows]
+        results.add_head(run, added, added)
+    assert comparison.read_scores(run / "scores.csv") == rows + added
+    assert comparison.read_scores(run / results.TRAIN_SCORES) == rows + added
+
+
+def test_a_leak_is_told_in_the_metrics(run):
+    score(run)
+    split = splits.Split(train=("v0",), val=("v2",), test=("v1",))
+    splits.write(run / "splits.json", split, leaks=["c0"])
+    results.write(run, num_resamples=1000, seed=1)
+    notes = json.loads((run / "metrics.json").read_text())["notes"]
+    assert notes == ["1 contents are on two sides of the published split: the figures flatter."]
+
+
+def test_repeats_are_joined(run):
+    rows = score(run)
+    bundle.update_run(run, repeats=2)
+    for repeat, folder in enumerate(bundle.repeat_dirs(run)):
+        folder.mkdir()
+        results.write_scores(folder, [row | {"repeat": repeat, "score": row["score"] + repeat} for row in rows], [])
+        bundle.update_run(folder, seconds={"train": 1800.0})
+    metrics = results.write(run, num_resamples=1000, seed=1)
+    assert metrics["num_repeats"] == 2
+    assert len(comparison.read_scores(run / "scores.csv")) == 24
+    assert bundle.total_seconds(run) == {"train": 5400.0}
+    assert "| 1.50 | 2 |" in (run / "results.md").read_text()
+
+
+def test_a_missing_head_says_what_makes_it(run):
+    for name, target in (("lstm", "make compare"), ("lstm_finetuned", "make finetune"), ("svr", "make compare")):
+        with pytest.raises(FileNotFoundError, match=target):
+            heads.load(run, name)
+    files.write_text(run / "lstm_head.keras", "nothing")
+    with pytest.raises(ValueError, match="is needed, .* is not one"):
+        heads.load(run, "lstm")
