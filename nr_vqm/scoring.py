@@ -147,6 +147,7 @@ class Scorer:
             clip_frames=preset.clip_frames,
             clip_size=preset.clip_size,
             stride=self.trunk.stride,
+            downscale=preset.downscale,
         )
         pictures = _Pictures(grid)
         outputs = self.trunk.run(pictures.watch(frames), grid)
