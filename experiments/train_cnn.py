@@ -168,6 +168,7 @@ def _train(run, preset, table, videos, split, args):
             batches["val"],
             run_dir=run,
             strategy=devices.mirrored_strategy(args.devices),
+            workers=devices.reading_threads(),
             network={
                 name: getattr(preset, name) for name in ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
             },

@@ -5,6 +5,8 @@ import platform
 import sys
 import tempfile
 
+MAX_READING_THREADS = 16  # each holds a batch: 16 of `paper` are 0.6 GB; docs/scale.md has the clips/s of one
+
 
 def best_precision():
     """The dtype policy to compute in: 'mixed_bfloat16' where it is fast, else 'float32'.
@@ -30,8 +32,17 @@ def describe():
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     if gpus:
         return f"{len(gpus)} x {gpus[0].get('device_name', 'GPU')}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores, {_cpuinfo('model name').partition(':')[2].strip() or platform.machine()}"
+    return f"{cores()} cores, {_cpuinfo('model name').partition(':')[2].strip() or platform.machine()}"
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def reading_threads():
+    """How many threads should read clips: all cores' worth, up to what one GPU can use and memory allows."""
+    return min(cores(), MAX_READING_THREADS)
 
 
 def _cpu_flags():

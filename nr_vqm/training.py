@@ -19,6 +19,7 @@ def fit_cnn3d(
     *,
     run_dir,
     strategy,
+    workers,
     network,
     dtype,
     epochs,
@@ -36,6 +37,7 @@ def fit_cnn3d(
         train, val: inputs.ClipBatches; `train` is arranged anew for every epoch.
         run_dir: the run folder.
         strategy: a tf.distribute strategy.
+        workers: threads that read clips.
         network: keyword arguments of `cnn3d.build_cnn3d`, without dtype.
         dtype: the dtype policy to train in; the saved network is float32.
         epochs: at most so many.
@@ -61,8 +63,8 @@ def fit_cnn3d(
     if _finished(state, epochs=epochs, patience=patience):
         return state["history"]
     model.fit(
-        inputs.as_dataset(train),
-        validation_data=inputs.as_dataset(val),
+        inputs.as_dataset(train, workers=workers),
+        validation_data=inputs.as_dataset(val, workers=workers),
         initial_epoch=done,
         epochs=epochs,
         shuffle=False,  # the batches shuffle themselves

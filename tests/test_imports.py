@@ -66,6 +66,7 @@ def test_modules_of_the_library_import_only_those_before_them():
         ["-m", "nr_vqm.cli", "score"],
         ["-m", "benchmarks.real_damage"],
         ["-m", "benchmarks.published_features"],
+        ["-m", "benchmarks.input_pipeline"],
     ],
 )
 def test_help_answers_at_once_and_without_tensorflow(command):

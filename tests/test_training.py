@@ -45,14 +45,19 @@ def batches(data_dir, first, last, *, batch_size=4, shuffle_seed=1, mirror=False
     return inputs.ClipBatches(table, rows, quality, batch_size=batch_size, shuffle_seed=shuffle_seed, mirror=mirror)
 
 
-def fit(data_dir, run_dir, *, num_devices=1, **changes):
+def fit(data_dir, run_dir, **changes):
+    return fit_batches(batches(data_dir, 0, 9), batches(data_dir, 9, 12, shuffle_seed=None), run_dir, **changes)
+
+
+def fit_batches(train, val, run_dir, *, num_devices=1, **changes):
     keras.utils.set_random_seed(3)
     run_dir.mkdir(exist_ok=True)
     return training.fit_cnn3d(
-        batches(data_dir, 0, 9),
-        batches(data_dir, 9, 12, shuffle_seed=None),
+        train,
+        val,
         run_dir=run_dir,
         strategy=devices.mirrored_strategy(num_devices),
+        workers=2,
         **{**SETTINGS, "epochs": 3, **changes},
     )
 
@@ -96,6 +101,26 @@ def test_mirrored_clips_are_the_same_every_time_and_each_of_four_kinds(data_dir)
     np.testing.assert_array_equal(batches(data_dir, 0, 12, batch_size=36, mirror=True)[0][0], mirrored)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_dataset_gives_every_batch_in_order(data_dir, workers):
+    one = batches(data_dir, 0, 12, batch_size=5, mirror=True)
+    dataset = inputs.as_dataset(one, workers=workers)
+    for epoch in range(2):
+        one.start_epoch(epoch)
+        got = list(dataset)
+        assert len(got) == len(one) == 7
+        for index, parts in enumerate(got):
+            for part, wanted in zip(parts, one[index], strict=True):
+                np.testing.assert_array_equal(part, wanted)
+
+
+def test_a_shard_that_vanishes_in_training_is_said(data_dir, tmp_path):
+    one = batches(data_dir, 0, 9)
+    shards.shard_path(data_dir, 0).rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=r"clips-00000\.h5"):
+        fit_batches(one, one, tmp_path)
+
+
 def test_less_than_one_batch(data_dir):
     with pytest.raises(ValueError, match="One batch needs 8 clips, the training part has 6"):
         batches(data_dir, 0, 2, batch_size=8)
@@ -137,7 +162,7 @@ def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
     assert strategy.num_replicas_in_sync == 2
     (tmp_path / "run").mkdir()
     history = training.fit_cnn3d(
-        one, one, run_dir=tmp_path / "run", strategy=strategy, epochs=12, **{**SETTINGS, "dtype": dtype}
+        one, one, run_dir=tmp_path / "run", strategy=strategy, workers=2, epochs=12, **{**SETTINGS, "dtype": dtype}
     )
     assert history[-1]["val_mse"] < 0.1 < 1 < history[0]["loss"]
 
