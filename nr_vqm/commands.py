@@ -2,11 +2,14 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 
 from nr_vqm import files, presets
 
 EXIT_FAILED = 1  # something in the input could not be processed
+EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not go on to the next stage
 
 
 def new_parser(prog, description):
@@ -60,6 +63,13 @@ def share(text):
     return value
 
 
+def stop_asked():
+    """A function that says whether SIGTERM came: what a cluster sends before it takes the machine away."""
+    came = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: came.set())
+    return came.is_set
+
+
 def print_figures(figures, *, limits, json_path):
     """Print a benchmark's figures beside their limits, and write them to a file where one is asked for.
 
@@ -96,6 +106,8 @@ def run(main, argv=None):
         code = EXIT_FAILED
     except KeyboardInterrupt:
         code = _fail("Stopped. The same command goes on where it was.", 130)
+    except InterruptedError as error:
+        code = _fail(str(error), EXIT_STOPPED)
     except (ValueError, OSError) as error:
         if os.environ.get("NR_VQM_TRACEBACK") == "1":
             raise

@@ -79,14 +79,23 @@ def quiet_tensorflow():
             os.close(terminal)
 
 
-def mirrored_strategy(num_devices):
-    """A tf.distribute.MirroredStrategy over the first `num_devices` GPUs, or CPU devices where there is no GPU.
+def replicas(num_devices):
+    """What trains on several devices at once: one replica of the network on each, every batch divided among them.
 
-    Two CPU devices share the same cores: nothing gets faster, and everything behaves as on two GPUs.
+    On TensorFlow `tf.distribute.MirroredStrategy`; on JAX `keras.distribution.DataParallel`, over all machines that
+    were joined (docs/scale.md). CPU devices where there is no GPU: they share the same cores, nothing gets faster, and
+    everything behaves as on GPUs.
+
+    Returns:
+        an object with `scope()`, within which the network is to be built.
 
     Raises:
-        ValueError: there are fewer GPUs than asked for.
+        ValueError: there are fewer devices than asked for.
     """
+    import keras
+
+    if keras.backend.backend() == "jax":
+        return _data_parallel(num_devices)
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -98,8 +107,24 @@ def mirrored_strategy(num_devices):
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(num_devices)])
 
 
+def _data_parallel(num_devices):
+    import jax
+    import keras
+
+    if num_devices > jax.device_count():
+        raise ValueError(
+            f"{num_devices} devices were asked for, JAX has {jax.device_count()}. Use --devices {jax.device_count()}."
+        )
+    parallel = keras.distribution.DataParallel(devices=keras.distribution.list_devices()[:num_devices])
+    keras.distribution.set_distribution(parallel)
+    return parallel
+
+
 def split_cpu(num_devices):
-    """Make the CPU look like `num_devices` devices where there is no GPU. Before TensorFlow's first operation."""
+    """Make the CPU look like `num_devices` devices where there is no GPU. Before the first operation on it."""
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={num_devices}")
+        return
     import tensorflow as tf
 
     cpus = tf.config.list_physical_devices("CPU")

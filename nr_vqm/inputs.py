@@ -80,10 +80,12 @@ class ClipBatches(keras.utils.PyDataset):
             self.error = error
             raise
 
-    def videos_of(self, index):
-        """The video_ids of a batch's clips, each once, in its order."""
+    def names_of(self, index):
+        """A batch's clips for people, 'VIDEO clip 3', counted from 0 in each video."""
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return list(dict.fromkeys(self.table.video_ids[self.table.video[rows]]))
+        video = self.table.video[rows]
+        numbers = rows - np.searchsorted(self.table.video, video)
+        return [f"{self.table.video_ids[one]} clip {number}" for one, number in zip(video, numbers, strict=True)]
 
 
 def copy_turned(clip, target, *, top_bottom, left_right):
@@ -104,7 +106,7 @@ def _aligned(shape):
     return memory[start : start + math.prod(shape)].reshape(shape)
 
 
-def as_dataset(batches, *, workers):
+def as_dataset(batches, *, workers, first=0):
     """Batches as a tf.data.Dataset that reads ahead, one pass over `batches` as they are arranged when it begins.
 
     Threads, because reading, decompressing and turning leave Python's lock. Not Dataset.from_generator, which sets
@@ -114,6 +116,7 @@ def as_dataset(batches, *, workers):
     Args:
         batches: ClipBatches. An error in reading is kept as `batches.error`, as TensorFlow makes another one of it.
         workers: threads, each making a whole batch.
+        first: the batch to begin with.
     """
     import tensorflow as tf
 
@@ -123,7 +126,7 @@ def as_dataset(batches, *, workers):
         parts = tf.numpy_function(batches.read_or_keep_error, [index], [spec.dtype for spec in signature])
         return tuple(tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, signature, strict=True))
 
-    dataset = tf.data.Dataset.range(len(batches)).map(read, num_parallel_calls=workers, deterministic=True)
+    dataset = tf.data.Dataset.range(first, len(batches)).map(read, num_parallel_calls=workers, deterministic=True)
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.prefetch(2).with_options(options)

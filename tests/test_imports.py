@@ -16,8 +16,8 @@ PACKAGES = {
     "benchmarks": {"benchmarks", "nr_vqm", "data_prep"},
 }
 # A module of nr_vqm imports only modules before it in this list; commands of nr_vqm come last.
-ORDER = """files presets raw_video manifest video clips shards splits devices inputs cnn3d starting_weights training
-trunk features svr_baseline lstm_head metrics resampling comparison tables plots feature_files published_splits
+ORDER = """files presets raw_video manifest video clips shards splits metrics devices inputs cnn3d starting_weights
+training trunk features svr_baseline lstm_head resampling comparison tables plots feature_files published_splits
 feature_evaluation bundle heads results scoring commands cli""".split()
 
 
