@@ -21,7 +21,7 @@ PY       := $(BIN)/python
 SET       = $(foreach setting,$(SETTINGS),--set $(setting))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo prep train features compare report score test lint check check-all bench
+.PHONY: help setup demo prep train features compare report score test lint check check-all fuzz bench
 .PHONY: konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
 
 help: ## list the targets
@@ -87,9 +87,14 @@ score: setup ## score VIDEO with the run
 test: setup ## the fast tests
 	$(PY) -m pytest -m "not slow" $(ARGS)
 
+fuzz: setup ## score 2,000 damaged files: each is scored, warned about or refused
+	$(PY) -m benchmarks.fuzz $(ARGS)
+
 bench: setup ## the benchmarks, on a folder of real videos: make bench VIDEO=DIR
+	$(PY) -m benchmarks.score
 	$(PY) -m benchmarks.compression --videos $(VIDEO)
 	$(PY) -m benchmarks.real_damage --videos $(VIDEO) --run $(RUN)
+	$(PY) -m benchmarks.decoding $(wildcard $(VIDEO)/*.mp4)
 
 lint: setup ## ruff
 	$(BIN)/ruff check .

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import cv2
 
-from nr_vqm import bundle, clips, files, manifest, shards, video
+from nr_vqm import bundle, clips, decoding, files, manifest, shards, video
 
 SHARD_BYTES = 512 * 2**20  # uncompressed: some seconds of work are lost when one is interrupted
 LZ4_RATIO = 0.53  # stored / raw bytes on 960x540 camera video, the cautious end of decision 0008's range
-MISSING_FRAMES = 0.01  # containers without an index declare duration x rate, which is off by a frame or two
 
 
 def open_all(videos, *, clip_frames, decode, workers):
@@ -36,12 +35,14 @@ def _open(one, clip_frames, decode):
     if one.status:  # the reader knows already that it is missing
         return one
     try:
-        info = video.probe(one.path, one.raw)
-        frames = video.count_frames(one.path, one.raw) if decode or not info.frames else info.frames
+        with video.read_frames(one.path, one.raw) as opened:
+            info = opened.info
+            count = not one.raw and (decode or not info.frames)  # a raw file's size is exact
+            frames = sum(1 for _ in opened) if count else info.frames
     except (ValueError, OSError) as error:
         return dataclasses.replace(one, status="unreadable", reason=str(error))
     status, reason = manifest.OK, ""
-    if frames < info.frames - max(2, MISSING_FRAMES * info.frames):
+    if decoding.missing_frames(frames, info.frames):
         status, reason = "damaged", f"{info.frames} frames are declared, {frames} can be decoded"
     elif frames < clip_frames:
         status, reason = "too_short", f"one clip needs {clip_frames} frames, the video has {frames}"

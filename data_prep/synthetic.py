@@ -13,10 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep import damage, raters, scenes
+from data_prep import damage, damage_plan, raters, scenes
 from nr_vqm import files
 
-VERSION = 1  # to be raised whenever the same settings would give other videos
+VERSION = 2  # to be raised whenever the same settings would give other videos
 FPS = 24
 MKV_SHARE = 0.06  # the other container, so that both are read all the time
 SMALL_FILE = 300_000  # pixels in a video: up to here the .mkv are FFV1, lossless; above, too large on disk
@@ -107,7 +107,7 @@ def make_video(out_dir, *, index, num_frames, size, seed, version):
     plan_rng, scene_rng, noise_rng, file_rng, rater_rng = (
         np.random.default_rng([version, seed, index, stream]) for stream in range(5)
     )
-    plan = damage.make_plan(plan_rng, num_frames=num_frames, fps=FPS)
+    plan = damage_plan.make_plan(plan_rng, num_frames=num_frames, fps=FPS)
     lively = bool({"freeze", "drop"} & set(plan.strengths))  # a still scene would hide them
     scene = scenes.make_scene(scene_rng, num_frames=num_frames, size=size, lively=lively)
     encoding = choose_encoding(file_rng, num_pixels=num_frames * size[0] * size[1])
@@ -116,7 +116,7 @@ def make_video(out_dir, *, index, num_frames, size, seed, version):
         clean = np.stack([scenes.render(scene, frame) for frame in range(num_frames)])
         write_video(path, damage.apply(noise_rng, plan, clean), encoding)
     middle = scenes.render(scene, num_frames // 2)
-    quality = damage.frame_quality(plan, visibility=visibility(middle, speed=scene.speed))
+    quality = damage_plan.frame_quality(plan, visibility=visibility(middle, speed=scene.speed))
     return _rate(rater_rng, plan, quality, path)
 
 
@@ -179,7 +179,7 @@ def write_video(path, frames, encoding):
 def describe(plan):
     """One readable line: 'noise 4.1..12.0 shape=ramp soft=0.5; codec 33..33 ...', or 'none'."""
     parts = []
-    for name in damage.ORDER:
+    for name in damage_plan.ORDER:
         if name in plan.strengths:
             values, details = plan.strengths[name], plan.details.get(name, {})
             words = " ".join(f"{key}={_short(value)}" for key, value in details.items())

@@ -28,7 +28,7 @@ def _parser():
 
 def _fit_and_score(run, repeat):
     """Fit all heads of one repeat on train and val and score its test videos, unless that was done."""
-    from nr_vqm import bundle, features, files, heads, results, splits
+    from nr_vqm import bundle, features, files, heads, intervals, results, splits
 
     preset = bundle.read_preset(run)
     files.require(run / "features.h5", made_by="make features")
@@ -45,6 +45,8 @@ def _fit_and_score(run, repeat):
             for part in (test, train)
         )
         results.write_scores(run, test_rows, train_rows)
+        held_out = {"lstm": fitted["lstm"], "svr": heads.refit_svr(run, train)}
+        intervals.write(run, {name: (head(val), val.quality) for name, head in held_out.items()})
     bundle.update_run(run, scored=made_from)
 
 

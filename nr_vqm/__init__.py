@@ -4,9 +4,24 @@ __version__ = "0.1.0"
 
 
 def load(run_dir, *, head="lstm"):
-    """Load a run folder; see `nr_vqm.scoring.Scorer`."""
-    from nr_vqm import devices
+    """Load a run folder.
 
+    Args:
+        run_dir: a folder that train and compare wrote.
+        head: 'lstm' or 'svr', what pools the clips.
+
+    Returns:
+        `nr_vqm.scoring.Scorer`; its `score(path or array)` gives a `nr_vqm.video_score.Score`.
+
+    Raises:
+        FileNotFoundError, ValueError: a model is missing, damaged or not ours; said before TensorFlow is imported.
+    """
+    from nr_vqm import bundle
+
+    bundle.check_run(run_dir, head)
+    from nr_vqm import decoder_worker, devices
+
+    decoder_worker.start()  # while TensorFlow is imported
     devices.quiet_tensorflow()
     from nr_vqm.scoring import Scorer
 

@@ -4,25 +4,26 @@
 """
 
 import dataclasses
+import functools
+import hashlib
 import importlib.metadata
-import json
 import math
 import os
 import platform
 import shutil
 import subprocess
 import time
-import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from nr_vqm import files, presets
+from nr_vqm import files, model_files, presets, svr_baseline
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python-headless", "h5py", "skops")
-LAYERS = frozenset(
-    ["InputLayer", "Rescaling", "Conv3D", "MaxPooling3D", "Flatten", "Dense", "Dropout", "LSTM"]
-)  # all that the builders use
-MAX_VALUES = 2_000_000_000  # in one layer's weights or one clip's activations; `paper` has 190 million
+CNN3D = "cnn3d.keras"
+HEADS = {"lstm": "lstm_head.keras", "svr": "svr.skops"}  # the heads that score videos
+MODELS = (CNN3D, *HEADS.values(), "lstm_features_head.keras", "lstm_finetuned_head.keras")
+MAX_CLIPS = 100_000  # of one video; the paper's grid has 1,024
+MAX_JSON_BYTES = 10_000_000
 
 
 def write_preset(run_dir, preset):
@@ -32,13 +33,36 @@ def write_preset(run_dir, preset):
 
 def read_preset(run_dir):
     """The Preset of a run."""
-    return presets.from_json(files.read_json(Path(run_dir) / "preset.json", made_by="make train"))
+    return presets.from_json(_read_object(Path(run_dir) / "preset.json"))
 
 
 def read_run(run_dir):
     """run.json as a dict; empty where there is none yet."""
     path = Path(run_dir) / "run.json"
-    return files.read_json(path, made_by="make train") if path.exists() else {}
+    return _read_object(path) if path.exists() else {}
+
+
+def _read_object(path):
+    """A small JSON file with an object, as a dict."""
+    files.require(path, made_by="make train")
+    if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{path} must be a plain file of at most {MAX_JSON_BYTES} bytes. Copy or make the run again.")
+    value = files.read_json(path, made_by="make train")
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a JSON object. Copy or make the run again.")
+    return value
+
+
+def read_mos_range(run_dir):
+    """(low, high), the two ends of the database's scale; 1-5 where run.json does not say."""
+    found = read_run(run_dir).get("mos_range", [1.0, 5.0])
+    try:
+        low, high = map(float, found)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"{run_dir}/run.json needs a mos_range of two rising numbers, found {found!r}. Make it again.")
+    return low, high
 
 
 def update_run(run_dir, **values):
@@ -63,15 +87,6 @@ def stage(run_dir, name):
         update_run(run_dir, seconds={name: round(before + time.monotonic() - began, 1)})
     models = [path for path in sorted(Path(run_dir).iterdir()) if path.name in MODELS]
     update_run(run_dir, sha256={path.name: files.sha256(path) for path in models}, versions=versions())
-
-
-MODELS = (
-    "cnn3d.keras",
-    "lstm_head.keras",
-    "lstm_features_head.keras",
-    "lstm_finetuned_head.keras",
-    "svr.skops",
-)
 
 
 def repeat_dirs(run_dir):
@@ -162,13 +177,71 @@ def versions():
 
 
 def check_sum(path):
-    """Raise ValueError where a model is not the one that run.json noted."""
+    """The SHA-256 of a model; ValueError where it is not the one that run.json noted."""
     path = Path(path)
-    noted = read_run(path.parent).get("sha256", {}).get(path.name)
-    if noted and noted != files.sha256(path):
+    found, noted = _sha256(path), read_run(path.parent).get("sha256", {}).get(path.name)
+    if noted and noted != found:
         raise ValueError(
             f"{path} is not the file that this run wrote: its checksum differs. Copy or make the run again."
         )
+    return found
+
+
+def _sha256(path):
+    status = path.stat()
+    return _sha256_of(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache
+def _sha256_of(path, size, changed):
+    """The sum of a file in this state: the network of `paper` takes half a second to read."""
+    return files.sha256(path)
+
+
+def check_run(run_dir, head):
+    """Look at all that scoring will load, before Keras is imported, which takes seconds.
+
+    Args:
+        run_dir: a folder that train and compare wrote.
+        head: 'lstm' or 'svr'.
+
+    Returns:
+        The identity of the 3D-CNN and the head: 12 hex digits, the same for the same models.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, not ours, or does not fit the others; an unknown head.
+    """
+    if head not in HEADS:
+        raise ValueError(f"Unknown head {head!r}. Choose from: {', '.join(HEADS)}.")
+    run_dir = Path(run_dir)
+    if len(repeats := repeat_dirs(run_dir)) > 1:
+        raise ValueError(f"{run_dir} has {len(repeats)} repeats with models of their own. Name one: {repeats[0]}.")
+    preset = read_preset(run_dir)
+    blocks = preset.block_grid[0] * preset.block_grid[1]
+    if preset.num_groups * blocks > MAX_CLIPS:
+        raise ValueError(f"{run_dir} asks for {preset.num_groups * blocks} clips of a video, more than {MAX_CLIPS}.")
+    cnn3d, pooling = run_dir / CNN3D, run_dir / HEADS[head]
+    _check_model(cnn3d, (preset.clip_frames, preset.clip_size, preset.clip_size, 3), made_by="make train")
+    if head == "lstm":
+        _check_model(pooling, (preset.num_groups, blocks), made_by="make compare")
+    else:
+        _require_file(pooling, made_by="make compare")
+        svr_baseline.check_types(pooling)
+    return hashlib.sha256((check_sum(cnn3d) + check_sum(pooling)).encode()).hexdigest()[:12]
+
+
+def _check_model(path, input_shape, *, made_by):
+    _require_file(path, made_by=made_by)
+    found = model_files.check(path).input_shape
+    if found != input_shape:
+        raise ValueError(f"{path} reads {found}, this run's preset.json gives {input_shape}. Copy or make it again.")
+
+
+def _require_file(path, *, made_by):
+    files.require(path, made_by=made_by)
+    if not path.is_file():
+        raise ValueError(f"{path} must be a plain file. Copy or make the run again.")
 
 
 def load_model(path, *, made_by):
@@ -178,59 +251,14 @@ def load_model(path, *, made_by):
         FileNotFoundError: no such file.
         ValueError: not a .keras file, one with foreign layers, or one that asks for absurd sizes.
     """
-    files.require(path, made_by=made_by)
-    check_layers(path)
+    path = Path(path)
+    _require_file(path, made_by=made_by)
+    model_files.check(path)
     check_sum(path)
     import keras
 
-    return keras.models.load_model(path, compile=False, safe_mode=True)
-
-
-def check_layers(path):
-    """Refuse a .keras file with layers that ours never have, or with sizes that would fill the memory.
-
-    Keras refuses code in a file by itself, but allocates whatever a layer's configuration asks for.
-    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > 1_000_000:
-                raise ValueError("its config.json is larger than a megabyte")
-            config = json.loads(archive.read("config.json"))
-            if config["class_name"] != "Functional":
-                raise ValueError(f"it is a {config['class_name']!r}, not a functional model")
-            _check_sizes(config["config"]["layers"])
-    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise ValueError(f"A model that nr-vqm saved is needed, {path} is not one: {error}.") from error
-
-
-def _check_sizes(layers):
-    """Follow the shape through a chain of layers; ValueError where a layer is foreign or too large."""
-    shape = ()
-    for layer in layers:
-        kind, config = layer["class_name"], layer["config"]
-        if kind not in LAYERS or layer.get("module") not in ("keras.layers", None):
-            raise ValueError(f"it has a layer of class {kind!r}; only {', '.join(sorted(LAYERS))} are loaded")
-        shape, weights = _layer_sizes(kind, config, shape)
-        if min(shape, default=1) < 1 or math.prod(shape) > MAX_VALUES or weights > MAX_VALUES:
-            raise ValueError(f"layer {config.get('name')!r} asks for a shape of {shape} and {weights} weights")
-
-
-def _layer_sizes(kind, config, shape):
-    """(output shape without batch, number of weights) of one layer."""
-    if kind == "InputLayer":
-        return tuple(int(size) for size in config["batch_shape"][1:]), 0
-    if kind == "Conv3D":
-        if config["padding"] != "valid" or set(config["strides"]) != {1}:
-            raise ValueError(f"layer {config.get('name')!r} is not a 'valid' convolution of stride 1")
-        kernel, filters = config["kernel_size"], config["filters"]
-        output = tuple(size - k + 1 for size, k in zip(shape[:3], kernel, strict=True))
-        return (*output, filters), math.prod(kernel) * shape[3] * filters
-    if kind == "MaxPooling3D":
-        return (*(size // p for size, p in zip(shape[:3], config["pool_size"], strict=True)), shape[3]), 0
-    if kind == "Flatten":
-        return (math.prod(shape),), 0
-    if kind == "Dense":
-        return (*shape[:-1], config["units"]), shape[-1] * config["units"]
-    if kind == "LSTM":
-        return (config["units"],), 4 * config["units"] * (shape[-1] + config["units"] + 1)
-    return shape, 0
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for weights that do not fit the layers
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"A model that nr-vqm saved is needed, {path} is not one: {reason}") from error

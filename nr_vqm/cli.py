@@ -1,8 +1,9 @@
 """nr-vqm: score videos with a trained run."""
 
-import csv
+import contextlib
 import json
 import sys
+from pathlib import Path
 
 from nr_vqm import commands
 
@@ -14,81 +15,189 @@ def main(argv=None):
     return args.command(args)
 
 
-def entry_point():
+def entry_point(argv=None):
     """What the installed `nr-vqm` calls."""
-    commands.run(main)
+    commands.run(main, argv)
 
 
 def _parser():
     parser = commands.new_parser("nr-vqm", __doc__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    score = subparsers.add_parser(
-        "score", help="print the quality of videos", description="Print the quality of videos."
+    _add_score(subparsers)
+    info = subparsers.add_parser(
+        "info", help="say what a run is", description="Say what a run is, also while it trains."
     )
-    score.add_argument("videos", nargs="+", metavar="VIDEO")
+    info.add_argument("run", metavar="RUN", help="a run folder")
+    info.add_argument("--format", default="text", choices=("text", "json"), help="(default: text)")
+    info.set_defaults(command=_info)
+    doctor = subparsers.add_parser(
+        "doctor",
+        help="look at versions, devices, codecs and disk",
+        description="Look at versions, devices, memory, disk, and decode a test video of each codec.",
+    )
+    doctor.add_argument("--folder", default=".", metavar="DIR", help="where runs will be written (default: here)")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_score(subparsers):
+    score = subparsers.add_parser(
+        "score",
+        help="print the quality of videos",
+        description="Print the quality of videos.",
+        epilog="Exit code: 0 all videos scored, 1 some failed, 2 wrong options, 3 no usable model.",
+    )
+    score.add_argument("videos", nargs="*", metavar="VIDEO", help="files, folders, patterns such as 'videos/**/*.mp4'")
+    score.add_argument("--from-file", metavar="FILE", help="a list of them, one a line or NUL-separated; - is stdin")
     score.add_argument("--run", required=True, metavar="DIR", help="a run folder with trained models")
     score.add_argument("--head", default="lstm", choices=("lstm", "svr"), help="what pools the clips (default: lstm)")
-    score.add_argument("--format", default="text", choices=FORMATS, help="(default: text)")
+    score.add_argument("--format", default="text", choices=FORMATS, help="of what is printed (default: text)")
+    score.add_argument(
+        "--out", metavar="FILE", help="also add a row per video to a .jsonl or .csv file, as they finish"
+    )
+    score.add_argument("--resume", action="store_true", help="go on with --out: leave out the videos that it has")
+    score.add_argument("--plot", metavar="PNG", help="draw quality over time, picture and clips; numbered if several")
+    score.add_argument("--html", metavar="HTML", help="the same as a page that needs nothing else; numbered if several")
+    score.add_argument("--clips", metavar="CSV", help="every clip with its time, place and quality")
+    score.add_argument("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="what .yuv files are: 1920x1080:yuv420p:30")
     score.set_defaults(command=_score)
-    return parser
 
 
 def _score(args):
     """Score every video; a failed one is a row with its error."""
-    import nr_vqm
+    from nr_vqm import batch
 
-    scorer = nr_vqm.load(args.run, head=args.head)
-    rows = (_row(scorer, path) for path in args.videos)
-    failed = 0
-    with _Output(args.format) as output:
-        for row in rows:
-            failed += row["status"] != "ok"
-            output.add(row)
+    videos, raw, rows, clips = _usage(_prepare, args)
+    # The number of a page is that of the video in the whole list, however often it was gone on with.
+    todo = [(number, path) for number, path in enumerate(videos, start=1) if not (rows and path in rows.done)]
+    failed = sum(row["status"] == batch.FAILED for row in rows.rows) if rows else 0
+    if todo:
+        scorer = _load(args)
+        if rows:
+            _usage(rows.check_model, args.head, scorer.model_id)
+        with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
+            scores = scorer.score_many([path for _, path in todo], raw)
+            for (number, path), (score, error) in zip(todo, scores, strict=True):
+                row = batch.row_of(score) if score else batch.failed_row(path, error)
+                if score:
+                    _write_pages(args, score, number if len(videos) > 1 else None)
+                    if clips:
+                        clips.add(score)
+                if rows:
+                    rows.add(row)
+                printer.add(row)
+                failed += row["status"] == batch.FAILED
     return commands.EXIT_FAILED if failed else 0
 
 
-def _row(scorer, path):
+def _usage(function, *args):
+    """Call it; what it cannot do is the options' fault."""
     try:
-        return {"status": "ok", "error": "", **scorer.score(path).to_dict()}
+        return function(*args)
     except (ValueError, OSError) as error:
-        return {"status": "failed", "error": str(error), "path": path}
+        raise commands.Refusal(str(error), commands.EXIT_USAGE) from error
 
 
-class _Output:
+def _prepare(args):
+    """(videos, RawFormat or None, RowFile or None, ClipFile or None) of the options."""
+    from nr_vqm import batch, raw_video
+
+    if args.resume and not args.out:
+        raise ValueError("--resume goes on with a file of rows, and none is given. Add --out FILE.")
+    if args.plot and Path(args.plot).suffix.lower() != ".png":
+        raise ValueError(f"--plot needs a name that ends in .png. Received: {args.plot}.")
+    for path in (args.out, args.plot, args.html, args.clips):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise ValueError(f"There is no folder to write {path} in. Make it first.")
+    names = list(args.videos)
+    if args.from_file == "-":
+        names += batch.read_list(sys.stdin.buffer)
+    elif args.from_file:
+        with open(args.from_file, "rb") as file:
+            names += batch.read_list(file)
+    if not names:
+        raise ValueError("No video was given. Name files, folders or patterns, or a list: --from-file FILE.")
+    rows = batch.RowFile(args.out, resume=args.resume) if args.out else None
+    clips = batch.ClipFile(args.clips, keep=rows.done if args.resume else None) if args.clips else None
+    return batch.find_videos(names), raw_video.parse(args.raw) if args.raw else None, rows, clips
+
+
+def _load(args):
+    import nr_vqm
+
+    try:
+        return nr_vqm.load(args.run, head=args.head)
+    except (ValueError, OSError) as error:
+        raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
+
+
+def _write_pages(args, score, number):
+    from nr_vqm import score_page
+
+    for path, write in ((args.plot, score_page.write_png), (args.html, score_page.write_html)):
+        if path:
+            path = Path(path)
+            write(path if number is None else path.with_stem(f"{path.stem}-{number:04d}"), score)
+
+
+class _Printer:
     """Rows to standard output as they come; `json` as one list at the end."""
 
-    COLUMNS = "path status mos mos_low mos_high quality head frames declared_frames warnings error".split()
-
     def __init__(self, format):
-        self.format, self.rows = format, []
+        from nr_vqm import batch
+
+        self.format, self.rows, self.batch = format, [], batch
 
     def __enter__(self):
-        if self.format == "csv":
-            self.writer = csv.DictWriter(sys.stdout, self.COLUMNS, lineterminator="\n")
-            self.writer.writeheader()
+        sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are no UTF-8
+        if self.format in ("csv", "jsonl"):
+            print(self.batch.header(self.format), end="")
         return self
 
     def add(self, row):
         if self.format == "json":
             self.rows.append(row)
-        elif self.format == "jsonl":
-            print(json.dumps(row), flush=True)
-        elif self.format == "csv":
-            self.writer.writerow({**row, "warnings": "; ".join(row.get("warnings", ()))})
-            sys.stdout.flush()
-        else:
+        elif self.format == "text":
             print(_text(row), flush=True)
+        else:
+            print(self.batch.to_line(row, self.format), end="", flush=True)
 
     def __exit__(self, kind, *exc):
         if self.format == "json" and kind is None:
-            print(json.dumps(self.rows, indent=1))
+            print(json.dumps(self.rows, indent=1, allow_nan=False))
 
 
 def _text(row):
+    from nr_vqm.score_page import printable
+
     if row["status"] != "ok":
-        return f"failed  {row['path']}: {row['error']}"
+        return f"failed  {printable(row['path'])}: {printable(row['error'])}"
+    between = "" if row["interval_low"] is None else f", 95 % {row['interval_low']:.2f} to {row['interval_high']:.2f}"
     warnings = "".join(f"\n        warning: {warning}" for warning in row["warnings"])
-    return f"{row['mos']:6.2f}  on {row['mos_low']:g}-{row['mos_high']:g}  {row['path']}{warnings}"
+    return f"{row['mos']:6.2f}  on {row['mos_low']:g}-{row['mos_high']:g}{between}  {printable(row['path'])}{warnings}"
+
+
+def _info(args):
+    from nr_vqm import info
+
+    try:
+        facts = info.facts(args.run)
+    except (ValueError, OSError) as error:
+        raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
+    print(json.dumps(facts, indent=1, allow_nan=False) if args.format == "json" else info.to_text(facts))
+    return 0
+
+
+def _doctor(args):
+    """Print every finding; the exit code says whether all is well."""
+    from nr_vqm import devices, doctor
+
+    devices.quiet_tensorflow()
+    failed = 0
+    for finding in doctor.examine(args.folder):
+        failed += not finding.ok
+        print(f"{'ok' if finding.ok else 'FAILED':7s} {finding.name:14s} {finding.text}", flush=True)
+    return commands.EXIT_FAILED if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The 3D-CNN, and its two halves: the convolution trunk and the layers after it."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 FEATURES = "fc2"  # the layer whose outputs are the clip's features
 
@@ -42,6 +42,32 @@ def trunk_layers(cnn3d):
     """The layers from the pixels to the last pooling, in order."""
     names = [layer.name for layer in cnn3d.layers]
     return cnn3d.layers[1 : names.index("flatten")]
+
+
+def chunk_view(cnn3d):
+    """The trunk over the next frames of a video as a model of its own, sharing the weights.
+
+    A convolution over several frames needs the last frames of its input from before: its state.
+
+    Returns:
+        keras.Model: [pixels, state of each such convolution] -> [trunk output, the states after]; all of shape
+        (batch, frames, rows, columns, channels) with any sizes; a state begins with zero frames.
+    """
+    pixels = x = keras.Input((None, None, None, 3), dtype="uint8", name="pixels")
+    before, after = [], []
+    for layer in trunk_layers(cnn3d):
+        if keeps_frames(layer):
+            state = keras.Input((None, None, None, x.shape[-1]), dtype=layer.compute_dtype, name=f"{layer.name}_state")
+            x = ops.concatenate([state, x], axis=1)
+            before.append(state)
+            after.append(x[:, 1 - layer.kernel_size[0] :])
+        x = layer(x)
+    return keras.Model([pixels, *before], [x, *after], name="cnn3d_trunk")
+
+
+def keeps_frames(layer):
+    """Whether a layer reads several frames."""
+    return isinstance(layer, layers.Conv3D) and layer.kernel_size[0] > 1
 
 
 def head_view(cnn3d):

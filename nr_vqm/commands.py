@@ -9,7 +9,17 @@ import threading
 from nr_vqm import files, presets
 
 EXIT_FAILED = 1  # something in the input could not be processed
+EXIT_USAGE = 2  # the options ask for what cannot be done; also argparse's own
+EXIT_NO_MODEL = 3  # a run without a usable model
 EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not go on to the next stage
+
+
+class Refusal(ValueError):
+    """What a user can mend, with the exit code that says of which kind it is."""
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
 
 
 def new_parser(prog, description):
@@ -111,7 +121,7 @@ def run(main, argv=None):
     except (ValueError, OSError) as error:
         if os.environ.get("NR_VQM_TRACEBACK") == "1":
             raise
-        code = _fail(str(error), EXIT_FAILED)
+        code = _fail(str(error), getattr(error, "code", EXIT_FAILED))
     raise SystemExit(code or 0)
 
 

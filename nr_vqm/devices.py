@@ -1,5 +1,6 @@
 """What this machine computes on: devices, their precision, a seeded and quiet TensorFlow."""
 
+import functools
 import os
 import platform
 import sys
@@ -56,6 +57,30 @@ def _cpuinfo(*names):
             return next((line for line in file if line.startswith(names)), "")
     except OSError:  # not Linux
         return ""
+
+
+def compiled(model):
+    """A Keras model as one compiled function of its inputs, for inference.
+
+    TensorFlow traces it once, whatever sizes come; JAX once for each.
+    """
+    import keras
+
+    def infer(*inputs):
+        return model(keras.tree.pack_sequence_as(model.input, inputs), training=False)
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec(one.shape, one.dtype) for one in model.inputs]
+        # A partial of its own: TensorFlow counts tracings by code, and would warn at the fifth model.
+        # No XLA: 2.8 times slower on a CPU.
+        return tf.function(functools.partial(infer), signature, autograph=False)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(infer)
+    return infer
 
 
 def quiet_tensorflow():

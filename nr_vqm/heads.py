@@ -71,6 +71,19 @@ def fit_svr(run_dir, train, *, seed):
     return _svr(pipeline)
 
 
+def refit_svr(run_dir, train):
+    """The settings of the run's SVR fitted on other videos, and not saved: a head that has not seen val.
+
+    Args:
+        run_dir: a run with a saved SVR.
+        train: features.HeadInputs.
+    """
+    import sklearn.base
+
+    pipeline = svr_baseline.load_svr(Path(run_dir) / SVR_FILE)
+    return _svr(sklearn.base.clone(pipeline).fit(train.mean_features, train.quality))
+
+
 def load(run_dir, name):
     """A head of a run that compare has fitted.
 

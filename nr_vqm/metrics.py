@@ -88,6 +88,7 @@ def agreement(*, mos, scores, train_mapping=None, mos_ci95=None):
         notes.append(str(error))
     if train_mapping is not None:
         found["plcc_mapped_train"], found["rmse_mapped_train"] = _mapped(mos, train_mapping(scores))
+        notes += [f"Training videos: {note}" for note in _mapping_notes(train_mapping)]
     if mos_ci95 is not None:
         found["outlier_ratio"] = outlier_ratio(mos=mos, scores=scores, mos_ci95=mos_ci95)
         if mapping is not None:

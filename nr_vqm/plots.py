@@ -1,4 +1,4 @@
-"""Figures of a comparison as SVG data URIs: drawn without a display, to be put into one page.
+"""Figures as SVG data URIs: drawn without a display, to be put into one page.
 
 Backgrounds are transparent and lines of middle brightness, so that they read on light and dark pages.
 """
@@ -30,7 +30,7 @@ def scatter(*, mos, scores, mapping, limits):
         xs = np.linspace(np.min(scores), np.max(scores), 200)
         axes.plot(xs, mapping(xs), color=ORANGE, linewidth=2)
     axes.set(xlim=limits, ylim=limits, xlabel="score", ylabel="MOS", aspect="equal")
-    return _data_uri(figure)
+    return data_uri(figure)
 
 
 def intervals(entries, *, label):
@@ -47,9 +47,9 @@ def intervals(entries, *, label):
             axes.plot([low, high], [row, row], color=colour, linewidth=3, solid_capstyle="round", alpha=0.6)
         axes.plot([value], [row], "o", color=colour, markersize=8)
     axes.set(ylim=(len(entries) - 0.5, -0.5), xlabel=label)
-    axes.set_yticks(range(len(entries)), [_plain(name) for name, *_ in entries])
+    axes.set_yticks(range(len(entries)), [plain(name) for name, *_ in entries])
     axes.grid(visible=False, axis="y")
-    return _data_uri(figure)
+    return data_uri(figure)
 
 
 def losses(rows):
@@ -77,31 +77,43 @@ def losses(rows):
     axes.set(xlabel="epoch", ylabel="mean squared error" if name == "mse" else "loss")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, labelcolor=INK)
-    return _data_uri(figure)
+    return data_uri(figure)
 
 
 def _figure(width, height):
-    """A figure without pyplot: no display, nothing global."""
+    figure = new_figure(width, height)
+    axes = figure.add_subplot()
+    style_axes(axes)
+    return figure, axes
+
+
+def new_figure(width, height):
+    """An empty transparent figure, in inches, without pyplot: no display, nothing global."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
+    return figure
+
+
+def style_axes(axes, *, ink=INK, grid=True):
+    """Two thin lines and their labels in one colour, a faint grid."""
     axes.patch.set_alpha(0)
-    axes.tick_params(which="both", colors=INK, labelsize=9)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
+    axes.tick_params(which="both", colors=ink, labelsize=9)
+    axes.xaxis.label.set_color(ink)
+    axes.yaxis.label.set_color(ink)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(INK)
-    axes.grid(visible=True, color=GRID, linewidth=0.8)
+        spine.set_color(ink)
+    if grid:
+        axes.grid(visible=True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    return figure, axes
 
 
-def _data_uri(figure):
+def data_uri(figure):
+    """A figure as an SVG that an <img> can show."""
     import matplotlib
 
     out = io.BytesIO()
@@ -110,6 +122,6 @@ def _data_uri(figure):
     return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def _plain(text):
+def plain(text):
     """Text that matplotlib draws as it is; between dollar signs it would read mathematics."""
     return text.replace("$", r"\$")

@@ -40,7 +40,7 @@ class Preset:
     head_batch_size: int = 32
     head_learning_rate: float = 2e-3
     # the synthetic database; decision 0003
-    synthetic_videos: int = 1200
+    synthetic_videos: int = 1400
     synthetic_frames: int = 48
     synthetic_size: tuple[int, int] = (128, 192)  # height, width
     seed: int = 1
@@ -62,7 +62,7 @@ PRESETS = {
         convs=((16, 3, 1), (32, 3, 1), (32, 3, 2), (64, 2, 2)),
         batch_size=32,
         dropout=0.2,
-        epochs=8,
+        epochs=7,
         learning_rate=7e-4,
         warmup_epochs=0.3,
         patience=8,

@@ -1,43 +1,29 @@
 """A video and a saved run -> a Score."""
 
-from dataclasses import asdict, dataclass
+import contextlib
+import os
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from nr_vqm import bundle, cnn3d, devices, features, files, lstm_head, manifest, svr_baseline, video
+from nr_vqm import (
+    bundle,
+    clips,
+    cnn3d,
+    decoding,
+    devices,
+    intervals,
+    lstm_head,
+    manifest,
+    svr_baseline,
+    video,
+)
 from nr_vqm.trunk import SharedTrunk
+from nr_vqm.video_score import Score
 
-HEADS = ("lstm", "svr")
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a run says of one video.
-
-    Attributes:
-        path: the video; empty for an array.
-        head: 'lstm' or 'svr'.
-        mos: in the unit of the run's database, `mos_low` to `mos_high`.
-        quality: the same on the 1-5 scale.
-        frames: decoded frames.
-        declared_frames: what the file's header says, 0 where it does not.
-        warnings: what makes the score doubtful; empty is good.
-    """
-
-    path: str
-    head: str
-    mos: float
-    quality: float
-    mos_low: float
-    mos_high: float
-    frames: int
-    declared_frames: int
-    warnings: tuple[str, ...]
-
-    def to_dict(self):
-        """JSON-ready."""
-        return asdict(self)
+PICTURE_WIDTH = 800  # of the worst moment's picture, which is for looking at; scores see every pixel
 
 
 class Scorer:
@@ -53,25 +39,26 @@ class Scorer:
         Raises:
             FileNotFoundError, ValueError: a model is missing, damaged or not ours.
         """
-        if head not in HEADS:
-            raise ValueError(f"Unknown head {head!r}. Choose from: {', '.join(HEADS)}.")
         run_dir = Path(run_dir)
-        self.preset = bundle.read_preset(run_dir)
-        self.mos_range = tuple(bundle.read_run(run_dir).get("mos_range", (1.0, 5.0)))
-        self.head = head
+        self.model_id = bundle.check_run(run_dir, head)
+        self.head, self.preset = head, bundle.read_preset(run_dir)
+        self.mos_range = bundle.read_mos_range(run_dir)
+        self.spread = intervals.read(run_dir, head)
         self.trunk = load_trunk(run_dir, precision=precision)
         if head == "lstm":
-            model = bundle.load_model(run_dir / "lstm_head.keras", made_by="make compare")
+            model = bundle.load_model(run_dir / bundle.HEADS[head], made_by="make compare")
             self._predict = lambda outputs: lstm_head.predict(model, outputs.clip_quality[None])[0]
         else:
             pipeline = load_svr(run_dir)
             self._predict = lambda outputs: pipeline.predict(outputs.features.mean(axis=(0, 1))[None])[0]
 
-    def score(self, source):
+    def score(self, source, raw=None, *, fps=0.0):
         """Score one video.
 
         Args:
             source: a path, or an array of frames: uint8 RGB, shape (num_frames, height, width, 3).
+            raw: the raw_video.RawFormat of a .yuv file; it is not looked at for any other.
+            fps: frames a second of an array, for the time axis only; a file says its own.
 
         Returns:
             Score.
@@ -80,71 +67,169 @@ class Scorer:
             FileNotFoundError: no such file.
             ValueError: not a video, or fewer frames than one clip.
         """
-        if isinstance(source, np.ndarray):
-            frames, declared, path, warnings = check_frames(source), len(source), "", []
-            outputs = self._outputs(lambda: iter(frames), len(frames), *frames.shape[1:3])
-            decoded = declared
-        else:
-            path = str(source)
-            outputs, decoded, declared = self._outputs_of_file(path)
-            warnings = _warnings(decoded, declared)
-        return self._score(outputs, path, decoded, declared, warnings)
+        with _open(source, raw, fps) as frames:
+            return self._score(frames, source, raw, fps)
 
-    def _outputs_of_file(self, path):
-        """Outputs, decoded and declared frames. Reads once where the header tells the true number of frames."""
-        info = video.probe(path)
-        count = info.frames or video.count_frames(path)
+    def score_many(self, paths, raw=None):
+        """Score videos one after another; while one is computed the next is decoded.
+
+        Args:
+            paths: the videos.
+            raw: as in `score`, for all .yuv files.
+
+        Yields:
+            (Score, None), or (None, the exception) for a video that cannot be scored, in the order of `paths`.
+        """
+        waiting = None
         try:
-            outputs, decoded = self._outputs(lambda: video.read_frames(path), count, info.height, info.width), count
-        except ValueError:
-            decoded = video.count_frames(path)
-            if decoded >= count:
-                raise
-            outputs = self._outputs(lambda: video.read_frames(path), decoded, info.height, info.width)
-        return outputs, decoded, info.frames
+            for path in [*paths, None]:
+                current, waiting = waiting, None if path is None else (path, *_attempt(_open, path, raw, 0.0))
+                if current:
+                    yield self._finish(*current, raw)
+        finally:
+            if waiting and waiting[1]:
+                waiting[1].close()
 
-    def _outputs(self, frames, count, height, width):
+    def _finish(self, path, frames, error, raw):
+        if error:
+            return None, error
+        with frames:
+            return _attempt(self._score, frames, path, raw, 0.0)
+
+    def _score(self, frames, source, raw, fps):
+        began = time.monotonic()
+        grid, outputs, picture, decoded = self._outputs(frames, source, raw, fps)
+        quality = float(np.clip(self._predict(outputs), 1, 5))
+        if not np.isfinite(quality):
+            raise ValueError("The run's models gave no number for this video. Train the run again.")
+        info, interval = frames.info, self.spread.interval(quality) if self.spread else None
+        return Score(
+            path="" if isinstance(source, np.ndarray) else str(source),
+            head=self.head,
+            model_id=self.model_id,
+            mos=manifest.from_unit_5(quality, *self.mos_range),
+            mos_low=self.mos_range[0],
+            mos_high=self.mos_range[1],
+            quality=quality,
+            interval=interval and tuple(manifest.from_unit_5(end, *self.mos_range) for end in interval),
+            frames=decoded,
+            declared_frames=info.frames,
+            width=info.width,
+            height=info.height,
+            fps=info.fps,
+            grid=grid,
+            clip_quality=outputs.clip_quality,
+            worst_picture=picture,
+            warnings=(*frames.warnings, *_padding(info, grid)),
+            seconds=round(time.monotonic() - began, 2),
+        )
+
+    def _outputs(self, frames, source, raw, fps):
+        """(grid, outputs, worst picture, decoded frames). Decodes once where the file tells the true number."""
+        found = None
+        with contextlib.suppress(ValueError):  # too few frames: found out below
+            found = self._run(frames, frames.info.expected, frames.info)
+        for _ in frames:
+            pass
+        if found is None or frames.decoded != frames.info.expected:
+            with _open(source, raw, fps) as again:
+                found = self._run(again, frames.decoded, frames.info)
+        return *found, frames.decoded
+
+    def _run(self, frames, num_frames, info):
         preset = self.preset
-        return features.extract(
-            frames(),
-            trunk=self.trunk,
-            num_frames=count,
-            height=height,
-            width=width,
+        grid = clips.plan_grid(
+            num_frames,
+            info.height,
+            info.width,
             num_groups=preset.num_groups,
             block_grid=preset.block_grid,
             clip_frames=preset.clip_frames,
             clip_size=preset.clip_size,
+            stride=self.trunk.stride,
+            downscale=preset.downscale,
         )
+        pictures = _Pictures(grid)
+        outputs = self.trunk.run(pictures.watch(frames), grid)
+        return grid, outputs, pictures.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
 
-    def _score(self, outputs, path, decoded, declared, warnings):
-        quality = float(np.clip(self._predict(outputs), 1, 5))
-        low, high = self.mos_range
-        return Score(
-            path=path,
-            head=self.head,
-            mos=manifest.from_unit_5(quality, low, high),
-            quality=quality,
-            mos_low=low,
-            mos_high=high,
-            frames=decoded,
-            declared_frames=declared,
-            warnings=tuple(warnings),
-        )
+
+def _attempt(function, *args):
+    """(result, None), or (None, the exception): whatever goes wrong with one video is its own."""
+    try:
+        return function(*args), None
+    except Exception as error:
+        if os.environ.get("NR_VQM_TRACEBACK") == "1":
+            raise
+        return None, error
+
+
+class _Pictures:
+    """Passes frames on, keeping a reduced copy of the middle frame of every group."""
+
+    def __init__(self, grid):
+        self.middles = [start + grid.clip_frames // 2 for start in grid.starts]
+        self.kept = {}
+
+    def watch(self, frames):
+        for number, frame in enumerate(frames):
+            if number in self.middles:
+                height, width = frame.shape[:2]
+                scale = min(1.0, PICTURE_WIDTH / width)
+                size = (max(1, round(width * scale)), max(1, round(height * scale)))
+                self.kept[number] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+            yield frame
+
+    def jpeg(self, group):
+        picture = cv2.cvtColor(self.kept[self.middles[group]], cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+class _ArrayFrames:
+    """An array of frames that reads like decoding.Frames."""
+
+    def __init__(self, frames, fps):
+        num_frames, height, width = check_frames(frames).shape[:3]
+        self.info = decoding.VideoInfo(width=width, height=height, frames=num_frames, fps=fps, expected=num_frames)
+        self.decoded, self.warnings = num_frames, []
+        self._frames = iter(frames)
+
+    def __iter__(self):
+        return self._frames
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
+def _open(source, raw, fps):
+    return _ArrayFrames(source, fps) if isinstance(source, np.ndarray) else video.read_frames(source, raw)
+
+
+def _padding(info, grid):
+    """A list with a warning where the picture is smaller than a clip, else empty."""
+    if (grid.height, grid.width) == (info.height, info.width):
+        return []
+    return [
+        f"the picture, {info.width} x {info.height}, is smaller than a clip, {grid.clip_size} x {grid.clip_size}, "
+        "and was extended by reflection"
+    ]
 
 
 def load_trunk(run_dir, *, precision=None):
     """The run's 3D-CNN, ready to run over videos in the machine's best precision."""
-    model = bundle.load_model(Path(run_dir) / "cnn3d.keras", made_by="make train")
+    model = bundle.load_model(Path(run_dir) / bundle.CNN3D, made_by="make train")
     return SharedTrunk(cnn3d.with_dtype(model, precision or devices.best_precision()))
 
 
 def load_svr(run_dir):
     """The run's SVR baseline, checked and loaded without pickle."""
-    path = Path(run_dir) / "svr.skops"
-    files.require(path, made_by="make compare")
+    path = Path(run_dir) / bundle.HEADS["svr"]
+    pipeline = svr_baseline.load_svr(path)
     bundle.check_sum(path)
-    return svr_baseline.load_svr(path)
+    return pipeline
 
 
 def check_frames(frames):
@@ -155,9 +240,3 @@ def check_frames(frames):
             f"Received: {frames.dtype}, shape {frames.shape}."
         )
     return frames
-
-
-def _warnings(decoded, declared):
-    if declared and decoded < declared - max(2, 0.01 * declared):
-        return [f"only {decoded} of {declared} declared frames could be decoded"]
-    return []

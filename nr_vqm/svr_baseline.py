@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -14,6 +15,7 @@ GAMMA_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
 EPSILON_GRID = (0.1, 0.3)
 NUM_FOLDS = 5
 TOLERANCE = 1e-3  # scikit-learn's own
+MAX_SCHEMA_BYTES = 1_000_000
 MAX_BYTES = 2**30  # unpacked; 100,000 support vectors of 512 features are 0.4 GB
 SVR_TYPES = frozenset(  # all that a saved head may be made of, with the part of skops that builds it
     [
@@ -146,34 +148,51 @@ def load_svr(path):
         FileNotFoundError: there is none.
         ValueError: the file is not of this kind, or holds a type that a saved head has no use for.
     """
+    files.require(path, made_by="make compare")
+    check_types(path)
     import skops.io
 
-    files.require(path, made_by="make compare")
     try:
-        _check_types(path)
         pipeline = skops.io.load(path, trusted=[])
         _check_pipeline(pipeline)
     except Exception as error:  # skops and zipfile raise many kinds for broken files
-        reason = str(error) or type(error).__name__
-        raise ValueError(
-            f"A saved SVR head is needed, {path} is not one: {reason}. Make it again: make compare."
-        ) from error
+        raise _not_a_head(path, error) from error
     return pipeline
 
 
-def _check_types(path):
-    """Refuse a file that names any other type, or that unpacks to more than a head can need.
+def check_types(path):
+    """Refuse a file that names any type but a head's, or that unpacks to more than a head can need.
 
     skops trusts every scikit-learn class and some functions; a head needs three classes.
+
+    Raises:
+        ValueError: the file is not of this kind, or holds a type that a saved head has no use for.
     """
-    with zipfile.ZipFile(path) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"it unpacks to {size} bytes, more than {MAX_BYTES}")
-        schema = json.loads(archive.read("schema.json"))
-    foreign = sorted(set(_types_in(schema)) - SVR_TYPES)
-    if foreign:
-        raise ValueError(f"it holds the type {foreign[0]!r}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive.infolist())
+            schema = json.loads(archive.read("schema.json"))
+        foreign = sorted(set(_types_in(schema)) - SVR_TYPES)
+        if foreign:
+            raise ValueError(f"it holds the type {foreign[0]!r}")
+    except Exception as error:
+        raise _not_a_head(path, error) from error
+
+
+def _check_members(members):
+    for member in members:
+        if member.filename != "schema.json" and not re.fullmatch(r"\d+\.npy", member.filename):
+            raise ValueError(f"it holds {member.filename!r}")
+        if member.filename == "schema.json" and member.file_size > MAX_SCHEMA_BYTES:
+            raise ValueError(f"its schema.json has {member.file_size} bytes, more than {MAX_SCHEMA_BYTES}")
+    size = sum(member.file_size for member in members)
+    if size > MAX_BYTES:
+        raise ValueError(f"it unpacks to {size} bytes, more than {MAX_BYTES}")
+
+
+def _not_a_head(path, error):
+    reason = str(error) or type(error).__name__
+    return ValueError(f"A saved SVR head is needed, {path} is not one: {reason}. Make it again: make compare.")
 
 
 def _types_in(node):

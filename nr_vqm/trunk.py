@@ -1,8 +1,8 @@
 """The convolutions once per frame, shared by all clips of a video. Exact, not an approximation.
 
 With 'valid' padding and block corners on multiples of the poolings' product, the trunk of a clip is a
-window of the trunk of the whole picture; and along time every convolution needs only the last frames of
-its input from before. So the trunk runs over chunks of frames, keeping those, and clips read windows.
+window of the trunk of a larger region; and along time every convolution needs only the last frames of its
+input from before. So the trunk runs over chunks of frames, keeping those, and clips read windows.
 """
 
 import dataclasses
@@ -12,10 +12,11 @@ from collections import deque
 import numpy as np
 from keras import layers, ops
 
-from nr_vqm import clips, cnn3d
+from nr_vqm import clips, cnn3d, devices, trunk_plan
 
-CHUNK_FRAMES = 8  # frames computed at a time: bounds memory, and nothing is computed twice at any value
-HEAD_BATCH = 128  # clips through the fully connected layers at a time: their weights are read once for all
+CHUNK_PIXELS = 4_000_000  # computed at a time: bounds memory, and nothing is computed twice at any value
+CHUNK_FRAMES = (4, 32)  # but at least and at most so many frames: short chunks copy much, long ones gain nothing
+HEAD_BATCH = 256  # clips through the fully connected layers at a time: their weights are read once for all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +41,11 @@ class SharedTrunk:
             model: the 3D-CNN of `cnn3d.build_cnn3d`.
         """
         self.layers = cnn3d.trunk_layers(model)
-        self.head = cnn3d.head_view(model)
         self.stride = 2 ** sum(isinstance(layer, layers.MaxPooling3D) for layer in self.layers)
         _, self.window_frames, self.window_size, _, _ = model.get_layer("flatten").input.shape
+        self._delay = model.input_shape[1] - self.window_frames  # frames before the first output
+        self._step = devices.compiled(cnn3d.chunk_view(model))
+        self._head = devices.compiled(cnn3d.head_view(model))
 
     def run(self, frames, grid):
         """Features and quality of every clip.
@@ -57,94 +60,122 @@ class SharedTrunk:
         Raises:
             ValueError: the frames end before the last group does.
         """
-        outputs, waiting = [], []
-        for group in self._windows(frames, grid):
-            waiting.append(group)
-            if len(waiting) * len(group) >= HEAD_BATCH:
-                outputs.append(self._finish(waiting))
-                waiting = []
-        if waiting:
-            outputs.append(self._finish(waiting))
+        plan = trunk_plan.plan(grid, self.layers)
+        stacks = _stacks(plan, grid)
+        num_groups, num_blocks = len(grid.starts), len(grid.corners)
+        batch, outputs, windows = max(1, HEAD_BATCH // num_blocks), [], None
+        for number, (maps, start) in enumerate(self._groups(frames, grid, plan, stacks), start=1):
+            if windows is None:  # one array for all batches: fresh memory costs more than the copying
+                shape = (batch, num_blocks, self.window_frames, self.window_size, self.window_size, maps[0].shape[-1])
+                windows = np.empty(shape, maps[0].dtype)
+            self._cut_windows(maps, start, stacks, windows[(number - 1) % batch])
+            if number % batch == 0 or number == num_groups:
+                outputs.append(self._finish(windows[: (number - 1) % batch + 1]))
         features, quality = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-        shape = (len(grid.starts), len(grid.tops) * len(grid.lefts))
+        shape = (num_groups, num_blocks)
         return ClipOutputs(features=features.reshape(*shape, -1), clip_quality=quality.reshape(shape))
 
-    def _finish(self, groups):
-        features, quality = self.head(ops.concatenate(groups), training=False)
-        return ops.convert_to_numpy(ops.cast(features, "float32")), ops.convert_to_numpy(quality)
+    def _finish(self, windows):
+        flattened = windows.reshape(windows.shape[0] * windows.shape[1], -1)
+        features, quality = self._head(ops.convert_to_tensor(flattened))
+        return ops.convert_to_numpy(features).astype(np.float32), ops.convert_to_numpy(quality)
 
-    def _windows(self, frames, grid):
-        """Yield the flattened trunk outputs of each group's clips, (num_blocks, n), in time order."""
-        frames, position = iter(frames), 0
-        for starts in _connected(grid):
-            first, end = starts[0], starts[-1] + grid.clip_frames
-            pictures = (_covered(frame, grid) for frame in itertools.islice(frames, first - position, end - position))
-            position = end
-            yield from self._connected_windows(pictures, [start - first for start in starts], grid)
+    def _groups(self, frames, grid, plan, stacks):
+        """Yield for each group in order: each stack's recent trunk outputs, and the frame of them it starts at."""
+        pixels = sum(len(stack) * stack[0].height * stack[0].width for stack in stacks)
+        chunk_frames = int(np.clip(CHUNK_PIXELS // pixels, *CHUNK_FRAMES))
+        cuts = (_cut_regions(clips.pad_frame(frame, grid), stacks) for frame in frames)
+        for starts, of_span in _time_spans(cuts, plan, grid):
+            waiting, first = deque(starts), starts[0]  # `first` is the time of the first of the recent outputs
+            recent = None
+            for new in self._maps(of_span, chunk_frames):
+                recent = [np.concatenate(two, axis=1) for two in zip(recent, new, strict=True)] if recent else new
+                end = first + recent[0].shape[1]
+                while waiting and waiting[0] + self.window_frames <= end:
+                    yield recent, waiting.popleft() - first
+                keep = min(self.window_frames - 1, end - first)
+                first, recent = end - keep, [maps[:, maps.shape[1] - keep :] for maps in recent]
+            if waiting:
+                needed = grid.starts[-1] + grid.clip_frames
+                raise ValueError(f"The clip grid needs {needed} frames, the video ended before.")
 
-    def _connected_windows(self, pictures, starts, grid):
-        waiting = deque(starts)
-        maps, first, places = None, 0, None  # `first` is the time of the first of the kept maps
-        for new in self._maps(pictures):
-            maps = new if maps is None else ops.concatenate([maps, new])
-            places = self._places(grid, maps.shape[2]) if places is None else places
-            while waiting and waiting[0] + self.window_frames <= first + maps.shape[0]:
-                start = waiting.popleft() - first
-                yield self._cut(maps[start : start + self.window_frames], places)
-            keep = min(self.window_frames - 1, maps.shape[0])
-            first, maps = first + maps.shape[0] - keep, maps[maps.shape[0] - keep :]
-        if waiting:
-            raise ValueError(
-                f"The clip grid needs {grid.starts[-1] + grid.clip_frames} frames, the video ended before."
-            )
+    def _cut_windows(self, maps, start, stacks, out):
+        """Copy the window of every block, from frame `start` of the maps on, to out[block]."""
+        size, times = self.window_size, slice(start, start + self.window_frames)
+        for stack, stack_maps in zip(stacks, maps, strict=True):
+            for region, region_maps in zip(stack, stack_maps, strict=True):
+                for block, (top, left) in region.blocks:
+                    row, column = (top - region.top) // self.stride, (left - region.left) // self.stride
+                    out[block] = region_maps[times, row : row + size, column : column + size]
 
-    def _places(self, grid, columns):
-        """Where each block's window lies in a map with `columns` columns, rows after rows: int32 (num_blocks * n,)."""
-        row, column = np.divmod(np.arange(self.window_size**2), self.window_size)
-        tops, lefts = ((np.array(grid.corners) - (grid.tops[0], grid.lefts[0])) // self.stride).T[:, :, None]
-        return ((tops + row) * columns + lefts + column).astype(np.int32).ravel()
+    def _maps(self, cuts, chunk_frames):
+        """Yield the trunk's outputs of chunk after chunk, each stack's (regions, frames, rows, columns, channels)."""
+        chunk = list(itertools.islice(cuts, max(chunk_frames, self._delay + 1)))  # every layer gets enough to begin
+        states = None
+        while len(chunk) > (0 if states else self._delay):
+            stacks = [np.stack(frames, axis=1) for frames in zip(*chunk, strict=True)]
+            states = states or [self._no_state(stack.shape) for stack in stacks]
+            stepped = [self._step(ops.convert_to_tensor(x), *state) for x, state in zip(stacks, states, strict=True)]
+            states = [state for _, *state in stepped]
+            yield [ops.convert_to_numpy(maps) for maps, *_ in stepped]
+            chunk = list(itertools.islice(cuts, chunk_frames))
 
-    def _cut(self, recent, places):
-        """The window of every block, flattened as the network does it: (num_blocks, n)."""
-        frames, _, _, channels = recent.shape
-        windows = ops.take(ops.reshape(recent, (frames, -1, channels)), places, axis=1)
-        windows = ops.reshape(windows, (frames, -1, self.window_size**2, channels))
-        blocks = windows.shape[1]
-        return ops.reshape(ops.transpose(windows, (1, 0, 2, 3)), (blocks, -1))
-
-    def _maps(self, pictures):
-        """Yield the trunk's outputs for chunk after chunk of pictures, (frames, rows, columns, channels)."""
-        state, pictures = {}, iter(pictures)
-        while chunk := list(itertools.islice(pictures, CHUNK_FRAMES)):
-            maps = self._step(ops.convert_to_tensor(np.stack(chunk)[None]), state)
-            if maps is not None:
-                yield maps
-
-    def _step(self, x, state):
-        """The trunk over the next frames; `state` keeps the last frames of each convolution's input."""
+    def _no_state(self, shape):
+        """The state before the first frame, for pixels of this shape: zero frames for each convolution."""
+        states = []
         for layer in self.layers:
-            if isinstance(layer, layers.Conv3D) and layer.kernel_size[0] > 1:
-                if layer.name in state:
-                    x = ops.concatenate([state[layer.name], x], axis=1)
-                state[layer.name] = x[:, -(layer.kernel_size[0] - 1) :]
-                if x.shape[1] < layer.kernel_size[0]:
-                    return None  # the first frames only fill the state
-            x = layer(x)
-        return x[0]
+            if cnn3d.keeps_frames(layer):
+                states.append(ops.zeros((shape[0], 0, *shape[2:]), layer.compute_dtype))
+            shape = layer.compute_output_shape(shape)
+        return states
 
 
-def _connected(grid):
-    """The groups' starts, divided where no frame is shared: between those, nothing is computed."""
-    runs = [[grid.starts[0]]]
-    for start in grid.starts[1:]:
-        if start >= runs[-1][-1] + grid.clip_frames:
-            runs.append([])
-        runs[-1].append(start)
-    return runs
+@dataclasses.dataclass(frozen=True)
+class _Region:
+    """A rectangle of the picture and the blocks that read it, each (number, (top, left))."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    blocks: tuple
 
 
-def _covered(frame, grid):
-    """The part of a picture that some clip covers."""
-    rows = slice(grid.tops[0], grid.tops[-1] + grid.clip_size)
-    columns = slice(grid.lefts[0], grid.lefts[-1] + grid.clip_size)
-    return clips.pad_frame(frame, grid)[rows, columns]
+def _stacks(plan, grid):
+    """The plan's regions, those of one shape together: they are computed as one batch."""
+    numbers = {corner: [] for corner in grid.corners}
+    for number, corner in enumerate(grid.corners):
+        numbers[corner].append(number)  # blocks repeat in a small picture
+    stacks = {}
+    for tops, lefts in itertools.product(plan.rows, plan.columns):
+        corners = dict.fromkeys(itertools.product(tops, lefts))
+        blocks = tuple((number, corner) for corner in corners for number in numbers[corner])
+        shape = (tops[-1] - tops[0] + grid.clip_size, lefts[-1] - lefts[0] + grid.clip_size)
+        stacks.setdefault(shape, []).append(_Region(tops[0], lefts[0], *shape, blocks))
+    return list(stacks.values())
+
+
+def _cut_regions(frame, stacks):
+    """One picture's regions: for each stack uint8 (regions, height, width, 3)."""
+    return [
+        np.stack([frame[one.top : one.top + one.height, one.left : one.left + one.width] for one in stack])
+        for stack in stacks
+    ]
+
+
+def _time_spans(cuts, plan, grid):
+    """Yield (starts, iterator over its cuts) for each time span; what two spans share is kept between them."""
+    cuts, position = iter(cuts), 0
+    kept = deque(maxlen=grid.clip_frames)
+
+    def remembered(new):
+        for cut in new:
+            kept.append(cut)
+            yield cut
+
+    for starts in plan.times:
+        first, end = starts[0], starts[-1] + grid.clip_frames
+        shared = list(kept)[len(kept) - max(0, position - first) :]
+        new = itertools.islice(cuts, max(0, first - position), end - position)
+        yield starts, itertools.chain(shared, remembered(new))
+        position = end

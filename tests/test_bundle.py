@@ -1,10 +1,16 @@
 import json
+import pickle
+import shutil
+import subprocess
+import sys
+import time
 import zipfile
 
+import h5py
 import keras
 import pytest
 
-from nr_vqm import bundle, cnn3d, files, lstm_head, presets
+from nr_vqm import bundle, cnn3d, commands, files, lstm_head, presets, svr_baseline
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
 
@@ -34,6 +40,16 @@ def test_ours_are_loaded(model_path, tmp_path):
     assert bundle.load_model(tmp_path / "lstm_head.keras", made_by="make compare").input_shape == (None, 5, 6)
 
 
+def ask_for_more(by_name, config):
+    for layer in by_name.values():
+        layer.pop("build_config", None)
+    by_name["fc1"]["config"]["units"] = 1_000_000
+
+
+def set_layer(layer, name, value):
+    return lambda by_name, config: by_name[layer].update({name: value})
+
+
 def set_config(layer, name, value):
     return lambda by_name, config: by_name[layer]["config"].update({name: value})
 
@@ -45,8 +61,18 @@ def set_config(layer, name, value):
         (set_config("fc1", "units", "many"), "is not one"),
         (set_config("conv1a", "filters", 10**12), "layer 'conv1a' asks for a shape"),
         (set_config("conv1a", "kernel_size", [9, 9, 9]), "asks for a shape"),
-        (set_config("conv1a", "padding", "same"), "not a 'valid' convolution"),
+        (set_config("conv1a", "padding", "same"), "has padding 'same'; only 'valid' is loaded"),
         (set_config("clip", "batch_shape", [None, 7, 10**6, 10**6, 3]), "layer 'clip' asks for a shape"),
+        (set_config("fc1", "units", 11.5), "a size must be a whole number above zero, found 11.5"),
+        (set_config("fc1", "units", 12), "layer 'fc2' is built for inputs of shape .11., its inputs have .12"),
+        (ask_for_more, "ask for [0-9]+ weights, which do not fit the [0-9]+ bytes stored"),
+        (set_config("fc1", "activation", "mish"), "layer 'fc1' has activation 'mish'"),
+        (set_config("fc1", "activation", {"class_name": "function", "config": "system"}), "is not one"),
+        (set_config("fc1", "kernel_initializer", {"class_name": "RandomNormal"}), "a part of class 'RandomNormal'"),
+        (set_config("pool1", "strides", [1, 1, 1]), "strides other than its pool_size"),
+        (set_layer("fc1", "build_config", {"input_shape": [None, 10**10]}), "'fc1' is built for inputs of shape"),
+        (set_layer("fc1", "inbound_nodes", []), "'fc1' does not read the layer before it"),
+        (lambda by_name, config: config["config"]["layers"].extend([by_name["scale"]] * 100), "it has 114 layers"),
         (lambda by_name, config: by_name["scale"].update(class_name="Lambda"), "a layer of class 'Lambda'"),
         (lambda by_name, config: by_name["scale"].update(module="os"), "only Conv3D, Dense"),
         (lambda by_name, config: config.update(class_name="Sequential"), "it is a 'Sequential'"),
@@ -64,6 +90,69 @@ def test_hostile_models_are_refused_before_keras_sees_them(model_path, monkeypat
     monkeypatch.setattr(keras.models, "load_model", refuse)
     with pytest.raises(ValueError, match=message):
         bundle.load_model(model_path, made_by="make train")
+
+
+def rewrite(path, *, compression=zipfile.ZIP_STORED, **changed):
+    """Rewrite a .keras file with members added or changed; a name's "__" is a slash."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in (members | changed).items():
+            archive.writestr(name.replace("__", "/"), content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_byte_of_the_config(path):
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"Conv3D"', b'"Conv2D"', 1))
+
+
+def hdf5_of_old(path):
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = '{"class_name": "Sequential"}'
+
+
+def link_to_an_endless_file(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (truncate, "not a zip file"),
+        (flip_a_byte_of_the_config, "Bad CRC-32"),
+        (hdf5_of_old, "not a zip file"),
+        (lambda path: path.write_bytes(pickle.dumps(print)), "not a zip file"),
+        (lambda path: rewrite(path, **{"..__..__evil.py": b"x"}), r"it holds '\.\./\.\./evil\.py'"),
+        (lambda path: rewrite(path, **{"assets__tool.so": b"x"}), "only config.json, metadata.json, model.weights.h5"),
+        (lambda path: rewrite(path, compression=zipfile.ZIP_DEFLATED), "is compressed, which a saved network never is"),
+        (lambda path: rewrite(path, **{"model.weights.h5": bytes(10**8)}), "which do not fit the 100000000 bytes"),
+        (lambda path: rewrite(path, **{"config.json": b" " * 10**7}), "config.json has 10000000 bytes"),
+        (lambda path: rewrite(path, **{"config.json": b"[" * 500_000}), "RecursionError"),
+        (lambda path: rewrite(path, **{"config.json": b"9" * 500_000}), "is not one"),
+        (link_to_an_endless_file, "must be a plain file"),
+    ],
+)
+def test_hostile_files_are_refused_at_once(model_path, harm, message):
+    harm(model_path)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=message) as refused:
+        bundle.load_model(model_path, made_by="make train")
+    assert time.monotonic() - began < 1
+    assert str(model_path) in str(refused.value)
+
+
+def test_weights_that_keras_refuses_are_one_line(model_path):
+    with zipfile.ZipFile(model_path) as archive:
+        weights = archive.read("model.weights.h5")
+    rewrite(model_path, **{"model.weights.h5": bytes(len(weights))})
+    with pytest.raises(ValueError, match=r"cnn3d\.keras is not one: ") as refused:
+        bundle.load_model(model_path, made_by="make train")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
@@ -137,3 +226,76 @@ def test_every_repeat_is_derived(tmp_path):
     made = bundle.derive(tmp_path / "run", tmp_path / "other", keep=("splits.json",))
     assert [path.relative_to(made).name for path in bundle.repeat_dirs(made)] == ["repeat-00", "repeat-01"]
     assert all((path / "splits.json").exists() for path in bundle.repeat_dirs(made))
+
+
+@pytest.fixture
+def run_dir(tiny_run, tmp_path):
+    folder = shutil.copytree(tiny_run, tmp_path / "run")
+    with bundle.stage(folder, "compare"):
+        pass
+    return folder
+
+
+def test_a_run_s_identity_is_that_of_its_models(run_dir):
+    lstm, svr = (bundle.check_run(run_dir, head) for head in ("lstm", "svr"))
+    assert len(lstm) == 12
+    assert lstm != svr
+    assert bundle.check_run(run_dir, "lstm") == lstm
+    cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(run_dir / "cnn3d.keras")
+    with bundle.stage(run_dir, "train"):
+        pass
+    assert bundle.check_run(run_dir, "lstm") != lstm
+
+
+def wrong_grid(run):
+    bundle.write_preset(run, presets.get_preset("tiny", overrides=["num_groups=4"]))
+
+
+def endless_grid(run):
+    bundle.write_preset(run, presets.get_preset("tiny", overrides=["num_groups=1000000"]))
+
+
+def large_preset(run):
+    (run / "preset.json").write_bytes(b" " * 10_000_001)
+
+
+HARMS = {
+    "truncated": ("lstm", lambda run: truncate(run / "cnn3d.keras"), "not a zip file"),
+    "checksum": ("lstm", lambda run: (run / "lstm_head.keras").write_bytes(b"PK"), "is not one"),
+    "svr checksum": ("svr", lambda run: rewrite(run / "svr.skops", **{"9.npy": b""}), "its checksum differs"),
+    "pickle": ("svr", lambda run: (run / "svr.skops").write_bytes(pickle.dumps({"a": 1})), "not a zip file"),
+    "traversal": ("svr", lambda run: rewrite(run / "svr.skops", **{"..__evil.npy": b""}), r"it holds '\.\./evil\.npy'"),
+    "schema": ("svr", lambda run: rewrite(run / "svr.skops", **{"schema.json": b" " * 10**7}), "more than 1000000"),
+    "bomb": (
+        "svr",
+        lambda run: rewrite(run / "svr.skops", compression=zipfile.ZIP_DEFLATED, **{"1.npy": bytes(2**21)}),
+        "it unpacks to",
+    ),
+    "grid": ("lstm", wrong_grid, r"lstm_head.keras reads \(5, 6\), this run's preset.json gives \(4, 6\)"),
+    "clips": ("svr", endless_grid, "asks for 6000000 clips of a video, more than 100000"),
+    "preset": ("lstm", large_preset, "must be a plain file of at most"),
+    "run": ("lstm", lambda run: (run / "run.json").write_text("[]"), "must hold a JSON object"),
+    "no head": ("svr", lambda run: (run / "svr.skops").unlink(), "svr.skops is missing. Make it first: make compare"),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_hostile_runs_are_refused_at_once(run_dir, harm, monkeypatch):
+    monkeypatch.setattr(svr_baseline, "MAX_BYTES", 2**20)  # a gigabyte takes long to make
+    head, damage, message = HARMS[harm]
+    damage(run_dir)
+    began = time.monotonic()
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        bundle.check_run(run_dir, head)
+    assert time.monotonic() - began < 1
+
+
+def test_the_command_refuses_a_model_without_loading_tensorflow(run_dir):
+    change_config(run_dir / "cnn3d.keras", set_config("fc1", "units", 10**10))
+    code = "import sys; from nr_vqm import cli\n"
+    code += f"try: cli.entry_point(['score', 'x.mp4', '--run', {str(run_dir)!r}])\n"
+    code += "finally: assert not {'tensorflow', 'keras', 'sklearn'} & set(sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == commands.EXIT_NO_MODEL
+    assert "layer 'fc1' asks for a shape" in result.stderr
+    assert result.stderr.count("\n") == 1

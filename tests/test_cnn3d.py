@@ -49,6 +49,7 @@ def test_parameters_of_tiny_by_hand():
 
 
 def test_answers_near_the_middle_of_the_scale_before_training():
+    keras.utils.set_random_seed(0)  # so small a network is further off with one seed in four
     clips = np.random.default_rng(0).integers(0, 256, (5, 7, 24, 24, 3), np.uint8)
     quality = np.asarray(cnn3d.build_cnn3d(**TINY, dtype="float32")(clips))
     assert quality.shape == (5, 1)
@@ -76,6 +77,7 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_another_precision_keeps_the_weights():
+    keras.utils.set_random_seed(0)  # one in sixty is further from float32 than this
     model = cnn3d.build_cnn3d(**TINY, dtype="float32")
     twin = cnn3d.with_dtype(model, "mixed_bfloat16")
     assert twin.get_layer("fc1").compute_dtype == "bfloat16"

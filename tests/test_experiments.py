@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from stand_ins import make_konvid1k, make_live_qualcomm
 
+import nr_vqm
 from data_prep import __main__ as data_prep
 from experiments import ablations, compare_heads, cross_database, extract_features, finetune, report, train_cnn
-from nr_vqm import bundle, commands, comparison, features, files, manifest, splits
+from nr_vqm import bundle, commands, comparison, features, files, manifest, raw_video, splits
 
 ROOT = Path(__file__).parent.parent
 SHORT = ["--preset", "tiny", "--set", "epochs=1", "--set", "head_epochs=2"]
@@ -269,6 +271,10 @@ def test_downscaled_pictures_are_one_clip(live_qualcomm, tmp_path, capsys):
     heads_and_report(tmp_path / "data", run)
     assert features.read_head_inputs(run).clip_quality.shape == (20, 5, 1)
     assert "downscale=True" in (run / "results.md").read_text()
+    one = manifest.read(tmp_path / "data" / "manifest.csv")[0]  # scoring looks at the same pixels
+    score = nr_vqm.load(run).score(root / one.path, raw_video.parse("72x48:yuv420p:30"))
+    kept = features.read_head_inputs(run).of([one.video_id]).clip_quality[0]
+    np.testing.assert_allclose(score.clip_quality, kept, atol=1e-4)
 
 
 @pytest.mark.slow

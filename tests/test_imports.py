@@ -16,9 +16,10 @@ PACKAGES = {
     "benchmarks": {"benchmarks", "nr_vqm", "data_prep"},
 }
 # A module of nr_vqm imports only modules before it in this list; commands of nr_vqm come last.
-ORDER = """files presets raw_video manifest video clips shards splits metrics devices inputs cnn3d starting_weights
-training trunk features svr_baseline lstm_head resampling comparison tables plots feature_files published_splits
-feature_evaluation bundle heads results scoring commands cli""".split()
+ORDER = """files presets raw_video manifest decoders decoder_process decoder_worker decoding video clips shards
+splits metrics devices inputs cnn3d starting_weights training trunk_plan trunk features svr_baseline lstm_head
+resampling comparison tables plots feature_files published_splits feature_evaluation model_files bundle heads
+results intervals score_page video_score scoring info batch doctor commands cli""".split()
 
 
 def imports(path):
@@ -64,9 +65,14 @@ def test_modules_of_the_library_import_only_those_before_them():
         ["-m", "experiments.cross_database"],
         ["-m", "experiments.ablations"],
         ["-m", "nr_vqm.cli", "score"],
+        ["-m", "nr_vqm.cli", "info"],
+        ["-m", "nr_vqm.cli", "doctor"],
         ["-m", "benchmarks.real_damage"],
+        ["-m", "benchmarks.fuzz"],
+        ["-m", "benchmarks.decoding"],
         ["-m", "benchmarks.published_features"],
         ["-m", "benchmarks.input_pipeline"],
+        ["-m", "benchmarks.score"],
     ],
 )
 def test_help_answers_at_once_and_without_tensorflow(command):

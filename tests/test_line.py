@@ -8,6 +8,8 @@ from pathlib import Path
 import h5py
 import pytest
 
+from nr_vqm import features, svr_baseline
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -36,7 +38,7 @@ def test_what_the_contract_promises_is_there(line):
     assert {"manifest.csv", "index.json", "clips-00000.h5"} <= {path.name for path in data.iterdir()}
     assert {
         "preset.json", "splits.json", "cnn3d.keras", "features.h5", "lstm_head.keras", "svr.skops",
-        "scores.csv", "metrics.json", "report.html", "history.csv", "run.json",
+        "scores.csv", "metrics.json", "report.html", "history.csv", "run.json", "intervals.json",
     } <= {path.name for path in run.iterdir()}  # fmt: skip
     assert not [path for folder in line for path in folder.rglob("*.part-*")]
 
@@ -56,6 +58,18 @@ def test_scores_are_of_test_videos_only_and_of_every_head(line):
     assert {row[head] for row in rows[1:]} == {"lstm", "svr", "mean", "lstm_features"}
     for name in ("lstm", "svr"):
         assert sorted(row[video_id] for row in rows[1:] if row[head] == name) == sorted(split["test"])
+
+
+def test_intervals_are_of_the_validation_videos_and_of_heads_that_did_not_see_them(line):
+    _, run = line
+    split = json.loads((run / "splits.json").read_text())
+    stored = json.loads((run / "intervals.json").read_text())
+    videos = features.read_head_inputs(run).of(split["val"])
+    for head in ("lstm", "svr"):
+        assert stored[head]["mos"] == pytest.approx(videos.quality, abs=1e-4)
+        assert len(stored[head]["scores"]) == len(split["val"])
+    saved = svr_baseline.load_svr(run / "svr.skops").predict(videos.mean_features)
+    assert stored["svr"]["scores"] != pytest.approx(saved, abs=1e-3)  # the saved one was fitted on them
 
 
 def test_the_report_says_that_no_human_was_asked(line):

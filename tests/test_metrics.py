@@ -79,6 +79,9 @@ def test_a_mapping_from_training_scores_is_reported_beside():
     assert got.rmse_mapped_train == pytest.approx(math.sqrt(1 / 5))
     assert got.plcc_mapped_train == pytest.approx(got.plcc)
     assert metrics.agreement(mos=[1, 2, 3], scores=[1, 2, 4]).plcc_mapped_train is None
+    falling = metrics.agreement(mos=[1, 2, 3], scores=[3, 2, 1], train_mapping=metrics.Mapping("line", (-1.0, 4.0)))
+    assert falling.plcc_mapped_train == pytest.approx(1)
+    assert any(note.startswith("Training videos: The fitted curve falls") for note in falling.notes)
 
 
 def test_outlier_ratio_by_hand():

@@ -1,30 +1,17 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 from conftest import place_frame, write_ffv1
 
 import nr_vqm
-from nr_vqm import bundle, cli, cnn3d, commands, lstm_head, presets, svr_baseline
-
-TINY = presets.PRESETS["tiny"]
+from nr_vqm import intervals, scoring
 
 
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
-    """A run with untrained networks and an SVR on made-up features: what a score is, not how good."""
-    folder = tmp_path_factory.mktemp("run")
-    network = {name: getattr(TINY, name) for name in ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")}
-    cnn3d.build_cnn3d(**network, dtype="float32").save(folder / "cnn3d.keras")
-    sizes = {"num_groups": 5, "input_dim": 6, "input_offset": 3.0, "input_scale": 1.0, "lstm_units": 9, "fc_dim": 10}
-    lstm_head.build_lstm_head(**sizes).save(folder / "lstm_head.keras")
-    rng = np.random.default_rng(0)
-    features = rng.random((20, 8), np.float32)
-    pipeline = svr_baseline.fit_svr(features, 1 + 4 * features[:, 0], contents=np.arange(20), num_folds=3, seed=1)
-    svr_baseline.save_svr(folder / "svr.skops", pipeline)
-    bundle.write_preset(folder, TINY)
-    bundle.update_run(folder, mos_range=[0.0, 100.0])
-    return folder
+@pytest.fixture
+def run_dir(tiny_run):
+    return tiny_run
 
 
 @pytest.fixture
@@ -50,7 +37,7 @@ def test_a_truncated_file_is_scored_with_a_warning(run_dir, tmp_path):
     score = nr_vqm.load(run_dir).score(path)
     assert 7 <= score.frames < 60
     if score.declared_frames:  # FFmpeg may have found the index missing and counted
-        assert score.warnings == (f"only {score.frames} of {score.declared_frames} declared frames could be decoded",)
+        assert f"only {score.frames} of {score.declared_frames} declared frames could be decoded" in score.warnings
 
 
 @pytest.mark.parametrize(
@@ -73,44 +60,69 @@ def test_no_run(tmp_path):
         nr_vqm.load(tmp_path, head="mean")
 
 
-def run_cli(capsys, *arguments):
-    code = cli.main(["score", *map(str, arguments)])
-    return code, capsys.readouterr().out
+def test_what_a_score_says(run_dir, clip):
+    score = nr_vqm.load(run_dir).score(clip)
+    assert (score.width, score.height, score.fps) == (44, 30, 25.0)
+    assert score.clip_quality.shape == (5, 6)
+    assert score.quality_map.shape == (2, 3)
+    assert score.quality_map[1, 2] == pytest.approx(score.clip_quality[:, 5].mean())
+    assert score.quality_over_time[score.worst_group] == score.quality_over_time.min()
+    values = json.loads(json.dumps(score.to_dict(), allow_nan=False))
+    assert (values["grid"], values["path"], values["model_id"]) == ("5x2x3", str(clip), score.model_id)
+    assert values["seconds"] > 0
+    assert "on 0-100, lstm, 20 frames" in repr(score)
 
 
-def test_formats(run_dir, clip, capsys):
-    expected = nr_vqm.load(run_dir).score(clip).mos
-    code, text = run_cli(capsys, clip, "--run", run_dir)
-    assert (code, f"{expected:.2f}  on 0-100" in text) == (0, True)
-    for format in ("json", "jsonl", "csv"):
-        code, text = run_cli(capsys, clip, clip, "--run", run_dir, "--format", format)
-        assert code == 0
-        if format == "json":
-            rows = json.loads(text)
-        elif format == "jsonl":
-            rows = [json.loads(line) for line in text.splitlines()]
-        else:
-            import csv
-            import io
-
-            rows = list(csv.DictReader(io.StringIO(text)))
-        assert len(rows) == 2
-        assert rows[0]["path"] == str(clip)
-        assert float(rows[1]["mos"]) == pytest.approx(expected)
+def test_every_clip_has_its_time_place_and_quality(run_dir, clip):
+    score = nr_vqm.load(run_dir).score(clip)
+    rows = list(score.iter_clips())
+    assert len(rows) == 5 * 6
+    assert rows[0] | {"quality": 0} == {
+        "group": 0, "block": 0, "frame": 0, "seconds": 0.0, "top": 0, "left": 0, "size": 24, "quality": 0
+    }  # fmt: skip
+    last = rows[-1]
+    assert (last["frame"], last["seconds"], last["top"], last["left"]) == (13, 0.52, 4, 20)
+    assert last["quality"] == pytest.approx(score.clip_quality[4, 5], abs=1e-4)
+    assert next(nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8)).iter_clips())["seconds"] is None
 
 
-def test_a_failed_video_is_a_row_and_an_exit_code(run_dir, clip, tmp_path, capsys):
-    code, text = run_cli(capsys, tmp_path / "none.mp4", clip, "--run", run_dir, "--format", "jsonl")
-    rows = [json.loads(line) for line in text.splitlines()]
-    assert code == commands.EXIT_FAILED
-    assert [row["status"] for row in rows] == ["failed", "ok"]
-    assert "No video file at" in rows[0]["error"]
+def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
+    assert nr_vqm.load(run_dir).score(clip).interval is None  # nothing is known of its spread
+    run = shutil.copytree(run_dir, tmp_path / "run")
+    mos = np.linspace(1, 5, 40)
+    intervals.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
+    score = nr_vqm.load(run).score(clip)
+    low, high = score.interval
+    assert low < score.mos < high
+    assert high - low == pytest.approx(2 * 25 * 0.2, abs=0.01)  # 1-5 is 0-100 here
+    assert score.to_dict()["interval_high"] == high
+    assert f"95 % {low:.2f} to {high:.2f}" in repr(score)
 
 
-def test_a_refusal_is_one_line(tmp_path, capsys):
-    with pytest.raises(SystemExit) as exit:
-        commands.run(cli.main, ["score", "x.mp4", "--run", str(tmp_path)])
-    assert exit.value.code == commands.EXIT_FAILED
-    captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
+def test_a_picture_smaller_than_a_clip_is_told(run_dir):
+    score = nr_vqm.load(run_dir).score(np.full((9, 20, 44, 3), 90, np.uint8))
+    assert score.warnings == ("the picture, 44 x 20, is smaller than a clip, 24 x 24, and was extended by reflection",)
+
+
+def test_the_next_video_is_opened_before_one_is_computed(run_dir, place_video, tmp_path, monkeypatch):
+    a, b = place_video("a.mkv", num_frames=9), place_video("b.mkv", num_frames=10)
+    events = []
+    real_open, real_score = scoring._open, scoring.Scorer._score
+    monkeypatch.setattr(scoring, "_open", lambda *args: events.append(("open", args[0])) or real_open(*args))
+    monkeypatch.setattr(scoring.Scorer, "_score", lambda *args: events.append(("score", args[2])) or real_score(*args))
+    none = tmp_path / "none.mkv"
+    (first, _), (_, error), (third, _) = nr_vqm.load(run_dir).score_many([a, none, b])
+    assert (first.frames, third.frames) == (9, 10)
+    assert "No video file at" in str(error)
+    assert events == [("open", a), ("open", none), ("score", a), ("open", b), ("score", b)]
+
+
+def test_a_batch_that_is_left_ends_the_decoding_ahead(run_dir, place_video, monkeypatch):
+    opened = []
+    real = scoring._open
+    monkeypatch.setattr(scoring, "_open", lambda *args: opened.append(real(*args)) or opened[-1])
+    scores = nr_vqm.load(run_dir).score_many([place_video("a.mkv"), place_video("b.mkv")])
+    next(scores)
+    scores.close()
+    assert len(opened) == 2
+    assert list(opened[1]) == []  # closed: it gives no frame of its 21

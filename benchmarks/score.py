@@ -1,0 +1,231 @@
+"""python -m benchmarks.score: the shared trunk against the same network clip by clip, and against this machine.
+
+Scores made-up H.264 videos (or a real one) with untrained weights: decoding, convolutions and fully connected
+layers, all counted. Both ways run in the machine's best precision and give the same clip qualities. The peak that
+they are held against is the fastest of some matrix products of that precision, measured before and after.
+"""
+
+import dataclasses
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+from nr_vqm import commands
+
+NETWORK = ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
+SIZES = {"540p": (240, 540, 960), "1080p": (300, 1080, 1920)}  # frames, height, width
+CLIP_BATCH = 8  # clips computed at a time where nothing is shared: more is not faster
+LIMITS = {"speedup_540p": 3.2, "peak_share_540p": 0.85}
+MOST = {"peak_memory_gb_540p": 3.0, "small_540p_seconds": 5.0}
+
+
+def main(argv=None):
+    """The command; see `--help`."""
+    args = _parser().parse_args(argv)
+    if args.quick:
+        args.frames, args.every = args.frames or 48, args.every or 16
+    from nr_vqm import devices
+
+    devices.quiet_tensorflow()
+    precision = devices.best_precision()
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {size: Path(folder) / f"{size}.mp4" for size in args.sizes}
+        for size, path in paths.items():
+            write_video(path, _shortened(size, args.frames))
+        if args.video:
+            paths["540p"] = Path(args.video)
+        for size, path in paths.items():
+            # All of 1080p clip by clip would take minutes and say no more.
+            every = args.every or (1 if size == "540p" else 8)
+            found = measure(path, args.preset, precision, frames=_shortened(size, args.frames)[0], every=every)
+            figures |= {f"{name}_{size}": value for name, value in found.items()}
+        if "540p" in paths:
+            frames = _shortened("540p", args.frames)[0]
+            figures["small_540p_seconds"] = small_seconds(paths["540p"], precision, frames=frames)
+    commands.print_figures(figures, limits=LIMITS, json_path=args.json)
+    for name in (name for name in MOST if name in figures):
+        print(f"{name} under {MOST[name]:g}: {'yes' if figures[name] < MOST[name] else 'NO'}")
+
+
+def measure(path, preset, precision, *, frames, every):
+    """The figures of one video: shared, clip by clip (one group of `every`, scaled up), counted work, peak, memory."""
+    import numpy as np
+
+    from nr_vqm import trunk, trunk_plan
+
+    model, grid = build(preset, precision), plan_grid(preset, path, frames)
+    shared = trunk.SharedTrunk(model)
+    shared.run(read(path, grid.starts[1] + grid.clip_frames), dataclasses.replace(grid, starts=grid.starts[:2]))
+    peaks = [matrix_gflops(precision)]
+    outputs, seconds, memory_gb = timed(lambda: shared.run(read(path, frames), grid))
+    peaks.append(matrix_gflops(precision))
+    sampled = dataclasses.replace(grid, starts=grid.starts[::every])
+    quality, clip_seconds = clip_by_clip(model, path, frames, sampled, scale=len(grid.starts) / len(sampled.starts))
+    trunk_work, head_work = trunk_plan.clip_multiply_adds(model)
+    work = trunk_plan.plan(grid, shared.layers).multiply_adds + grid.num_clips * head_work
+    gflops = 2e-9 * work / seconds
+    how = f"{len(sampled.starts)} of {len(grid.starts)} groups timed" + (" and scaled up" if every > 1 else "")
+    print(f"{path.name}: {frames} frames; clip by clip {how}", flush=True)
+    return {
+        "seconds": seconds,
+        "clip_seconds_from_sample" if every > 1 else "clip_seconds": clip_seconds,
+        "speedup": clip_seconds / seconds,
+        "count_ratio": grid.num_clips * (trunk_work + head_work) / work,
+        "gflops": gflops,
+        "peak_gflops": max(peaks),
+        "peak_share": gflops / max(peaks),
+        "peak_memory_gb": memory_gb,
+        "difference": float(np.abs(outputs.clip_quality[::every] - quality).max()),
+    }
+
+
+def clip_by_clip(model, path, frames, grid, *, scale):
+    """(clip quality (groups, blocks), seconds) with nothing shared; the computing's seconds times `scale`."""
+    import keras
+    import numpy as np
+    from keras import ops
+
+    from nr_vqm import clips, cnn3d, devices, trunk
+
+    convolve = devices.compiled(keras.Model(model.input, model.get_layer("flatten").output))
+    head = devices.compiled(cnn3d.head_view(model))
+    first = np.zeros((CLIP_BATCH, grid.clip_frames, grid.clip_size, grid.clip_size, 3), np.uint8)
+    head(convolve(ops.convert_to_tensor(first)))  # compiled before the clock runs
+    began, computing, quality, waiting = time.perf_counter(), 0.0, [], []
+    for number, group in enumerate(clips.iter_groups(read(path, frames), grid), start=1):
+        started = time.perf_counter()
+        waiting += [convolve(ops.convert_to_tensor(part)) for part in batches(group)]
+        if number == len(grid.starts) or len(waiting) * CLIP_BATCH >= trunk.HEAD_BATCH:
+            quality.append(ops.convert_to_numpy(head(ops.concatenate(waiting))[1]))
+            waiting = []
+        computing += time.perf_counter() - started
+    others = time.perf_counter() - began - computing
+    return np.concatenate(quality).reshape(len(grid.starts), -1), others + scale * computing
+
+
+def small_seconds(path, precision, *, frames):
+    """Seconds of preset `small` for the video, the first time after the network was built: tracing counts."""
+    from nr_vqm import trunk
+
+    shared, grid = trunk.SharedTrunk(build("small", precision)), plan_grid("small", path, frames)
+    return timed(lambda: shared.run(read(path, frames), grid))[1]
+
+
+def matrix_gflops(precision):
+    """GFLOP/s of the fastest of some square matrix products in the precision that the layers compute in."""
+    import keras
+    from keras import ops
+
+    dtype, best = keras.dtype_policies.get(precision).compute_dtype, 0.0
+    for size in (1024, 2048, 4096):
+        x = ops.cast(keras.random.normal((size, size), seed=0), dtype)
+        for _ in range(6):
+            began = time.perf_counter()
+            ops.convert_to_numpy(ops.matmul(x, x)[0])
+            best = max(best, 2e-9 * size**3 / (time.perf_counter() - began))
+    return best
+
+
+def timed(call):
+    """(its answer, seconds, GB beside what was there before): TensorFlow's tensors and NumPy's arrays, at their peaks.
+
+    Not the size of the process: TensorFlow keeps freed memory, so a process does not grow where it reuses some.
+    """
+    import tracemalloc
+
+    import tensorflow as tf
+
+    tf.config.experimental.reset_memory_stats("CPU:0")
+    before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+    tracemalloc.start()
+    began = time.perf_counter()
+    answer = call()
+    seconds = time.perf_counter() - began
+    arrays = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    tensors = tf.config.experimental.get_memory_info("CPU:0")["peak"] - before
+    return answer, seconds, (arrays + tensors) / 1e9
+
+
+def build(preset, precision):
+    """The preset's 3D-CNN, untrained."""
+    from nr_vqm import cnn3d, presets
+
+    values = presets.get_preset(preset)
+    return cnn3d.build_cnn3d(**{name: getattr(values, name) for name in NETWORK}, dtype=precision)
+
+
+def plan_grid(preset, path, frames):
+    """The grid of the first frames of a video that the preset's heads read."""
+    from nr_vqm import clips, presets, video
+
+    values, info = presets.get_preset(preset), video.probe(path)
+    if info.frames < frames:
+        raise ValueError(f"A video of at least {frames} frames is needed, {path} has {info.frames}. Use --frames.")
+    return clips.plan_grid(
+        frames,
+        info.height,
+        info.width,
+        num_groups=values.num_groups,
+        block_grid=values.block_grid,
+        clip_frames=values.clip_frames,
+        clip_size=values.clip_size,
+        stride=values.block_stride,
+    )
+
+
+def read(path, frames):
+    """The first frames of a video."""
+    from nr_vqm import video
+
+    return itertools.islice(video.read_frames(path), frames)
+
+
+def batches(clips):
+    """Pieces of CLIP_BATCH clips; the last may be shorter."""
+    return [clips[i : i + CLIP_BATCH] for i in range(0, len(clips), CLIP_BATCH)]
+
+
+def write_video(path, size):
+    """A made-up H.264 video: a textured scene that moves, with a little noise."""
+    import av
+    import cv2
+    import numpy as np
+
+    frames, height, width = size
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (height // 8 + 40, width // 8 + 40, 3), np.uint8)
+    scene = cv2.resize(coarse, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=30, options={"crf": "23", "preset": "veryfast"})
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        for time_ in range(frames):
+            view = scene[time_ % 300 :, 2 * (time_ % 150) :][:height, :width]
+            noise = rng.integers(0, 9, view.shape, np.uint8)
+            picture = cv2.add(view, noise)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+
+
+def _shortened(size, frames):
+    """(frames, height, width), with fewer frames where that is asked for."""
+    count, height, width = SIZES[size]
+    return min(count, frames or count), height, width
+
+
+def _parser():
+    parser = commands.new_parser("python -m benchmarks.score", __doc__)
+    parser.add_argument("--preset", default="paper", help="of the comparison")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="which videos")
+    parser.add_argument("--frames", type=commands.positive, help="of each video at most; default: 240 and 300")
+    parser.add_argument("--every", type=commands.positive, help="clip by clip: one group of so many; default: 1 and 8")
+    parser.add_argument("--quick", action="store_true", help="the same as --frames 48 --every 16: a minute, not six")
+    parser.add_argument("--video", metavar="FILE", help="a real video instead of the made-up one of 540p")
+    parser.add_argument("--json", metavar="FILE", help="write the figures here")
+    return parser
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,169 @@
+"""Decoding in processes of their own: ahead of the reader, and a decoder that crashes or hangs fails one video alone.
+
+PyAV is tried first; where it fails, crashes or stands still, OpenCV. Decision 0011.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import re
+from pathlib import Path
+
+from nr_vqm import raw_video
+from nr_vqm.decoder_worker import DecoderFailed, borrowed
+
+MISSING_FRAMES = 0.01  # containers without an index declare duration x rate, which is off by a frame or two
+FFMPEG_MESSAGE = re.compile(r"^\[(\w[^\]]*) @ 0x[0-9a-f]+\] (.+)$", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What a file declares.
+
+    Attributes:
+        width, height: of the decoded picture, after the rotation that the file asks for.
+        frames: what the header says, 0 where it does not.
+        fps: frames per second, 0 where the header does not say.
+        expected: the frames that decoding will probably give: the header's number, or fewer where the file holds fewer
+            coded pictures; 0 where nothing tells.
+        warnings: what makes the video unfit: HDR, several video streams.
+    """
+
+    width: int
+    height: int
+    frames: int
+    fps: float
+    expected: int
+    warnings: tuple[str, ...] = ()
+
+
+class Frames:
+    """The frames of one video, in order, once. Iterate; `with` or `close` ends the decoding early.
+
+    Gives uint8 RGB, shape (height, width, 3), values 0-255; each frame is an array of its own.
+
+    Attributes:
+        info: VideoInfo.
+        decoded: the number of frames so far.
+        warnings: what makes the frames doubtful, a list of str; complete when the iteration has ended.
+    """
+
+    def __init__(self, path, *, raw, stall_seconds):
+        """See `video.read_frames`."""
+        self.decoded, self.warnings, self._error = 0, [], None
+        # No method of ours: a cycle would be collected in any order, the process before the generator that uses it.
+        self._frames = _read(_request(path, raw), stall_seconds, self.warnings)
+        self.info = next(self._frames)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._error:  # a generator that raised would just end
+            raise self._error
+        try:
+            frame = next(self._frames)
+        except ValueError as error:
+            self._error = error
+            raise
+        self.decoded += 1
+        return frame
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def close(self):
+        """End the decoding."""
+        self._frames.close()
+
+
+def _read(request, stall_seconds, warnings):
+    """Yield the VideoInfo, then the frames, of the first decoder that can; where it dies half-way, the next goes on."""
+    info, decoded, failures = None, 0, []
+    for decoder in ("raw",) if request["raw"] else ("PyAV", "OpenCV"):
+        try:
+            with contextlib.closing(_read_with(decoder, request, stall_seconds, decoded, warnings)) as source:
+                found = next(source)
+                if info is None:
+                    info = found
+                    warnings += info.warnings
+                    yield info
+                elif found != info:
+                    raise DecoderFailed("It sees another video in the file.")
+                for frame in source:
+                    decoded += 1
+                    yield frame
+        except DecoderFailed as error:
+            failures.append((decoder, error))
+            continue
+        warnings += [f"decoded with {decoder}, because {other} failed: {error}" for other, error in failures]
+        warnings += missing_frames(decoded, info.frames)
+        return
+    if any(error.died for _, error in failures):
+        reasons = " ".join(f"{other}: {error}" for other, error in failures)
+        raise ValueError(f"{request['path']} cannot be decoded. {reasons}")
+    raise ValueError(failures[0][1])
+
+
+def _read_with(decoder, request, stall_seconds, skip, warnings):
+    """Yield the VideoInfo, then the frames after the first `skip`, from one decoder."""
+    with borrowed(stall_seconds) as worker:
+        worker.tell(do="open", decoder=decoder, **request)
+        info = _info(worker.answer())
+        ring = worker.start_reading((info.height, info.width, 3))
+        yield info
+        for number in itertools.count():
+            if worker.answer()["is"] == "end":
+                break
+            frame = ring[number % len(ring)].copy() if number >= skip else None
+            worker.tell(do="release")
+            if frame is not None:
+                yield frame
+        warnings += _damage(worker.take_messages())
+
+
+def _request(path, raw):
+    """What the decoder process is asked; refuses at once what is no file, or raw and not described."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No video file at {path}.")
+    if not raw_video.is_raw(path):
+        return {"path": os.path.abspath(path), "raw": None}
+    raw_video.count_frames(path, raw)
+    return {"path": os.path.abspath(path), "raw": dataclasses.asdict(raw)}
+
+
+def _info(answer):
+    warnings = []
+    if answer["hdr"]:
+        warnings.append(f"HDR video ({answer['hdr']}), read as if it were not: out of the model's range")
+    if answer["streams"] > 1:
+        warnings.append(f"{answer['streams']} video streams: only the first is read")
+    return VideoInfo(
+        width=answer["width"],
+        height=answer["height"],
+        frames=answer["declared"],
+        fps=answer["fps"],
+        expected=answer["expected"],
+        warnings=tuple(warnings),
+    )
+
+
+def missing_frames(decoded, declared):
+    """A list with a warning where a file has clearly fewer frames than it declares, else empty."""
+    if decoded >= declared - max(2, MISSING_FRAMES * declared):
+        return []
+    return [f"only {decoded} of {declared} declared frames could be decoded"]
+
+
+def _damage(messages):
+    """A list with a warning where the decoder complained, else empty."""
+    found = FFMPEG_MESSAGE.findall(messages)
+    if not found:
+        return []
+    more = f" (and {len(found) - 1} more messages)" if len(found) > 1 else ""
+    return [f"damaged: the decoder says {found[0][1].strip()!r}{more}"]

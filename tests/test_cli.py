@@ -1,0 +1,260 @@
+"""nr-vqm score and info as a user calls them: many videos, rows that can be gone on with, exit codes."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import place_frame, write_ffv1
+
+import nr_vqm
+from nr_vqm import batch, bundle, cli, commands, scoring
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Videos with names that need care, one that is none, and one in a folder below."""
+    folder = tmp_path_factory.mktemp("videos")
+    names = ["a b.mkv", "ü.mkv", "two\nlines.mkv", "with,comma \"and\" 'quote'.mkv", "below/deep.mkv", "list[1].mkv"]
+    (folder / "below").mkdir()
+    for number, name in enumerate(names):
+        write_ffv1(folder / "x.mkv", [place_frame(t + 9 * number, 30, 44) for t in range(12 + number)])
+        (folder / "x.mkv").rename(folder / name)
+    (folder / "broken.mp4").write_bytes(b"nothing")
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+def score(*arguments, capsys=None):
+    """(exit code, output) of the command."""
+    with pytest.raises(SystemExit) as ended:
+        commands.run(cli.main, ["score", *map(str, arguments)])
+    return ended.value.code, capsys.readouterr() if capsys else None
+
+
+def read_rows(path):
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    with open(path, **batch.TEXT) as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "text"])
+def test_formats(tiny_run, folder, format, capsys):
+    clip = folder / "a b.mkv"
+    expected = nr_vqm.load(tiny_run).score(clip).mos
+    code, out = score(clip, clip, "--run", tiny_run, "--format", format, capsys=capsys)
+    assert code == 0
+    if format == "text":
+        assert out.out.count(f"{expected:.2f}  on 0-100") == 2
+        return
+    rows = {
+        "json": json.loads,
+        "jsonl": lambda text: [json.loads(line) for line in text.splitlines()],
+        "csv": lambda text: list(csv.DictReader(io.StringIO(text))),
+    }[format](out.out)
+    assert [row["path"] for row in rows] == [str(clip)] * 2
+    assert [float(row["mos"]) for row in rows] == pytest.approx([expected] * 2)
+    assert list(rows[0]) == batch.COLUMNS
+
+
+def test_folders_patterns_and_lists(folder):
+    everything = batch.find_videos([str(folder)])
+    assert [Path(path).name for path in everything] == [
+        "a b.mkv", "deep.mkv", "broken.mp4", "list[1].mkv", "two\nlines.mkv", "with,comma \"and\" 'quote'.mkv", "ü.mkv"
+    ]  # fmt: skip
+    assert batch.find_videos([f"{folder}/**/d*.mkv", f"{folder}/none*"]) == [
+        f"{folder}/below/deep.mkv", f"{folder}/none*"
+    ]  # fmt: skip
+    assert batch.find_videos([f"{folder}/list[1].mkv"]) == [f"{folder}/list[1].mkv"]  # a name, not a pattern
+    assert batch.read_list(io.BytesIO(b"a b.mkv\r\n\n\xff.mkv\n")) == ["a b.mkv", os.fsdecode(b"\xff.mkv")]
+    assert batch.read_list(io.BytesIO(b"two\nlines.mkv\0b.mkv\0")) == ["two\nlines.mkv", "b.mkv"]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_every_video_is_a_row_whatever_its_name(tiny_run, folder, tmp_path, format, capsys):
+    out = tmp_path / f"out.{format}"
+    code, printed = score(folder, tmp_path / "none.mp4", "--run", tiny_run, "--out", out, capsys=capsys)
+    rows = read_rows(out)
+    assert code == commands.EXIT_FAILED
+    assert [row["path"] for row in rows] == [*batch.find_videos([str(folder)]), str(tmp_path / "none.mp4")]
+    assert [row["status"] for row in rows] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "failed"]
+    assert "No video file at" in rows[-1]["error"]
+    assert printed.out.count("\n") == len(rows)  # a name with a line end stays one line
+
+
+def test_a_name_that_is_no_text(tiny_run, folder, tmp_path, capfdbinary):
+    name = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.mkv")
+    shutil.copy(folder / "a b.mkv", name)
+    for format in ("jsonl", "csv"):
+        out = tmp_path / f"out.{format}"
+        assert score(os.fsdecode(name), "--run", tiny_run, "--out", out, "--html", tmp_path / "page.html")[0] == 0
+        assert os.fsencode(read_rows(out)[0]["path"]) == name
+        assert score(os.fsdecode(name), "--run", tiny_run, "--out", out, "--resume")[0] == 0
+        assert len(read_rows(out)) == 1
+    assert b"\\udcff" in (tmp_path / "page.html").read_bytes()
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_resume_goes_on_where_the_file_ends(tiny_run, folder, tmp_path, format, monkeypatch, capsys):
+    whole, cut, clips = tmp_path / f"whole.{format}", tmp_path / f"cut.{format}", tmp_path / "clips.csv"
+    score(folder, "--run", tiny_run, "--out", whole, "--clips", clips)
+    all_clips = clips.read_bytes()
+    content = whole.read_bytes()
+    scored = []
+    real = scoring.Scorer._score
+    monkeypatch.setattr(scoring.Scorer, "_score", lambda *args: scored.append(args[2]) or real(*args))
+    for end in [0, len(content) // 3, content.index(b"two") + 6, len(content) - 1, len(content)]:
+        cut.write_bytes(content[:end])
+        clips.write_bytes(all_clips)
+        scored.clear()
+        assert score(folder, "--run", tiny_run, "--out", cut, "--clips", clips, "--resume")[0] == commands.EXIT_FAILED
+        rows = read_rows(cut)
+        assert [row | {"seconds": 0} for row in rows] == [row | {"seconds": 0} for row in read_rows(whole)]
+        assert sorted(clips.read_bytes().splitlines()) == sorted(all_clips.splitlines())
+        assert len(scored) == {0: 6, len(content): 0}.get(end, len(scored))  # the seventh cannot be opened
+    assert scored == []
+
+
+def test_resume_does_not_mix_models(tiny_run, folder, tmp_path, capsys):
+    out = tmp_path / "out.csv"
+    score(folder / "a b.mkv", "--run", tiny_run, "--out", out)
+    code, printed = score(folder, "--run", tiny_run, "--head", "svr", "--out", out, "--resume", capsys=capsys)
+    assert code == commands.EXIT_USAGE
+    assert "this run is svr" in printed.err
+    assert len(read_rows(out)) == 1
+
+
+def test_a_list_on_standard_input(tiny_run, folder, tmp_path):
+    names = b"\0".join(os.fsencode(folder / name) for name in ("two\nlines.mkv", "a b.mkv"))
+    result = subprocess.run(
+        [sys.executable, "-m", "nr_vqm.cli", "score", "--from-file", "-", "--run", tiny_run, "--format", "jsonl"],
+        input=names, capture_output=True, check=False, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Path(row["path"]).name for row in rows] == ["two\nlines.mkv", "a b.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "No video was given"),
+        (["x.mp4", "--resume"], "Add --out FILE"),
+        (["x.mp4", "--out", "rows.txt"], "written as .jsonl or .csv"),
+        (["x.mp4", "--out", "none/rows.csv"], "no folder to write"),
+        (["x.mp4", "--plot", "page.jpg"], "ends in .png"),
+        (["x.yuv", "--raw", "1920x1080"], "described as WIDTHxHEIGHT:PIXEL_FORMAT:FPS"),
+        (["--from-file", "none.txt"], "No such file"),
+        (["x.mp4", "--out", "there.csv"], "there.csv is there already. Go on with it: --resume"),
+        (["x.mp4", "--clips", "there.csv"], "there.csv is there already"),
+        (["x.mp4", "--out", "there.csv", "--resume"], "no rows of this version to go on with"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_the_model_is_loaded(tmp_path, monkeypatch, options, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("there.csv").write_text("path,score\nx.mp4,3\n")
+    code, printed = score(*options, "--run", "no_run", capsys=capsys)
+    assert code == commands.EXIT_USAGE
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert Path("there.csv").read_text() == "path,score\nx.mp4,3\n"
+
+
+def test_no_usable_model(tiny_run, tmp_path, capsys):
+    code, printed = score("x.mp4", "--run", tmp_path, capsys=capsys)
+    assert code == commands.EXIT_NO_MODEL
+    assert printed.err == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"
+
+
+def test_whatever_goes_wrong_with_a_video_is_its_own(tiny_run, folder, monkeypatch, capsys):
+    def fail(*args):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(scoring.Scorer, "_run", fail)
+    code, printed = score(folder / "a b.mkv", "--run", tiny_run, "--format", "jsonl", capsys=capsys)
+    assert code == commands.EXIT_FAILED
+    assert json.loads(printed.out)["error"] == "MemoryError: no room"
+
+
+def test_pages_of_one_and_of_several(tiny_run, folder, tmp_path, capsys):
+    pages = ["--plot", tmp_path / "p.png", "--html", tmp_path / "p.html"]
+    assert score(folder / "a b.mkv", "--run", tiny_run, *pages)[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"p.png", "p.html"}
+    score(folder / "a b.mkv", folder / "broken.mp4", folder / "ü.mkv", "--run", tiny_run, *pages)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "p.png", "p.html", "p-0001.png", "p-0001.html", "p-0003.png", "p-0003.html"
+    }  # fmt: skip
+
+
+def info(run_dir, capsys, *options):
+    with pytest.raises(SystemExit) as ended:
+        commands.run(cli.main, ["info", str(run_dir), *options])
+    return ended.value.code, capsys.readouterr()
+
+
+def test_info_while_it_trains(tmp_path, capsys):
+    from nr_vqm import presets, splits
+
+    assert info(tmp_path, capsys)[0] == commands.EXIT_NO_MODEL
+    bundle.write_preset(tmp_path, presets.PRESETS["tiny"])
+    assert "no epoch of 2 finished yet" in info(tmp_path, capsys)[1].out
+    bundle.update_run(tmp_path, database="csv", mos_range=[0, 100])
+    splits.write(tmp_path / "splits.json", splits.Split(("a", "b", "c"), ("d",), ("e", "f")))
+    (tmp_path / "history.csv").write_text("epoch,loss,val_loss,val_mse\n1,2,2,1.75\n2,1,2,1.875\n")
+    code, printed = info(tmp_path, capsys)
+    assert code == 0
+    assert "csv, 6 videos: 3 train, 1 val, 2 test" in printed.out
+    assert "2 of 2 epochs, under way or stopped; lowest validation error 1.750" in printed.out
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,2\n")
+    code, printed = info(tmp_path, capsys)
+    assert (code, printed.err.count("\n")) == (commands.EXIT_NO_MODEL, 1)
+
+
+def test_a_run_of_several_repeats(tiny_run, tmp_path, capsys):
+    from nr_vqm import presets
+
+    bundle.write_preset(tmp_path, presets.PRESETS["tiny"])
+    bundle.update_run(tmp_path, database="csv", repeats=2)
+    shutil.copytree(tiny_run, tmp_path / "repeat-00")
+    (tmp_path / "repeat-01").mkdir()
+    (tmp_path / "repeat-00" / "history.csv").write_text("epoch,loss,val_loss,val_mse\n1,2,2,1.75\n")
+    code, printed = info(tmp_path, capsys)
+    assert code == 0
+    assert "repeat-00: 1 of 2 epochs" in printed.out
+    assert "repeat-01: no epoch of 2 finished yet" in printed.out
+    code, printed = score("x.mp4", "--run", tmp_path, capsys=capsys)
+    assert code == commands.EXIT_NO_MODEL
+    assert f"has 2 repeats with models of their own. Name one: {tmp_path}/repeat-00." in printed.err
+
+
+def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
+    from nr_vqm import comparison, files, intervals
+
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    rng = np.random.default_rng(0)
+    mos = rng.uniform(1, 5, 60)
+    intervals.write(run, {head: (mos + rng.normal(0, 0.3, 60), mos) for head in ("lstm", "svr")})
+    rows = [
+        {"repeat": 0, "head": head, "video_id": f"v{n}", "content": f"c{n}", "mos": m, "score": m + error}
+        for head in ("lstm", "svr")
+        for n, (m, error) in enumerate(zip(np.linspace(10, 90, 40), [0.0] * 30 + [-60.0] * 10, strict=True))
+    ]
+    comparison.write_scores(run / "scores.csv", rows)
+    files.write_json(run / "metrics.json", comparison.compare(rows, num_resamples=1000, seed=1))
+    code, printed = info(run, capsys, "--format", "json")
+    found = json.loads(printed.out)
+    assert code == 0
+    assert found["models"]["cnn3d.keras"]["parameters"] == 2706
+    assert found["models"]["lstm_head.keras"]["parameters"] > 0
+    assert found["intervals"]["lstm"]["validation_videos"] == 60
+    assert found["intervals"]["lstm"]["test_coverage"] == 0.75  # 30 of 40 are exact, 10 are far off
+    assert set(found["heads"]) == {"lstm", "svr"}
+    assert found["bytes"] == sum(path.stat().st_size for path in run.iterdir())
+    assert "holds the MOS of 75.0 % of 40 test videos" in info(run, capsys)[1].out

@@ -1,0 +1,36 @@
+from nr_vqm import cli, commands, doctor
+
+
+def test_doctor_finds_every_codec(capsys, tmp_path):
+    assert cli.main(["doctor", "--folder", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:4]] == ["versions", "devices", "memory", "disk"]
+    assert "opencv-python-headless 4." in lines[0]
+    for name, line in zip(doctor.CODECS, lines[4:], strict=True):
+        assert line == f"ok      {name:14s} 10 of 10 frames"
+
+
+def test_what_is_wrong_is_a_line_and_an_exit_code(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "MIN_FREE", 1e18)
+    monkeypatch.setattr(doctor, "CODECS", {"New": ("h299", "mkv", "yuv420p"), "AV1": ("libsvtav1", "mkv", "yuv420p")})
+    assert cli.main(["doctor", "--folder", str(tmp_path)]) == commands.EXIT_FAILED
+    disk, new, av1 = capsys.readouterr().out.splitlines()[3:]
+    assert disk.startswith("FAILED  disk")
+    assert "GB free at" in disk
+    assert new.startswith("FAILED  New")
+    assert "h299" in new
+    assert av1.startswith("ok      AV1")
+
+
+def test_wrong_frames_are_found(tmp_path, monkeypatch):
+    check = {"encoder": "ffv1", "pixel_format": "yuv420p"}
+    write = doctor.write_test_video
+    monkeypatch.setattr(doctor, "write_test_video", lambda path, **how: None)
+    write(tmp_path / "good.mkv", **check)
+    assert doctor.check_codec("FFV1", tmp_path / "good.mkv", **check).ok
+    monkeypatch.setattr(doctor, "LEVELS", range(30, 180, 15))
+    finding = doctor.check_codec("FFV1", tmp_path / "good.mkv", **check)
+    assert (finding.ok, finding.text) == (False, "10 of 10 frames, with wrong pixels")
+    monkeypatch.setattr(doctor, "LEVELS", range(40, 205, 15))
+    finding = doctor.check_codec("FFV1", tmp_path / "good.mkv", **check)
+    assert (finding.ok, finding.text) == (False, "10 of 11 frames")

@@ -1,0 +1,97 @@
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from nr_vqm import cnn3d, features, manifest
+from nr_vqm.trunk import ClipOutputs, SharedTrunk
+
+NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
+GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 7, "clip_size": 24}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
+def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
+    keras.utils.set_random_seed(0)
+    model = cnn3d.build_cnn3d(**NETWORK, dtype=dtype)
+    of_clips = keras.Model(model.input, [model.get_layer(cnn3d.FEATURES).output, model.output])
+    frames = np.random.default_rng(0).integers(0, 256, (21, 45, 61, 3), np.uint8)
+    outputs = features.extract(frames, trunk=SharedTrunk(model), num_frames=21, height=45, width=61, **GRID)
+    assert (outputs.features.dtype, outputs.clip_quality.dtype) == (np.float32, np.float32)
+    places = [(start, top, left) for start in (0, 7, 14) for top in (0, 20) for left in (0, 20, 36)]
+    clips = np.stack([frames[t : t + 7, row : row + 24, column : column + 24] for t, row, column in places])
+    expected, quality = (np.asarray(keras.ops.cast(x, "float32")) for x in of_clips(clips, training=False))
+    np.testing.assert_allclose(outputs.features.reshape(18, 8), expected, atol=tolerance)
+    np.testing.assert_allclose(outputs.clip_quality.reshape(18), quality[:, 0], atol=tolerance)
+
+
+def test_a_video_shorter_than_a_clip():
+    trunk = SharedTrunk(cnn3d.build_cnn3d(**NETWORK, dtype="float32"))
+    with pytest.raises(ValueError, match="One clip needs 7 frames, the video has 6"):
+        features.extract([], trunk=trunk, num_frames=6, height=45, width=61, **GRID)
+
+
+def made_up(number):
+    """Outputs of one video of 3 groups x 4 blocks, 5 features, exact in float16."""
+    rng = np.random.default_rng(number)
+    return ClipOutputs(
+        features=rng.integers(0, 99, (3, 4, 5)).astype(np.float32),
+        clip_quality=rng.random((3, 4), np.float32),
+    )
+
+
+@pytest.fixture
+def videos():
+    """Three videos on a scale of 0-100, one with an id that is no file name."""
+    ids = ["one", "../../two\n", "three"]
+    return [manifest.Video(name, "x.mp4", f"scene {name}", 25.0 * i, 0.0, 100.0) for i, name in enumerate(ids)]
+
+
+@pytest.fixture
+def run_dir(tmp_path, videos):
+    """A run with the joined features of the videos."""
+    file = features.FeatureFile(tmp_path)
+    for number, one in enumerate(videos):
+        file.write_part(one.video_id, "network", made_up(number))
+    file.join(videos, "network")
+    return tmp_path
+
+
+def test_written_and_read(run_dir, videos):
+    inputs = features.read_head_inputs(run_dir)
+    assert list(inputs.video_id) == [one.video_id for one in videos]
+    assert list(inputs.content) == [one.content for one in videos]
+    np.testing.assert_array_equal(inputs.quality, [1, 2, 3])
+    np.testing.assert_array_equal(inputs.clip_quality, [made_up(i).clip_quality for i in range(3)])
+    np.testing.assert_allclose(inputs.group_features[2], made_up(2).features.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(inputs.mean_features[1], made_up(1).features.mean(axis=(0, 1)), rtol=1e-6)
+    assert sorted(path.name for path in run_dir.iterdir()) == ["features.h5"]
+
+
+def test_some_videos_in_the_order_asked_for(run_dir):
+    inputs = features.read_head_inputs(run_dir)
+    some = inputs.of(["three", "one"])
+    np.testing.assert_array_equal(some.mos, [50, 0])
+    np.testing.assert_array_equal(some.clip_quality[1], made_up(0).clip_quality)
+    with pytest.raises(ValueError, match=r"No features of video 'four' \(1 missing\). Extract again: make features"):
+        inputs.of(["one", "four"])
+
+
+def test_parts_are_of_one_network_and_go_on(tmp_path, videos):
+    file = features.FeatureFile(tmp_path)
+    assert file.made_from() is None
+    file.write_part(videos[1].video_id, "network", made_up(1))
+    assert file.part(videos[1].video_id, "network").exists()
+    assert file.part(videos[1].video_id, "network").parent == tmp_path / "features.parts"
+    assert not file.part(videos[1].video_id, "another network").exists()
+    file.join(videos[1:2], "network")
+    assert features.FeatureFile(tmp_path).made_from() == "network"
+
+
+def test_no_features_or_those_of_another_version(run_dir, tmp_path):
+    with h5py.File(run_dir / "features.h5", "a") as file:
+        file.attrs["schema"] = 0
+    with pytest.raises(ValueError, match="has schema 0, 1 is needed. Run: make features"):
+        features.read_head_inputs(run_dir)
+    with pytest.raises(FileNotFoundError, match=r"features\.h5 is missing. Make it first: make features"):
+        features.read_head_inputs(tmp_path / "elsewhere")
