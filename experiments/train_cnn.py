@@ -19,7 +19,7 @@ def main(argv=None):
     devices.split_cpu(args.devices)
     from nr_vqm import shards, training
 
-    training.check_batches(preset.batch_size, args.devices)
+    training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
     table, videos = shards.read_table(data), manifest.usable(data)
     _check_prep(prep, preset, table, data)
     facts = {
@@ -105,9 +105,10 @@ def _check_prep(prep, preset, table, data):
 
 def _start_run(run, preset, facts):
     """Make the run folder and note its settings; a folder with other settings is refused."""
-    from nr_vqm import bundle
+    from nr_vqm import bundle, files
 
     run.mkdir(parents=True, exist_ok=True)
+    files.drop_leftovers(run)
     if (run / "preset.json").exists() and bundle.read_preset(run) != preset:
         raise ValueError(f"{run} was begun with other settings. Choose another --run, or delete it.")
     repeats = facts.get("repeats", 1)

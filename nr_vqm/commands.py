@@ -45,6 +45,12 @@ def add_preset_options(parser):
     )
 
 
+def add_worker_options(parser):
+    """Add --workers and --scheduler, which `cluster.each` takes."""
+    parser.add_argument("--workers", type=positive, default=1, help="processes on this machine, a local Dask cluster")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster instead: tcp://10.0.0.5:8786")
+
+
 def preset_from(args, *, database=None):
     """The preset that the options of `add_preset_options` ask for, as it is for that database."""
     return presets.get_preset(args.preset, database=database, overrides=args.overrides)

@@ -128,6 +128,8 @@ def replicas(num_devices):
         raise ValueError(f"{num_devices} GPUs were asked for, this machine has {len(gpus)}. Use --devices {len(gpus)}.")
     if not gpus and len(tf.config.list_logical_devices("CPU")) < num_devices:
         raise ValueError(f"{num_devices} CPU devices were asked for after TensorFlow had started. Ask before.")
+    if num_devices == 1:
+        return tf.distribute.get_strategy()
     kind = "GPU" if gpus else "CPU"
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(num_devices)])
 

@@ -66,12 +66,15 @@ def fit_cnn3d(
     with strategy.scope():
         if state["history"] or state["batches"]:
             model = keras.models.load_model(_state_model(run_dir, state))
+            _restore(_seed_variables(model), state["seeds"])
         else:
             model = cnn3d.build_cnn3d(**network, dtype=dtype)
             starting_weights.prepare(model, train[0][0][:STARTING_CLIPS], seed=seed)
             schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
             adam = keras.optimizers.Adam(schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None)
-            model.compile(adam, loss="mse", weighted_metrics=["mse"])
+            # XLA fails under MirroredStrategy and is slower on a CPU; JAX is nothing without it.
+            jit = keras.backend.backend() == "jax"
+            model.compile(adam, loss="mse", weighted_metrics=["mse"], jit_compile=jit)
     limits = {"epochs": epochs, "patience": patience}
     callbacks = [
         SaveTraining(run_dir, state, train, val, network=network, workers=workers, stop_asked=stop_asked, **limits),
@@ -86,8 +89,13 @@ def fit_cnn3d(
     return state["history"]
 
 
-def check_batches(batch_size, num_devices):
+def check_batches(batch_size, *, accumulate, num_devices):
     """Raise ValueError where a batch cannot be divided evenly: unequal parts would count unequally in the mean."""
+    if accumulate > 1 and num_devices > 1 and keras.backend.backend() == "tensorflow":
+        raise ValueError(
+            f"accumulate={accumulate} and {num_devices} devices do not go together on TensorFlow. Use one device, or "
+            "Keras on JAX: KERAS_BACKEND=jax."
+        )
     if batch_size % num_devices:
         raise ValueError(
             f"batch_size={batch_size} cannot be divided among {num_devices} devices. "
@@ -132,8 +140,8 @@ class SaveTraining(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.train.start_epoch(epoch)
         self.first = self.state["batches"]
-        for variable, value in zip(_metric_variables(self.model), self.state["metrics"], strict=False):
-            variable.assign(value)  # of the batches before the stop
+        if self.first:
+            _restore(_metric_variables(self.model), self.state["metrics"])  # of the batches before the stop
         self.began = self.saved = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -170,8 +178,8 @@ class SaveTraining(keras.callbacks.Callback):
 
     def _save(self, *, batches):
         self.state["batches"] = batches
-        values = [float(keras.ops.convert_to_numpy(one)) for one in _metric_variables(self.model)]
-        self.state["metrics"] = values if batches else []
+        self.state["metrics"] = _values(_metric_variables(self.model))
+        self.state["seeds"] = _values(_seed_variables(self.model))
         self.saved = time.monotonic()
         if not _is_writer():
             return
@@ -263,6 +271,20 @@ def _metric_variables(model):
     return [variable for metric in model.metrics for variable in metric.variables]
 
 
+def _seed_variables(model):
+    """The states of the dropouts' random numbers, which a .keras file does not hold."""
+    return [layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")]
+
+
+def _values(variables):
+    return [keras.ops.convert_to_numpy(variable).tolist() for variable in variables]
+
+
+def _restore(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(np.asarray(value, variable.dtype))
+
+
 def _is_writer():
     """Whether this process writes the run: of several on JAX the first."""
     if keras.backend.backend() != "jax":
@@ -277,7 +299,7 @@ def _state_model(run_dir, state):
 
 
 def _read_state(run_dir):
-    """The epochs so far, the batches done of the next one, and the values of Keras' metrics over those."""
+    """The epochs so far, the batches done of the next one, Keras' metrics over those, the dropouts' random numbers."""
     path = run_dir / STATE
-    empty = {"history": [], "batches": 0, "metrics": []}
+    empty = {"history": [], "batches": 0, "metrics": [], "seeds": []}
     return empty | json.loads(path.read_text()) if path.exists() else empty
