@@ -1,4 +1,4 @@
-# The stages, one command each. Variables: DATABASE ROOT DATA RUN PRESET SETTINGS SPLIT REPEATS VIDEO ARGS TRAIN_ARGS,
+# The stages, one command each. Variables: DATABASE ROOT DATA RUN PRESET SETTINGS SPLIT REPEATS WORKERS VIDEO ARGS TRAIN_ARGS,
 #   make prep DATABASE=csv ROOT=videos DATA=data/mine PRESET=paper SETTINGS="epochs=9 seed=2" ARGS="--mos-range 1 5"
 # ARGS goes to the stage, of several to prep; TRAIN_ARGS always to train. The paper's experiments: docs/experiments.
 
@@ -15,6 +15,7 @@ ROOT     ?=
 VIDEO    ?=
 ARGS     ?=
 TRAIN_ARGS ?=
+WORKERS  ?= $(shell nproc 2>/dev/null || echo 2)
 PYTHON   ?= python3
 BIN      := .venv/bin
 PY       := $(BIN)/python
@@ -39,7 +40,8 @@ demo: ## the whole line on the synthetic database, on a CPU in minutes
 	$(MAKE) prep train features compare report DATABASE=synthetic
 
 prep: setup ## videos and labels -> manifest and clip shards
-	$(PY) -m data_prep $(DATABASE) --out $(DATA) --preset $(PRESET) $(SET) $(if $(ROOT),--root $(ROOT)) $(ARGS)
+	$(PY) -m data_prep $(DATABASE) --out $(DATA) --preset $(PRESET) $(SET) --workers $(WORKERS) \
+	  $(if $(ROOT),--root $(ROOT)) $(ARGS)
 
 train: setup ## clip shards -> the 3D-CNN
 	$(PY) -m experiments.train_cnn --data $(DATA) --run $(RUN) --preset $(PRESET) $(SET) \

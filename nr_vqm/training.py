@@ -74,7 +74,7 @@ def fit_cnn3d(
             adam = keras.optimizers.Adam(schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None)
             # XLA fails under MirroredStrategy and is slower on a CPU; JAX is nothing without it.
             jit = keras.backend.backend() == "jax"
-            model.compile(adam, loss="mse", weighted_metrics=["mse"], jit_compile=jit)
+            model.compile(adam, loss="mse", jit_compile=jit)
     limits = {"epochs": epochs, "patience": patience}
     callbacks = [
         SaveTraining(run_dir, state, train, val, network=network, workers=workers, stop_asked=stop_asked, **limits),
@@ -161,7 +161,7 @@ class SaveTraining(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.monotonic() - self.began
         clips = (len(self.train) - self.first) * self.train.batch_size
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "mse": float(logs["loss"])}  # no batch has padding
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row |= validate(self.model, self.val, workers=self.workers) | {"clips_per_second": clips / seconds}
         logs.update({name: value for name, value in row.items() if value is not None})  # for TensorBoard
