@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nr_vqm import cnn3d, files, inputs, metrics, starting_weights
+from nr_vqm import cnn3d, files, inputs, starting_weights, watching
 
 STARTING_CLIPS = 8  # that the starting weights are scaled by; more change little and cost memory
 SAVE_SECONDS = 900  # what a stop may cost at most: with `paper` an epoch takes hours, and saving 2.3 GB
@@ -71,10 +71,7 @@ def fit_cnn3d(
             model = cnn3d.build_cnn3d(**network, dtype=dtype)
             starting_weights.prepare(model, train[0][0][:STARTING_CLIPS], seed=seed)
             schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
-            adam = keras.optimizers.Adam(schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None)
-            # XLA fails under MirroredStrategy and is slower on a CPU; JAX is nothing without it.
-            jit = keras.backend.backend() == "jax"
-            model.compile(adam, loss="mse", jit_compile=jit)
+            compile_cnn3d(model, schedule, accumulate=accumulate)
     limits = {"epochs": epochs, "patience": patience}
     callbacks = [
         SaveTraining(run_dir, state, train, val, network=network, workers=workers, stop_asked=stop_asked, **limits),
@@ -87,6 +84,13 @@ def fit_cnn3d(
             _fit(model, train, workers=workers, first_batch=first_batch, initial_epoch=len(state["history"]),
                  epochs=last, callbacks=callbacks)  # fmt: skip
     return state["history"]
+
+
+def compile_cnn3d(model, learning_rate, *, accumulate):
+    """Make a 3D-CNN ready to train: mean squared error, Adam; decision 0004."""
+    adam = keras.optimizers.Adam(learning_rate, gradient_accumulation_steps=accumulate if accumulate > 1 else None)
+    # XLA fails under MirroredStrategy and is slower on a CPU; JAX is nothing without it.
+    model.compile(adam, loss="mse", jit_compile=keras.backend.backend() == "jax")
 
 
 def check_batches(batch_size, *, accumulate, num_devices):
@@ -163,7 +167,7 @@ class SaveTraining(keras.callbacks.Callback):
         clips = (len(self.train) - self.first) * self.train.batch_size
         row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "mse": float(logs["loss"])}  # no batch has padding
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row |= validate(self.model, self.val, workers=self.workers) | {"clips_per_second": clips / seconds}
+        row |= watching.validate(self.model, self.val, workers=self.workers) | {"clips_per_second": clips / seconds}
         logs.update({name: value for name, value in row.items() if value is not None})  # for TensorBoard
         self.state["history"].append(row)
         if best_epoch(self.state["history"]) == epoch + 1 and _is_writer():
@@ -172,7 +176,7 @@ class SaveTraining(keras.callbacks.Callback):
         self.model.stop_training = _finished(self.state, **self.limits)
         left = 0 if self.model.stop_training else self.limits["epochs"] - epoch - 1
         seconds_left = left * len(self.train) * (time.monotonic() - self.began) / (len(self.train) - self.first)
-        print(epoch_line(row, epochs=self.limits["epochs"], seconds_left=seconds_left), flush=True)
+        print(watching.epoch_line(row, epochs=self.limits["epochs"], seconds_left=seconds_left), flush=True)
         if self.stop_asked() and not self.model.stop_training:
             self._stopped()
 
@@ -197,48 +201,6 @@ class SaveTraining(keras.callbacks.Callback):
         epoch = len(self.state["history"])
         where = f"batch {self.state['batches']} of epoch {epoch + 1}" if self.state["batches"] else f"epoch {epoch}"
         raise InterruptedError(f"Stopped as asked after {where}, which is saved. The same command goes on there.")
-
-
-def validate(model, val, *, workers):
-    """The error on the validation clips, and how well clips and videos (the mean over their clips) are ordered.
-
-    Args:
-        model: the 3D-CNN.
-        val: inputs.ClipBatches without shuffle_seed; the rows that fill up its last batch count for nothing.
-        workers: threads that read.
-
-    Returns:
-        dict: val_mse; val_srocc_clips, val_plcc_clips, val_srocc_videos, val_plcc_videos, None where undefined.
-    """
-    batches = inputs.as_dataset(val, workers=workers)
-    quality = val.quality[val.rows].astype(np.float64)
-    try:
-        answers = model.predict(batches, verbose=0)[: len(quality), 0].astype(np.float64)
-    except Exception as error:
-        if val.error is None:
-            raise
-        raise val.error from error
-    _, video = np.unique(val.table.video[val.rows], return_inverse=True)
-    by_video = [np.bincount(video, values) / np.bincount(video) for values in (quality, answers)]
-    row = {"val_mse": float(np.mean((answers - quality) ** 2))}
-    for name, pair in (("clips", (quality, answers)), ("videos", by_video)):
-        row[f"val_srocc_{name}"], row[f"val_plcc_{name}"] = metrics.correlations(mos=pair[0], scores=pair[1])
-    return row
-
-
-def epoch_line(row, *, epochs, seconds_left):
-    """What a person wants to see of an epoch, in one line."""
-
-    def value(name):
-        return "  -  " if row[name] is None else f"{row[name]:.3f}"
-
-    minutes = round(seconds_left / 60)
-    return (
-        f"epoch {row['epoch']} of {epochs}: mse {row['loss']:.3f}, val {row['val_mse']:.3f}, "
-        f"val SROCC/PLCC of clips {value('val_srocc_clips')}/{value('val_plcc_clips')}, "
-        f"of videos {value('val_srocc_videos')}/{value('val_plcc_videos')}, "
-        f"{row['clips_per_second']:,.0f} clips/s, {minutes // 60} h {minutes % 60:02d} min left"
-    )
 
 
 def best_epoch(history):

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from nr_vqm import cnn3d, devices, files, inputs, manifest, shards, training
+from nr_vqm import cnn3d, devices, files, inputs, manifest, shards, training, watching
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.0}
 SETTINGS = {
@@ -143,7 +143,7 @@ def test_padded_validation_gives_the_exact_error(data_dir, batch_size, last):
         clips, quality, weight = val[index]
         errors.extend((np.asarray(model(clips)) - quality)[weight > 0, 0] ** 2)
     assert len(errors) == 3 * last
-    assert training.validate(model, val, workers=2)["val_mse"] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert watching.validate(model, val, workers=2)["val_mse"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
@@ -202,7 +202,7 @@ def test_validation_worked_by_hand(data_dir):
             return np.concatenate([np.mean(clips, axis=(1, 2, 3, 4))[:, None] for clips, _, _ in dataset])
 
     val = batches(data_dir, 0, 5, batch_size=4, shuffle_seed=None)  # 15 clips, the last batch lacks one
-    row = training.validate(Bright(), val, workers=1)
+    row = watching.validate(Bright(), val, workers=1)
     clips = np.concatenate([val[index][0] for index in range(4)])[:15].mean(axis=(1, 2, 3, 4), dtype=np.float64)
     quality = np.repeat([1, 2, 3, 4, 5], 3)
     assert row["val_mse"] == pytest.approx(np.mean((clips - quality) ** 2))
@@ -296,7 +296,7 @@ def test_the_best_epoch_is_kept_and_patience_ends(data_dir, tmp_path, monkeypatc
         names = ("val_srocc_clips", "val_plcc_clips", "val_srocc_videos", "val_plcc_videos")
         return {"val_mse": next(errors), **dict.fromkeys(names)}
 
-    monkeypatch.setattr(training, "validate", validate)
+    monkeypatch.setattr(watching, "validate", validate)
     assert len(fit(data_dir, tmp_path / "run", epochs=9, patience=2)) == 4  # two epochs without a better one
     saved = keras.models.load_model(tmp_path / "run" / "cnn3d.keras").get_weights()
     for one, best in zip(saved, weights[1], strict=True):
