@@ -19,8 +19,7 @@ PACKAGES = {
 ORDER = """files cluster presets raw_video manifest decoders decoder_process decoder_worker decoding video clips shards
 splits metrics devices inputs cnn3d starting_weights watching training trunk_plan trunk features svr_baseline
 lstm_head resampling comparison tables plots feature_files published_splits feature_evaluation model_files bundle heads
-results intervals score_page video_score scoring
-worker info batch doctor commands cli""".split()
+results intervals score_page video_score scoring worker info batch doctor commands cli""".split()
 
 
 def imports(path):
@@ -75,6 +74,7 @@ def test_modules_of_the_library_import_only_those_before_them():
         ["-m", "benchmarks.input_pipeline"],
         ["-m", "benchmarks.train_step"],
         ["-m", "benchmarks.chaos"],
+        ["-m", "benchmarks.plan"],
         ["-m", "benchmarks.score"],
     ],
 )
