@@ -1,4 +1,4 @@
-# The stages, one command each. Variables: DATABASE ROOT DATA RUN PRESET SETTINGS SPLIT REPEATS VIDEO ARGS TRAIN_ARGS,
+# The stages, one command each. Variables: DATABASE ROOT DATA RUN PRESET SETTINGS SPLIT REPEATS WORKERS VIDEO ARGS TRAIN_ARGS,
 #   make prep DATABASE=csv ROOT=videos DATA=data/mine PRESET=paper SETTINGS="epochs=9 seed=2" ARGS="--mos-range 1 5"
 # ARGS goes to the stage, of several to prep; TRAIN_ARGS always to train. The paper's experiments: docs/experiments.
 
@@ -13,15 +13,18 @@ START    ?= runs/konvid1k-$(PRESET)
 OUT      ?= $(RUN)-cross
 ROOT     ?=
 VIDEO    ?=
+DEVICES  ?= 1
+KILLS    ?= 30
 ARGS     ?=
 TRAIN_ARGS ?=
+WORKERS  ?= $(shell nproc 2>/dev/null || echo 2)
 PYTHON   ?= python3
 BIN      := .venv/bin
 PY       := $(BIN)/python
 SET       = $(foreach setting,$(SETTINGS),--set $(setting))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo prep train features compare report score test lint check check-all fuzz bench
+.PHONY: help setup demo prep train features compare report score test lint check check-all fuzz bench chaos plan
 .PHONY: konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
 
 help: ## list the targets
@@ -39,7 +42,8 @@ demo: ## the whole line on the synthetic database, on a CPU in minutes
 	$(MAKE) prep train features compare report DATABASE=synthetic
 
 prep: setup ## videos and labels -> manifest and clip shards
-	$(PY) -m data_prep $(DATABASE) --out $(DATA) --preset $(PRESET) $(SET) $(if $(ROOT),--root $(ROOT)) $(ARGS)
+	$(PY) -m data_prep $(DATABASE) --out $(DATA) --preset $(PRESET) $(SET) --workers $(WORKERS) \
+	  $(if $(ROOT),--root $(ROOT)) $(ARGS)
 
 train: setup ## clip shards -> the 3D-CNN
 	$(PY) -m experiments.train_cnn --data $(DATA) --run $(RUN) --preset $(PRESET) $(SET) \
@@ -93,8 +97,16 @@ fuzz: setup ## score 2,000 damaged files: each is scored, warned about or refuse
 bench: setup ## the benchmarks, on a folder of real videos: make bench VIDEO=DIR
 	$(PY) -m benchmarks.score
 	$(PY) -m benchmarks.compression --videos $(VIDEO)
+	$(PY) -m benchmarks.input_pipeline --videos $(VIDEO)
+	$(PY) -m benchmarks.train_step
 	$(PY) -m benchmarks.real_damage --videos $(VIDEO) --run $(RUN)
 	$(PY) -m benchmarks.decoding $(wildcard $(VIDEO)/*.mp4)
+
+chaos: setup ## kill -9 at KILLS random moments of the stages: nothing may be lost
+	$(PY) -m benchmarks.chaos --kills $(KILLS)
+
+plan: setup ## clips, bytes, hours and memory of DATABASE with PRESET on DEVICES, before anything is started
+	$(PY) -m benchmarks.plan $(DATABASE) --preset $(PRESET) $(SET) --devices $(DEVICES) $(ARGS)
 
 lint: setup ## ruff
 	$(BIN)/ruff check .

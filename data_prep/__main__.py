@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,9 @@ FRACTIONS = (0.8, 0.9)  # training parts that the paper has, beside the preset's
 
 
 def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["verify"]:
+        return _verify(argv[1:])
     args = _parser().parse_args(argv)
     preset = commands.preset_from(args, database=args.database)
     # Imported here, so that --help answers at once.
@@ -26,7 +30,12 @@ def main(argv=None):
         raise ValueError(
             f"{out} was prepared from other labels, videos or settings. Choose another --out or delete it."
         )
-    if (out / "index.json").exists():
+    from data_prep import build
+
+    missing = [name for name in build.read_checksums(out) if not (out / name).exists()]
+    if missing:
+        print(f"{len(missing)} shards are missing, {missing[0]} first; only they are written.")
+    elif (out / "index.json").exists():
         print(f"{out} is complete already.")
         return _report(manifest.read(out / "manifest.csv"))
     _print_labels(args.database, rows, labels, preset)
@@ -50,11 +59,27 @@ def _parser():
         metavar="WxH:FORMAT:FPS",
         help="what .yuv files hold, for example 1920x1080:yuv420p:30; also yuv422p, yuv420p10le, yuv422p10le",
     )
-    parser.add_argument("--workers", type=commands.positive, default=2, help="processes")
+    commands.add_worker_options(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="open every video, say what it would take, write nothing"
     )
     return parser
+
+
+def _verify(argv):
+    """python -m data_prep verify DIR"""
+    parser = commands.new_parser(
+        "python -m data_prep verify",
+        "Compare every shard of a data folder with its checksum. A damaged one is put aside; prep writes it again.",
+    )
+    parser.add_argument("data", metavar="DIR", help="a folder that data_prep wrote")
+    args = parser.parse_args(argv)
+    from data_prep import build
+
+    lines = build.verify(args.data, _print_progress)
+    _print_some(lines)
+    print(f"{len(lines)} shards are missing or damaged; make prep writes them again." if lines else "All are whole.")
+    return commands.EXIT_FAILED if lines else 0
 
 
 def _rows(args, preset, out):
@@ -105,6 +130,7 @@ def _make_synthetic(args, preset, root):
         size=preset.synthetic_size,
         seed=preset.seed,
         workers=args.workers,
+        scheduler=args.scheduler,
     )
 
 
@@ -178,11 +204,12 @@ def _prepare(args, preset, rows, request, out):
     from data_prep import build
     from nr_vqm import files, manifest
 
+    workers = {"workers": args.workers, "scheduler": args.scheduler}
     if (out / "prep.json").exists() and (out / "manifest.csv").exists():
         videos = manifest.read(out / "manifest.csv")
     else:
         print(f"Opening {sum(not one.status for one in rows):,} videos", flush=True)
-        videos = build.open_all(rows, clip_frames=preset.clip_frames, decode=not args.dry_run, workers=args.workers)
+        videos = build.open_all(rows, clip_frames=preset.clip_frames, decode=not args.dry_run, **workers)
     grids = build.plan(
         videos,
         clip_frames=preset.clip_frames,
@@ -201,9 +228,10 @@ def _prepare(args, preset, rows, request, out):
         _report(videos)
         raise ValueError("No video can be prepared. The reasons are above.")
     out.mkdir(parents=True, exist_ok=True)
+    files.drop_leftovers(out)
     manifest.write(out / "manifest.csv", videos)
     files.write_json(out / "prep.json", request)
-    build.write_shards(videos, grids, out_dir=out, preset=preset, workers=args.workers, progress=_print_progress)
+    build.write_shards(videos, grids, out_dir=out, preset=preset, progress=_print_progress, **workers)
     return _report(videos)
 
 

@@ -1,37 +1,42 @@
 """Manifest rows -> decoded counts, then shards. Goes on where it was stopped."""
 
 import dataclasses
-import os
+import functools
 import shutil
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 
-from nr_vqm import bundle, clips, decoding, files, manifest, shards, video
+from nr_vqm import bundle, clips, cluster, decoding, files, manifest, shards, video
 
 SHARD_BYTES = 512 * 2**20  # uncompressed: some seconds of work are lost when one is interrupted
 LZ4_RATIO = 0.53  # stored / raw bytes on 960x540 camera video, the cautious end of decision 0008's range
 
 
-def open_all(videos, *, clip_frames, decode, workers):
+def open_all(videos, *, clip_frames, decode, workers, scheduler=None):
     """Fill in what opening each video tells: frames, size, rate, status and reason.
 
     Args:
         videos: list of manifest.Video.
         clip_frames: a video with fewer is left out.
         decode: True counts the frames by decoding them all; False believes the header.
-        workers: processes.
+        workers, scheduler: as in `cluster.each`.
 
     Returns:
         list of manifest.Video in the same order.
     """
-    return list(_map(_open, videos, [clip_frames] * len(videos), [decode] * len(videos), workers=workers))
+    opened = cluster.each(
+        functools.partial(_open, clip_frames=clip_frames, decode=decode),
+        videos,
+        workers=workers,
+        scheduler=scheduler,
+        on_death=lambda one, error: dataclasses.replace(one, status="unreadable", reason=str(error)),
+    )
+    return list(opened)
 
 
-def _open(one, clip_frames, decode):
+def _open(one, *, clip_frames, decode):
     if one.status:  # the reader knows already that it is missing
         return one
     try:
@@ -70,15 +75,15 @@ def plan(videos, *, clip_frames, clip_size, num_groups, block_grid, stride, down
     }
 
 
-def write_shards(videos, grids, *, out_dir, preset, workers, progress):
-    """Cut every video into clips and write the shards, then index.json.
+def write_shards(videos, grids, *, out_dir, preset, workers, progress, scheduler=None):
+    """Cut every video into clips and write the shards that are not there, then index.json.
 
     Args:
         videos: list of manifest.Video; those not ok are passed over.
         grids: of `plan`.
         out_dir: the data folder.
         preset: name and settings, noted in index.json.
-        workers: processes; each writes one shard at a time.
+        workers, scheduler: as in `cluster.each`; each worker writes one shard at a time.
         progress: function(done, total) called after every shard.
     """
     good = [one for one in videos if one.status == manifest.OK]
@@ -89,10 +94,13 @@ def write_shards(videos, grids, *, out_dir, preset, workers, progress):
         (shards.shard_path(out_dir, number), [(good[i], grid_list[i]) for i in part])
         for number, part in enumerate(ranges)
     ]
-    checksums = []
-    for done, checksum in enumerate(_map(_write_shard, *zip(*jobs, strict=True), workers=workers), start=1):
-        checksums.append(checksum)
-        progress(done, len(jobs))
+    known = read_checksums(out_dir)
+    checksums = [known.get(path.name) if path.exists() else None for path, _ in jobs]
+    todo = [number for number, checksum in enumerate(checksums) if checksum is None]
+    written = cluster.each(_write_shard, [jobs[number] for number in todo], workers=workers, scheduler=scheduler)
+    for done, (number, checksum) in enumerate(zip(todo, written, strict=True), start=1):
+        checksums[number] = checksum
+        progress(done, len(todo))
     index = {
         "schema": shards.SCHEMA,
         "videos": len(good),
@@ -104,8 +112,46 @@ def write_shards(videos, grids, *, out_dir, preset, workers, progress):
     files.write_json(Path(out_dir) / "index.json", index)
 
 
-def _write_shard(path, jobs):
+def read_checksums(out_dir):
+    """{file name: checksum} of the shards in index.json; empty where there is none yet."""
+    path = Path(out_dir) / "index.json"
+    if not path.exists():
+        return {}
+    checksums = files.read_json(path, made_by="make prep")["shards"]
+    return {shards.shard_path(out_dir, number).name: checksum for number, checksum in enumerate(checksums)}
+
+
+def verify(out_dir, progress):
+    """Compare every shard with its checksum; a damaged one is put aside as NAME.damaged, and prep writes it again.
+
+    Args:
+        out_dir: a complete data folder.
+        progress: function(done, total) called after every shard.
+
+    Returns:
+        list of str: a line for each shard that is missing or damaged.
+
+    Raises:
+        FileNotFoundError: prep has not finished there.
+    """
+    files.require(Path(out_dir) / "index.json", made_by="make prep")
+    checksums, lines = read_checksums(out_dir), []
+    for done, (name, checksum) in enumerate(checksums.items(), start=1):
+        path = Path(out_dir) / name
+        if not path.exists():
+            lines.append(f"missing: {path}")
+        elif (found := files.sha256(path)) != checksum:
+            aside = path.with_name(f"{name}.damaged")
+            lines.append(f"damaged: {path}, SHA-256 {found}, index.json says {checksum}; now {aside.name}")
+            path.replace(aside)
+        progress(done, len(checksums))
+    return lines
+
+
+def _write_shard(job):
     """Write one shard unless it is there; its checksum."""
+    path, jobs = job
+    cv2.setNumThreads(1)  # the other workers have the other cores
     if not path.exists():
         first = jobs[0][1]
         with shards.writing(path, clip_frames=first.clip_frames, clip_size=first.clip_size) as add:
@@ -154,18 +200,3 @@ def require_space(out_dir, needed):
         raise OSError(
             f"The shards need {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free. Choose another --out."
         )
-
-
-def _map(function, *lists, workers):
-    """Like `map`, in that many processes; one worker is this process."""
-    if workers == 1:
-        yield from map(function, *lists)
-        return
-    # Spawned: forking a process that holds HDF5 or OpenCV threads can deadlock.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
-        yield from pool.map(function, *lists)
-
-
-def _start_worker():
-    cv2.setNumThreads(1)
-    os.environ.setdefault("OPENCV_FFMPEG_THREADS", "1")

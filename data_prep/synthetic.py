@@ -3,18 +3,16 @@
 It is an ordinary csv database on disk: nothing behind it knows that it is made up.
 """
 
-import concurrent.futures
 import csv
 import dataclasses
 import io
-import multiprocessing
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data_prep import damage, damage_plan, raters, scenes
-from nr_vqm import files
+from nr_vqm import cluster, files
 
 VERSION = 2  # to be raised whenever the same settings would give other videos
 FPS = 24
@@ -37,7 +35,7 @@ class Rated:
     damage: str  # every damage with its parameters, for people to read
 
 
-def make_database(out_dir, *, num_videos, num_frames, size, seed, workers):
+def make_database(out_dir, *, num_videos, num_frames, size, seed, workers, scheduler=None):
     """Write a database of made-up videos with their MOS.
 
     Writes videos/*, damage.csv (for people), then labels.csv: path, mos, content, video_id; MOS on 1-5. Every video has
@@ -49,7 +47,7 @@ def make_database(out_dir, *, num_videos, num_frames, size, seed, workers):
         num_frames: frames per video, at 24 frames per second.
         size: (height, width), both even.
         seed: a whole number.
-        workers: processes.
+        workers, scheduler: as in `cluster.each`.
 
     Raises:
         ValueError: the folder holds a database of other settings, or the size is odd.
@@ -59,12 +57,7 @@ def make_database(out_dir, *, num_videos, num_frames, size, seed, workers):
     settings = {"version": VERSION, "num_frames": num_frames, "size": list(size), "seed": seed}
     _check(out_dir, settings)
     work = [{"out_dir": out_dir, "index": index, **settings} for index in range(num_videos)]
-    if workers == 1:
-        rated = [_work(item) for item in work]
-    else:
-        spawn = multiprocessing.get_context("spawn")  # forking a process with threads may deadlock
-        with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-            rated = list(pool.map(_work, work, chunksize=2))
+    rated = list(cluster.each(_work, work, workers=workers, scheduler=scheduler))
     _write_tables(out_dir, rated)
 
 

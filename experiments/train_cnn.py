@@ -17,8 +17,9 @@ def main(argv=None):
     preset = _with_shares(commands.preset_from(args, database=prep["database"]), args, prep["database"])
     devices.quiet_tensorflow()
     devices.split_cpu(args.devices)
-    from nr_vqm import shards
+    from nr_vqm import shards, training
 
+    training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
     table, videos = shards.read_table(data), manifest.usable(data)
     _check_prep(prep, preset, table, data)
     facts = {
@@ -30,7 +31,7 @@ def main(argv=None):
         "commit": bundle.commit(),
     }
     _start_run(run, preset, facts | {"repeats": args.repeats})
-    repeats = []
+    repeats, stop_asked = [], commands.stop_asked()
     # All splits before the first training: a file may have too few.
     for number, folder in enumerate(bundle.repeat_dirs(run)):
         settings = dataclasses.replace(preset, seed=preset.seed + number)
@@ -41,7 +42,7 @@ def main(argv=None):
         name = "" if folder == run else f"{folder.name}: "
         train, val, test = (len(getattr(split, part)) for part in ("train", "val", "test"))
         print(f"{name}{train} videos to train, {val} to validate, {test} kept for the test", flush=True)
-        _train(folder, settings, table, videos, split, args)
+        _train(folder, settings, table, videos, split, args, stop_asked)
 
 
 def _parser():
@@ -104,9 +105,10 @@ def _check_prep(prep, preset, table, data):
 
 def _start_run(run, preset, facts):
     """Make the run folder and note its settings; a folder with other settings is refused."""
-    from nr_vqm import bundle
+    from nr_vqm import bundle, files
 
     run.mkdir(parents=True, exist_ok=True)
+    files.drop_leftovers(run)
     if (run / "preset.json").exists() and bundle.read_preset(run) != preset:
         raise ValueError(f"{run} was begun with other settings. Choose another --run, or delete it.")
     repeats = facts.get("repeats", 1)
@@ -145,7 +147,7 @@ def _split(run, preset, videos, args, number):
     return split
 
 
-def _train(run, preset, table, videos, split, args):
+def _train(run, preset, table, videos, split, args, stop_asked):
     """Train one 3D-CNN."""
     from nr_vqm import bundle, devices, inputs, training
 
@@ -167,7 +169,8 @@ def _train(run, preset, table, videos, split, args):
             batches["train"],
             batches["val"],
             run_dir=run,
-            strategy=devices.mirrored_strategy(args.devices),
+            strategy=devices.replicas(args.devices),
+            workers=devices.reading_threads(),
             network={
                 name: getattr(preset, name) for name in ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
             },
@@ -175,8 +178,10 @@ def _train(run, preset, table, videos, split, args):
             epochs=args.epochs or preset.epochs,
             learning_rate=preset.learning_rate,
             warmup_epochs=preset.warmup_epochs,
+            accumulate=preset.accumulate,
             patience=preset.patience,
             seed=preset.seed,
+            stop_asked=stop_asked,
         )
     best = training.best_epoch(history)
     print(

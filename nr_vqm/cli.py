@@ -1,6 +1,7 @@
 """nr-vqm: score videos with a trained run."""
 
 import contextlib
+import functools
 import json
 import sys
 from pathlib import Path
@@ -60,6 +61,7 @@ def _add_score(subparsers):
     score.add_argument("--html", metavar="HTML", help="the same as a page that needs nothing else; numbered if several")
     score.add_argument("--clips", metavar="CSV", help="every clip with its time, place and quality")
     score.add_argument("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="what .yuv files are: 1920x1080:yuv420p:30")
+    commands.add_worker_options(score)
     score.set_defaults(command=_score)
 
 
@@ -76,7 +78,7 @@ def _score(args):
         if rows:
             _usage(rows.check_model, args.head, scorer.model_id)
         with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
-            scores = scorer.score_many([path for _, path in todo], raw)
+            scores = _scores(args, scorer, [path for _, path in todo], raw)
             for (number, path), (score, error) in zip(todo, scores, strict=True):
                 row = batch.row_of(score) if score else batch.failed_row(path, error)
                 if score:
@@ -88,6 +90,18 @@ def _score(args):
                 printer.add(row)
                 failed += row["status"] == batch.FAILED
     return commands.EXIT_FAILED if failed else 0
+
+
+def _scores(args, scorer, paths, raw):
+    """(Score, None) or (None, error) of every path, in order."""
+    if args.workers == 1 and not args.scheduler:
+        return scorer.score_many(paths, raw)
+    from nr_vqm import cluster, worker
+
+    work = functools.partial(worker.score, run_dir=Path(args.run).resolve(), head=args.head, raw=raw)
+    return cluster.each(
+        work, paths, workers=args.workers, scheduler=args.scheduler, on_death=lambda path, error: (None, error)
+    )
 
 
 def _usage(function, *args):

@@ -2,13 +2,16 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 
 from nr_vqm import files, presets
 
 EXIT_FAILED = 1  # something in the input could not be processed
 EXIT_USAGE = 2  # the options ask for what cannot be done; also argparse's own
 EXIT_NO_MODEL = 3  # a run without a usable model
+EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not go on to the next stage
 
 
 class Refusal(ValueError):
@@ -42,6 +45,12 @@ def add_preset_options(parser):
     )
 
 
+def add_worker_options(parser):
+    """Add --workers and --scheduler, which `cluster.each` takes."""
+    parser.add_argument("--workers", type=positive, default=1, help="processes on this machine, a local Dask cluster")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster instead: tcp://10.0.0.5:8786")
+
+
 def preset_from(args, *, database=None):
     """The preset that the options of `add_preset_options` ask for, as it is for that database."""
     return presets.get_preset(args.preset, database=database, overrides=args.overrides)
@@ -68,6 +77,13 @@ def share(text):
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"must be between 0 and 1, received {text}")
     return value
+
+
+def stop_asked():
+    """A function that says whether SIGTERM came: what a cluster sends before it takes the machine away."""
+    came = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: came.set())
+    return came.is_set
 
 
 def print_figures(figures, *, limits, json_path):
@@ -106,6 +122,8 @@ def run(main, argv=None):
         code = EXIT_FAILED
     except KeyboardInterrupt:
         code = _fail("Stopped. The same command goes on where it was.", 130)
+    except InterruptedError as error:
+        code = _fail(str(error), EXIT_STOPPED)
     except (ValueError, OSError) as error:
         if os.environ.get("NR_VQM_TRACEBACK") == "1":
             raise

@@ -6,6 +6,8 @@ import platform
 import sys
 import tempfile
 
+MAX_READING_THREADS = 16  # each holds a batch: 16 of `paper` are 0.6 GB; docs/scale.md has the clips/s of one
+
 
 def best_precision():
     """The dtype policy to compute in: 'mixed_bfloat16' where it is fast, else 'float32'.
@@ -31,8 +33,17 @@ def describe():
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     if gpus:
         return f"{len(gpus)} x {gpus[0].get('device_name', 'GPU')}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores, {_cpuinfo('model name').partition(':')[2].strip() or platform.machine()}"
+    return f"{cores()} cores, {_cpuinfo('model name').partition(':')[2].strip() or platform.machine()}"
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def reading_threads():
+    """How many threads should read clips: all cores' worth, up to what one GPU can use and memory allows."""
+    return min(cores(), MAX_READING_THREADS)
 
 
 def _cpu_flags():
@@ -93,14 +104,23 @@ def quiet_tensorflow():
             os.close(terminal)
 
 
-def mirrored_strategy(num_devices):
-    """A tf.distribute.MirroredStrategy over the first `num_devices` GPUs, or CPU devices where there is no GPU.
+def replicas(num_devices):
+    """What trains on several devices at once: one replica of the network on each, every batch divided among them.
 
-    Two CPU devices share the same cores: nothing gets faster, and everything behaves as on two GPUs.
+    On TensorFlow `tf.distribute.MirroredStrategy`; on JAX `keras.distribution.DataParallel`, over all machines that
+    were joined (docs/scale.md). CPU devices where there is no GPU: they share the same cores, nothing gets faster, and
+    everything behaves as on GPUs.
+
+    Returns:
+        an object with `scope()`, within which the network is to be built.
 
     Raises:
-        ValueError: there are fewer GPUs than asked for.
+        ValueError: there are fewer devices than asked for.
     """
+    import keras
+
+    if keras.backend.backend() == "jax":
+        return _data_parallel(num_devices)
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -108,12 +128,30 @@ def mirrored_strategy(num_devices):
         raise ValueError(f"{num_devices} GPUs were asked for, this machine has {len(gpus)}. Use --devices {len(gpus)}.")
     if not gpus and len(tf.config.list_logical_devices("CPU")) < num_devices:
         raise ValueError(f"{num_devices} CPU devices were asked for after TensorFlow had started. Ask before.")
+    if num_devices == 1:
+        return tf.distribute.get_strategy()
     kind = "GPU" if gpus else "CPU"
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(num_devices)])
 
 
+def _data_parallel(num_devices):
+    import jax
+    import keras
+
+    if num_devices > jax.device_count():
+        raise ValueError(
+            f"{num_devices} devices were asked for, JAX has {jax.device_count()}. Use --devices {jax.device_count()}."
+        )
+    parallel = keras.distribution.DataParallel(devices=keras.distribution.list_devices()[:num_devices])
+    keras.distribution.set_distribution(parallel)
+    return parallel
+
+
 def split_cpu(num_devices):
-    """Make the CPU look like `num_devices` devices where there is no GPU. Before TensorFlow's first operation."""
+    """Make the CPU look like `num_devices` devices where there is no GPU. Before the first operation on it."""
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={num_devices}")
+        return
     import tensorflow as tf
 
     cpus = tf.config.list_physical_devices("CPU")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 from pathlib import Path
 
 import h5py
@@ -85,9 +86,11 @@ class FeatureFile:
                         if name not in out:
                             out.create_dataset(name, (len(videos), *part[name].shape), part[name].dtype)
                         out[name][index] = part[name][:]
-        for path in self.parts.glob("*.h5"):
-            path.unlink()
-        self.parts.rmdir()
+        self.drop_parts()
+
+    def drop_parts(self):
+        """Delete the parts, which the joined file makes needless."""
+        shutil.rmtree(self.parts, ignore_errors=True)
 
     def made_from(self):
         """What the joined file was made from, or None where there is none."""

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import threading
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def replacing(path):
         pathlib.Path of a file that does not exist yet, in the same folder.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.part-{os.getpid()}-{threading.get_ident()}{path.suffix}")
+    beside = path.with_name(f".{path.stem}.part-{platform.node()}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
     try:
         yield beside
         with open(beside, "rb") as file:
@@ -31,6 +32,12 @@ def replacing(path):
         sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def drop_leftovers(folder):
+    """Delete what killed writers left beside their files; for the one command that writes to `folder`."""
+    for path in Path(folder).glob(".*.part-*"):
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(folder):

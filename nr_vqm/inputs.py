@@ -2,8 +2,7 @@
 
 import math
 
-import h5py
-import hdf5plugin  # noqa: F401 - registers the compression filters with h5py
+import cv2
 import keras
 import numpy as np
 
@@ -40,7 +39,7 @@ class ClipBatches(keras.utils.PyDataset):
             )
         self.table, self.rows, self.quality = table, np.asarray(rows), quality
         self.batch_size, self.shuffle_seed, self.mirror = batch_size, shuffle_seed, mirror
-        self._open = {}
+        self.error = None
         self.start_epoch(0)
 
     def start_epoch(self, epoch):
@@ -57,51 +56,80 @@ class ClipBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        clips = np.zeros((self.batch_size, *self.table.clip_shape), np.uint8)
+        clips = _aligned((self.batch_size, *self.table.clip_shape))
         quality = np.full((self.batch_size, 1), 3, np.float32)
         weight = np.zeros(self.batch_size, np.float32)
+        # Seeded by the batch: the result does not depend on the order of reading.
+        rng = np.random.default_rng([self.shuffle_seed or 0, self.epoch, index])
+        turns = rng.random((2, len(rows))) < (0.5 if self.mirror else 0)
+        clip, scratch = np.empty(self.table.clip_shape, np.uint8), self.table.scratch()
         for place, row in enumerate(rows):
-            self._clips(self.table.shard[row]).read_direct(clips, np.s_[self.table.row[row]], np.s_[place])
-        if self.mirror:
-            # Seeded by the batch: the result does not depend on the order of reading.
-            mirror_clips(clips, np.random.default_rng([self.shuffle_seed or 0, self.epoch, index]))
+            turned = turns[:, place].any()
+            self.table.read_into(row, clip if turned else clips[place], scratch)
+            if turned:
+                copy_turned(clip, clips[place], top_bottom=turns[0, place], left_right=turns[1, place])
+        clips[len(rows) :] = 0
         quality[: len(rows), 0], weight[: len(rows)] = self.quality[rows], 1
         return clips, quality, weight
 
-    def _clips(self, shard):
-        if shard not in self._open:
-            self._open[shard] = h5py.File(self.table.paths[shard], "r")["clips"]
-        return self._open[shard]
+    def read_or_keep_error(self, index):
+        """A batch; what goes wrong is kept in `error`."""
+        try:
+            return self[int(index)]
+        except (OSError, ValueError) as error:
+            self.error = error
+            raise
+
+    def names_of(self, index):
+        """A batch's clips for people, 'VIDEO clip 3', counted from 0 in each video."""
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        video = self.table.video[rows]
+        numbers = rows - np.searchsorted(self.table.video, video)
+        return [f"{self.table.video_ids[one]} clip {number}" for one, number in zip(video, numbers, strict=True)]
 
 
-def as_dataset(batches):
+def copy_turned(clip, target, *, top_bottom, left_right):
+    """Copy a clip turned left-right or top-bottom or both: the quality stays the same.
+
+    Args:
+        clip, target: uint8 (frames, rows, columns, 3).
+    """
+    code = -1 if top_bottom and left_right else int(left_right)
+    for frame, place in zip(clip, target, strict=True):
+        cv2.flip(frame, code, dst=place)
+
+
+def _aligned(shape):
+    """An empty uint8 array that begins at a multiple of 64 bytes: TensorFlow takes it over, others it copies."""
+    memory = np.empty(math.prod(shape) + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + math.prod(shape)].reshape(shape)
+
+
+def as_dataset(batches, *, workers, first=0):
     """Batches as a tf.data.Dataset that reads ahead, one pass over `batches` as they are arranged when it begins.
 
-    Keras would make one too, with autotuning; that one's thread holds up the end of every epoch by half a minute
-    (TensorFlow 2.21).
+    Threads, because reading, decompressing and turning leave Python's lock. Not Dataset.from_generator, which sets
+    the process's memory so that every batch is asked from the kernel anew, and not Keras' own with autotuning, whose
+    thread holds up the end of every epoch by half a minute (TensorFlow 2.21).
+
+    Args:
+        batches: ClipBatches. An error in reading is kept as `batches.error`, as TensorFlow makes another one of it.
+        workers: threads, each making a whole batch.
+        first: the batch to begin with.
     """
     import tensorflow as tf
 
-    signature = tuple(tf.TensorSpec(part.shape, part.dtype) for part in batches[0])
-    dataset = tf.data.Dataset.from_generator(
-        lambda: (batches[index] for index in range(len(batches))), output_signature=signature
-    )
+    signature = [tf.TensorSpec(part.shape, part.dtype) for part in batches[0]]
+
+    def read(index):
+        parts = tf.numpy_function(batches.read_or_keep_error, [index], [spec.dtype for spec in signature])
+        return tuple(tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, signature, strict=True))
+
+    dataset = tf.data.Dataset.range(first, len(batches)).map(read, num_parallel_calls=workers, deterministic=True)
     options = tf.data.Options()
     options.autotune.enabled = False
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
-    return dataset.prefetch(4).with_options(options)
-
-
-def mirror_clips(clips, rng):
-    """Turn clips left-right and top-bottom in place, each with probability one half: the quality stays the same.
-
-    Args:
-        clips: uint8 (num_clips, frames, rows, columns, 3).
-        rng: a numpy Generator.
-    """
-    for axis in (1, 2):
-        for number in np.flatnonzero(rng.random(len(clips)) < 0.5):
-            clips[number] = np.flip(clips[number], axis=axis).copy()
+    return dataset.prefetch(2).with_options(options)
 
 
 def quality_of(table, videos):
@@ -115,9 +143,10 @@ def quality_of(table, videos):
         float32 (num_clips,).
     """
     by_id = {video.video_id: manifest.to_unit_5(video.mos, video.mos_low, video.mos_high) for video in videos}
-    return np.array([by_id[video_id] for video_id in table.video_id], np.float32)
+    return np.array([by_id[video_id] for video_id in table.video_ids], np.float32)[table.video]
 
 
 def rows_of(table, video_ids):
-    """The table's rows of the given videos, as int64."""
-    return np.flatnonzero(np.isin(table.video_id, list(video_ids)))
+    """The table's rows of the given videos, as int32: a shuffled database should take little memory."""
+    wanted = np.isin(table.video_ids, list(video_ids))
+    return np.flatnonzero(wanted[table.video]).astype(np.int32)

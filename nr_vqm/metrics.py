@@ -269,6 +269,13 @@ def _constant(**named):
     return [name for name, values in named.items() if is_constant(values)]
 
 
+def correlations(*, mos, scores):
+    """(SROCC, PLCC), each None where it is undefined: too few values, or all the same."""
+    if len(mos) < MIN_VIDEOS or is_constant(mos) or is_constant(scores) or not np.isfinite(scores).all():
+        return None, None
+    return float(stats.spearmanr(mos, scores).statistic), float(stats.pearsonr(mos, scores).statistic)
+
+
 def is_constant(values):
     """Whether values differ by no more than float32 rounding."""
     return bool(np.ptp(values) <= CONSTANT_SPREAD * np.max(np.abs(values)))

@@ -24,6 +24,7 @@ class Preset:
     dropout: float = 0.5
     # training the 3D-CNN; decision 0004
     batch_size: int = 16
+    accumulate: int = 1  # batches whose mean gradient makes one step: batch_size x accumulate clips
     epochs: int = 50  # paper, section 4
     learning_rate: float = 1e-4
     warmup_epochs: float = 1.0

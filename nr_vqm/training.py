@@ -3,14 +3,17 @@
 import csv
 import json
 import math
+import time
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from nr_vqm import cnn3d, files, inputs, starting_weights
+from nr_vqm import cnn3d, files, inputs, starting_weights, watching
 
 STARTING_CLIPS = 8  # that the starting weights are scaled by; more change little and cost memory
-STATE = "training_state.json"  # names the epoch whose model is whole; written last
+SAVE_SECONDS = 900  # what a stop may cost at most: with `paper` an epoch takes hours, and saving 2.3 GB
+STATE = "training_state.json"  # names the file with the weights; written last
 
 
 def fit_cnn3d(
@@ -19,65 +22,101 @@ def fit_cnn3d(
     *,
     run_dir,
     strategy,
+    workers,
     network,
     dtype,
     epochs,
     learning_rate,
     warmup_epochs,
+    accumulate,
     patience,
     seed,
+    stop_asked=lambda: False,
 ):
     """Train the 3D-CNN and save the best epoch's network as <run>/cnn3d.keras.
 
-    After every epoch the whole training is saved, so a stopped one goes on with the next epoch; the best
-    epoch so far is part of what is saved, so a worse network never replaces a better one.
+    After every epoch, and every SAVE_SECONDS within one, the whole training is saved: a stopped one goes on from there
+    and ends as if it had not been stopped. The best epoch so far is part of what is saved, so a worse network never
+    replaces a better one. One line is printed per epoch.
 
     Args:
-        train, val: inputs.ClipBatches; `train` is arranged anew for every epoch.
+        train, val: inputs.ClipBatches; `train` is arranged anew for every epoch, `val` has no shuffle_seed.
         run_dir: the run folder.
-        strategy: a tf.distribute strategy.
+        strategy: of `devices.replicas`.
+        workers: threads that read clips.
         network: keyword arguments of `cnn3d.build_cnn3d`, without dtype.
         dtype: the dtype policy to train in; the saved network is float32.
         epochs: at most so many.
         learning_rate: the peak, after `warmup_epochs`; a cosine brings it to zero. Decision 0004.
         warmup_epochs: of linear growth from zero.
+        accumulate: batches whose mean gradient makes one step: for batches that no device holds at once.
         patience: stop after so many epochs without a lower validation error.
         seed: of the starting weights.
+        stop_asked: asked after every batch; True saves and stops.
 
     Returns:
         list of dict: the history, one row per epoch.
+
+    Raises:
+        InterruptedError: `stop_asked`; all is saved.
+        ValueError: the loss became NaN; the clips of that batch are named.
     """
     run_dir = Path(run_dir)
     state = _read_state(run_dir)
     with strategy.scope():
-        if state["history"]:
-            model = keras.models.load_model(_state_model(run_dir, len(state["history"])))
+        if state["history"] or state["batches"]:
+            model = keras.models.load_model(_state_model(run_dir, state))
+            _restore(_seed_variables(model), state["seeds"])
         else:
             model = cnn3d.build_cnn3d(**network, dtype=dtype)
             starting_weights.prepare(model, train[0][0][:STARTING_CLIPS], seed=seed)
             schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
-            model.compile(keras.optimizers.Adam(schedule), loss="mse", weighted_metrics=["mse"])
-    done = len(state["history"])
-    if _finished(state, epochs=epochs, patience=patience):
-        return state["history"]
-    model.fit(
-        inputs.as_dataset(train),
-        validation_data=inputs.as_dataset(val),
-        initial_epoch=done,
-        epochs=epochs,
-        shuffle=False,  # the batches shuffle themselves
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: train.start_epoch(epoch)),
-            SaveEpoch(run_dir, state, network=network, patience=patience, epochs=epochs),
-            keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
-            keras.callbacks.TerminateOnNaN(),
-        ],
-        verbose=2,
-    )
-    if not _finished(state, epochs=epochs, patience=patience):
-        epoch = len(state["history"]) + 1
-        raise ValueError(f"The loss became NaN in epoch {epoch}. Use a lower learning_rate, in a new run.")
+            compile_cnn3d(model, schedule, accumulate=accumulate)
+    limits = {"epochs": epochs, "patience": patience}
+    callbacks = [
+        SaveTraining(run_dir, state, train, val, network=network, workers=workers, stop_asked=stop_asked, **limits),
+        keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
+    ]
+    # An epoch that was stopped in the middle is a fit of its own, of its last batches.
+    parts = [(len(state["history"]) + 1, state["batches"])] if state["batches"] else []
+    for last, first_batch in [*parts, (epochs, 0)]:
+        if not _finished(state, **limits):
+            _fit(model, train, workers=workers, first_batch=first_batch, initial_epoch=len(state["history"]),
+                 epochs=last, callbacks=callbacks)  # fmt: skip
     return state["history"]
+
+
+def compile_cnn3d(model, learning_rate, *, accumulate):
+    """Make a 3D-CNN ready to train: mean squared error, Adam; decision 0004."""
+    adam = keras.optimizers.Adam(learning_rate, gradient_accumulation_steps=accumulate if accumulate > 1 else None)
+    # XLA fails under MirroredStrategy and is slower on a CPU; JAX is nothing without it.
+    model.compile(adam, loss="mse", jit_compile=keras.backend.backend() == "jax")
+
+
+def check_batches(batch_size, *, accumulate, num_devices):
+    """Raise ValueError where a batch cannot be divided evenly: unequal parts would count unequally in the mean."""
+    if accumulate > 1 and num_devices > 1 and keras.backend.backend() == "tensorflow":
+        raise ValueError(
+            f"accumulate={accumulate} and {num_devices} devices do not go together on TensorFlow. Use one device, or "
+            "Keras on JAX: KERAS_BACKEND=jax."
+        )
+    if batch_size % num_devices:
+        raise ValueError(
+            f"batch_size={batch_size} cannot be divided among {num_devices} devices. "
+            f"Use --set batch_size={math.ceil(batch_size / num_devices) * num_devices}."
+        )
+
+
+def _fit(model, train, *, workers, first_batch, **settings):
+    """Keras' fit on our batches; what goes wrong in reading is raised as it was."""
+    batches = inputs.as_dataset(train, workers=workers, first=first_batch)
+    train.error = None
+    try:
+        model.fit(batches, shuffle=False, verbose=0, **settings)  # the batches shuffle themselves
+    except Exception as error:  # TensorFlow and JAX have classes of their own for it
+        if train.error is None:
+            raise
+        raise train.error from error
 
 
 def cosine_schedule(learning_rate, steps_per_epoch, *, epochs, warmup_epochs):
@@ -90,35 +129,78 @@ def cosine_schedule(learning_rate, steps_per_epoch, *, epochs, warmup_epochs):
     )
 
 
-class SaveEpoch(keras.callbacks.Callback):
-    """Saves the training after every epoch, and the network when it is the best so far.
+class SaveTraining(keras.callbacks.Callback):
+    """Watches and saves the training, and the network when it is the best so far.
 
     Keras' own ModelCheckpoint and EarlyStopping forget their best value at a restart, and save in place.
     """
 
-    def __init__(self, run_dir, state, *, network, patience, epochs):
+    def __init__(self, run_dir, state, train, val, *, network, workers, epochs, patience, stop_asked):
         super().__init__()
-        self.run_dir, self.state, self.network = run_dir, state, network
-        self.patience, self.epochs = patience, epochs
+        self.run_dir, self.state, self.train, self.val = run_dir, state, train, val
+        self.network, self.workers, self.stop_asked = network, workers, stop_asked
+        self.limits = {"epochs": epochs, "patience": patience}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.train.start_epoch(epoch)
+        self.first = self.state["batches"]
+        if self.first:
+            _restore(_metric_variables(self.model), self.state["metrics"])  # of the batches before the stop
+        self.began = self.saved = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = self.first + batch + 1
+        if not math.isfinite(logs["loss"]):
+            epoch, clips = len(self.state["history"]) + 1, ", ".join(self.train.names_of(done - 1))
+            raise ValueError(
+                f"The loss became NaN in epoch {epoch}, batch {done}. Its clips: {clips}. Use a lower learning_rate, "
+                "in a new run, or leave out a video if its name returns."
+            )
+        stop = self.stop_asked()
+        if done < len(self.train) and (stop or time.monotonic() > self.saved + SAVE_SECONDS):
+            self._save(batches=done)
+        if stop and done < len(self.train):
+            self._stopped()
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        if not math.isfinite(row["loss"]) or not math.isfinite(row["val_loss"]):
-            self.model.stop_training = True
-            return
+        seconds = time.monotonic() - self.began
+        clips = (len(self.train) - self.first) * self.train.batch_size
+        row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "mse": float(logs["loss"])}  # no batch has padding
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row |= watching.validate(self.model, self.val, workers=self.workers) | {"clips_per_second": clips / seconds}
+        logs.update({name: value for name, value in row.items() if value is not None})  # for TensorBoard
         self.state["history"].append(row)
-        best = best_epoch(self.state["history"])
-        if best == epoch + 1:
+        if best_epoch(self.state["history"]) == epoch + 1 and _is_writer():
             save_network(self.model, self.run_dir / "cnn3d.keras", network=self.network)
-        path = _state_model(self.run_dir, epoch + 1)
+        self._save(batches=0)
+        self.model.stop_training = _finished(self.state, **self.limits)
+        left = 0 if self.model.stop_training else self.limits["epochs"] - epoch - 1
+        seconds_left = left * len(self.train) * (time.monotonic() - self.began) / (len(self.train) - self.first)
+        print(watching.epoch_line(row, epochs=self.limits["epochs"], seconds_left=seconds_left), flush=True)
+        if self.stop_asked() and not self.model.stop_training:
+            self._stopped()
+
+    def _save(self, *, batches):
+        self.state["batches"] = batches
+        self.state["metrics"] = _values(_metric_variables(self.model))
+        self.state["seeds"] = _values(_seed_variables(self.model))
+        self.saved = time.monotonic()
+        if not _is_writer():
+            return
+        path = _state_model(self.run_dir, self.state)
         with files.replacing(path) as beside:
             self.model.save(beside)
-        write_history(self.run_dir / "history.csv", self.state["history"])
+        if self.state["history"]:
+            write_history(self.run_dir / "history.csv", self.state["history"])
         files.write_json(self.run_dir / STATE, self.state)
         for old in self.run_dir.glob("training_state-*.keras"):
             if old != path:
                 old.unlink()
-        self.model.stop_training = _finished(self.state, epochs=self.epochs, patience=self.patience)
+
+    def _stopped(self):
+        epoch = len(self.state["history"])
+        where = f"batch {self.state['batches']} of epoch {epoch + 1}" if self.state["batches"] else f"epoch {epoch}"
+        raise InterruptedError(f"Stopped as asked after {where}, which is saved. The same command goes on there.")
 
 
 def best_epoch(history):
@@ -139,7 +221,7 @@ def write_history(path, history):
     with files.replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(history)
+        writer.writerows({name: math.nan if value is None else value for name, value in row.items()} for row in history)
 
 
 def _finished(state, *, epochs, patience):
@@ -147,10 +229,39 @@ def _finished(state, *, epochs, patience):
     return bool(history) and (len(history) >= epochs or len(history) - best_epoch(history) >= patience)
 
 
-def _state_model(run_dir, epoch):
-    return run_dir / f"training_state-{epoch:04d}.keras"
+def _metric_variables(model):
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
+def _seed_variables(model):
+    """The states of the dropouts' random numbers, which a .keras file does not hold."""
+    return [layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")]
+
+
+def _values(variables):
+    return [keras.ops.convert_to_numpy(variable).tolist() for variable in variables]
+
+
+def _restore(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(np.asarray(value, variable.dtype))
+
+
+def _is_writer():
+    """Whether this process writes the run: of several on JAX the first."""
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    return jax.process_index() == 0
+
+
+def _state_model(run_dir, state):
+    return run_dir / f"training_state-{len(state['history']):04d}-{state['batches']:07d}.keras"
 
 
 def _read_state(run_dir):
+    """The epochs so far, the batches done of the next one, Keras' metrics over those, the dropouts' random numbers."""
     path = run_dir / STATE
-    return json.loads(path.read_text()) if path.exists() else {"history": []}
+    empty = {"history": [], "batches": 0, "metrics": [], "seeds": []}
+    return empty | json.loads(path.read_text()) if path.exists() else empty

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from conftest import place_frame, write_ffv1
 
@@ -40,7 +42,7 @@ def test_every_video_is_prepared_or_listed_with_its_reason(root, tmp_path, capsy
     assert "4 of 7 videos are ready, 3 left out (1 too_short, 1 unreadable, 1 missing)." in printed
     table = shards.read_table(tmp_path / "data")
     assert len(table) == 4 * 3 * 2
-    assert sorted(set(table.mos)) == [0, 10, 20, 30]
+    assert [video.mos for video in videos if video.video_id in table.video_ids] == [0, 10, 20, 30]
 
 
 def test_dry_run_writes_nothing(root, tmp_path, capsys):
@@ -104,3 +106,42 @@ def test_the_estimate_counts_clips_exactly(root):
     assert num_clips == 24
     assert 0 < size < 24 * 7 * 24 * 24 * 3
     assert 0 < seconds < 60
+
+
+def test_verify_names_a_damaged_shard_and_prep_writes_only_that(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(build, "SHARD_BYTES", 80_000)
+    out = tmp_path / "data"
+    prep(root, out)
+    assert data_prep.main(["verify", str(out)]) == 0
+    index = (out / "index.json").read_bytes()
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob("clips-*.h5")}
+    with open(out / "clips-00002.h5", "r+b") as file:
+        file.seek(-9, 2)
+        file.write(b"x")
+    capsys.readouterr()
+    assert data_prep.main(["verify", str(out)]) == commands.EXIT_FAILED
+    printed = capsys.readouterr().out
+    assert re.search(r"damaged: \S+clips-00002\.h5, SHA-256 \w{64}, index\.json says \w{64}", printed)
+    assert "1 shards are missing or damaged; make prep writes them again." in printed
+    assert data_prep.main(["verify", str(out)]) == commands.EXIT_FAILED
+    assert "missing: " in capsys.readouterr().out
+    prep(root, out)
+    assert "only they are written" in capsys.readouterr().out
+    after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob("clips-*.h5")}
+    assert {name for name in before if before[name][0] != after[name][0]} == {"clips-00002.h5"}
+    assert {name: data for name, (_, data) in before.items()} == {name: data for name, (_, data) in after.items()}
+    assert (out / "index.json").read_bytes() == index
+    assert data_prep.main(["verify", str(out)]) == 0
+
+
+def test_verify_of_an_unfinished_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"index\.json is missing. Make it first: make prep"):
+        data_prep.main(["verify", str(tmp_path)])
+
+
+def test_what_a_killed_writer_left_is_deleted(root, tmp_path):
+    prep(root, tmp_path / "data")
+    (tmp_path / "data" / "index.json").unlink()
+    (tmp_path / "data" / ".clips-00000.part-here-7-8.h5").touch()
+    prep(root, tmp_path / "data")
+    assert not list((tmp_path / "data").glob(".*"))

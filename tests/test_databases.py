@@ -332,7 +332,7 @@ def test_konvid1k_with_a_missing_an_extra_and_a_damaged_video(konvid, tmp_path, 
     assert [rows[video_id].status for video_id in ids] == ["missing", "damaged", "unreadable", "ok", "ok"]
     assert re.fullmatch(r"9 frames are declared, [1-8] can be decoded", rows[ids[1]].reason)
     assert rows[ids[2]].reason
-    assert sorted(set(shards.read_table(tmp_path / "data").video_id)) == ids[3:]
+    assert sorted(set(shards.read_table(tmp_path / "data").video_ids)) == ids[3:]
     assert files.read_json(tmp_path / "data" / "index.json", made_by="")["videos"] == 2
     assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED, "told again when it is complete"
     assert "2 of 5 videos are ready" in capsys.readouterr().out
@@ -362,7 +362,7 @@ def test_a_raw_video_that_is_cut_off_is_left_out(qualcomm, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"left out (unreadable): {path.stem}: A whole number of 72x48 yuv420p frames of 5,184 bytes" in printed
     assert "5 of 6 videos are ready, 1 left out (1 unreadable)." in printed
-    assert path.stem not in shards.read_table(tmp_path / "data").video_id
+    assert path.stem not in shards.read_table(tmp_path / "data").video_ids
 
 
 def test_live_qualcomm_files_of_another_size_are_refused_one_by_one(qualcomm, tmp_path, capsys):

@@ -16,10 +16,10 @@ PACKAGES = {
     "benchmarks": {"benchmarks", "nr_vqm", "data_prep"},
 }
 # A module of nr_vqm imports only modules before it in this list; commands of nr_vqm come last.
-ORDER = """files presets raw_video manifest decoders decoder_process decoder_worker decoding video clips shards
-splits devices inputs cnn3d starting_weights training trunk_plan trunk features svr_baseline lstm_head metrics
-resampling comparison tables plots feature_files published_splits feature_evaluation model_files bundle heads
-results intervals score_page video_score scoring info batch doctor commands cli""".split()
+ORDER = """files cluster presets raw_video manifest decoders decoder_process decoder_worker decoding video clips shards
+splits metrics devices inputs cnn3d starting_weights watching training trunk_plan trunk features svr_baseline
+lstm_head resampling comparison tables plots feature_files published_splits feature_evaluation model_files bundle heads
+results intervals score_page video_score scoring worker info batch doctor commands cli""".split()
 
 
 def imports(path):
@@ -71,6 +71,10 @@ def test_modules_of_the_library_import_only_those_before_them():
         ["-m", "benchmarks.fuzz"],
         ["-m", "benchmarks.decoding"],
         ["-m", "benchmarks.published_features"],
+        ["-m", "benchmarks.input_pipeline"],
+        ["-m", "benchmarks.train_step"],
+        ["-m", "benchmarks.chaos"],
+        ["-m", "benchmarks.plan"],
         ["-m", "benchmarks.score"],
     ],
 )

@@ -1,8 +1,11 @@
+import csv
+import re
+
 import keras
 import numpy as np
 import pytest
 
-from nr_vqm import cnn3d, devices, files, inputs, manifest, shards, training
+from nr_vqm import cnn3d, devices, files, inputs, manifest, shards, training, watching
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.0}
 SETTINGS = {
@@ -10,6 +13,7 @@ SETTINGS = {
     "dtype": "float32",
     "learning_rate": 1e-2,
     "warmup_epochs": 0.0,
+    "accumulate": 1,
     "patience": 99,
     "seed": 1,
 }
@@ -45,14 +49,19 @@ def batches(data_dir, first, last, *, batch_size=4, shuffle_seed=1, mirror=False
     return inputs.ClipBatches(table, rows, quality, batch_size=batch_size, shuffle_seed=shuffle_seed, mirror=mirror)
 
 
-def fit(data_dir, run_dir, *, num_devices=1, **changes):
+def fit(data_dir, run_dir, **changes):
+    return fit_batches(batches(data_dir, 0, 9), batches(data_dir, 9, 12, shuffle_seed=None), run_dir, **changes)
+
+
+def fit_batches(train, val, run_dir, *, num_devices=1, **changes):
     keras.utils.set_random_seed(3)
     run_dir.mkdir(exist_ok=True)
     return training.fit_cnn3d(
-        batches(data_dir, 0, 9),
-        batches(data_dir, 9, 12, shuffle_seed=None),
+        train,
+        val,
         run_dir=run_dir,
-        strategy=devices.mirrored_strategy(num_devices),
+        strategy=devices.replicas(num_devices),
+        workers=2,
         **{**SETTINGS, "epochs": 3, **changes},
     )
 
@@ -96,23 +105,45 @@ def test_mirrored_clips_are_the_same_every_time_and_each_of_four_kinds(data_dir)
     np.testing.assert_array_equal(batches(data_dir, 0, 12, batch_size=36, mirror=True)[0][0], mirrored)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_dataset_gives_every_batch_in_order(data_dir, workers):
+    one = batches(data_dir, 0, 12, batch_size=5, mirror=True)
+    dataset = inputs.as_dataset(one, workers=workers)
+    for epoch in range(2):
+        one.start_epoch(epoch)
+        got = list(dataset)
+        assert len(got) == len(one) == 7
+        for index, parts in enumerate(got):
+            for part, wanted in zip(parts, one[index], strict=True):
+                np.testing.assert_array_equal(part, wanted)
+
+
+def test_a_shard_that_vanishes_in_training_is_said(data_dir, tmp_path):
+    path = shards.shard_path(data_dir, 0)
+
+    def vanish():
+        if path.exists():
+            path.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(FileNotFoundError, match=r"clips-00000\.h5"):
+        fit(data_dir, tmp_path / "run", stop_asked=vanish)
+
+
 def test_less_than_one_batch(data_dir):
     with pytest.raises(ValueError, match="One batch needs 8 clips, the training part has 6"):
         batches(data_dir, 0, 2, batch_size=8)
 
 
 @pytest.mark.parametrize("batch_size", [4, 9])
-def test_padded_validation_gives_the_exact_error(data_dir, batch_size):
-    val = batches(data_dir, 0, 12, batch_size=batch_size, shuffle_seed=None)  # 36 clips: 9 full batches, or 4
-    uneven = batches(data_dir, 0, 11, batch_size=batch_size, shuffle_seed=None)
-    model = cnn3d.build_cnn3d(**NETWORK, dtype="float32")
-    model.compile(loss="mse", weighted_metrics=["mse"])
-    for one in (val, uneven):
-        errors = []
-        for index in range(len(one)):
-            clips, quality, weight = one[index]
-            errors.extend((np.asarray(model(clips)) - quality)[weight > 0, 0] ** 2)
-        assert model.evaluate(one, verbose=0, return_dict=True)["mse"] == pytest.approx(np.mean(errors), rel=1e-5)
+@pytest.mark.parametrize("last", [12, 11])  # 36 clips: 9 full batches, or 4; 33 clips: the last batch is padded
+def test_padded_validation_gives_the_exact_error(data_dir, batch_size, last):
+    val = batches(data_dir, 0, last, batch_size=batch_size, shuffle_seed=None)
+    model, errors = cnn3d.build_cnn3d(**NETWORK, dtype="float32"), []
+    for index in range(len(val)):
+        clips, quality, weight = val[index]
+        errors.extend((np.asarray(model(clips)) - quality)[weight > 0, 0] ** 2)
+    assert len(errors) == 3 * last
+    assert watching.validate(model, val, workers=2)["val_mse"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
@@ -133,69 +164,152 @@ def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
     quality = inputs.quality_of(table, videos())
     one = OneBatch(table, np.arange(0, 36, 4), quality, batch_size=8, shuffle_seed=1, mirror=False)
     keras.utils.set_random_seed(1)
-    strategy = devices.mirrored_strategy(2)
+    strategy = devices.replicas(2)
     assert strategy.num_replicas_in_sync == 2
     (tmp_path / "run").mkdir()
+    val = inputs.ClipBatches(table, np.arange(0, 36, 4), quality, batch_size=8, shuffle_seed=None, mirror=False)
     history = training.fit_cnn3d(
-        one, one, run_dir=tmp_path / "run", strategy=strategy, epochs=12, **{**SETTINGS, "dtype": dtype}
+        one, val, run_dir=tmp_path / "run", strategy=strategy, workers=2, epochs=12, **{**SETTINGS, "dtype": dtype}
     )
     assert history[-1]["val_mse"] < 0.1 < 1 < history[0]["loss"]
 
 
-def test_two_replicas_train_like_one(data_dir, tmp_path):
-    histories = [fit(data_dir, tmp_path / f"run{n}", num_devices=n) for n in (1, 2)]
+@pytest.mark.parametrize("batch_size", [4, 8])
+@pytest.mark.parametrize("val_videos", [2, 3, 1])  # 6, 9 and 3 clips: the last batch holds 2, 1 and 3, or 6, 1 and 3
+def test_two_replicas_train_like_one(data_dir, tmp_path, val_videos, batch_size):
+    histories = []
+    for number in (1, 2):
+        train = batches(data_dir, 0, 9, batch_size=batch_size)  # 27 clips: 3 are left over
+        val = batches(data_dir, 9, 9 + val_videos, batch_size=batch_size, shuffle_seed=None)
+        histories.append(fit_batches(train, val, tmp_path / f"run{number}", num_devices=number, learning_rate=1e-3))
     for one, two in zip(*histories, strict=True):
-        assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
-        assert one["val_mse"] == pytest.approx(two["val_mse"], rel=1e-4)
-    models = [keras.models.load_model(tmp_path / f"run{n}" / "cnn3d.keras") for n in (1, 2)]
-    for one, two in zip(*(model.get_weights() for model in models), strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-4)
+        del one["clips_per_second"], two["clips_per_second"]
+        assert one == pytest.approx(two, abs=1e-5)
+        assert all(value is None or np.isfinite(value) for value in two.values())
+    assert_same_weights(tmp_path / "run1", tmp_path / "run2", atol=1e-5)
 
 
-def test_a_stopped_training_goes_on_and_ends_the_same(data_dir, tmp_path, monkeypatch):
-    whole = fit(data_dir, tmp_path / "whole")
+def test_three_replicas_divide_no_batch_of_four():
+    with pytest.raises(ValueError, match="batch_size=4 cannot be divided among 3 devices. Use --set batch_size=6"):
+        training.check_batches(4, accumulate=1, num_devices=3)
 
-    def stop_after_two(self, epoch, logs=None):
-        save(self, epoch, logs)
-        if epoch == 1:
-            raise KeyboardInterrupt
 
-    save = training.SaveEpoch.on_epoch_end
-    monkeypatch.setattr(training.SaveEpoch, "on_epoch_end", stop_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        fit(data_dir, tmp_path / "stopped")
-    monkeypatch.undo()
-    resumed = fit(data_dir, tmp_path / "stopped")
+def test_validation_worked_by_hand(data_dir):
+    class Bright:
+        """Answers with the mean brightness."""
+
+        def predict(self, dataset, verbose):
+            return np.concatenate([np.mean(clips, axis=(1, 2, 3, 4))[:, None] for clips, _, _ in dataset])
+
+    val = batches(data_dir, 0, 5, batch_size=4, shuffle_seed=None)  # 15 clips, the last batch lacks one
+    row = watching.validate(Bright(), val, workers=1)
+    clips = np.concatenate([val[index][0] for index in range(4)])[:15].mean(axis=(1, 2, 3, 4), dtype=np.float64)
+    quality = np.repeat([1, 2, 3, 4, 5], 3)
+    assert row["val_mse"] == pytest.approx(np.mean((clips - quality) ** 2))
+    assert row["val_plcc_clips"] == pytest.approx(np.corrcoef(clips, quality)[0, 1])
+    assert row["val_plcc_videos"] == pytest.approx(np.corrcoef(clips.reshape(5, 3).mean(1), [1, 2, 3, 4, 5])[0, 1])
+    assert row["val_srocc_videos"] == pytest.approx(1)
+
+
+def test_one_line_per_epoch(data_dir, tmp_path, capsys):
+    fit(data_dir, tmp_path / "run", epochs=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    number = r"(-?\d\.\d{3}|  -  )"
+    assert re.fullmatch(
+        rf"epoch 1 of 2: mse \d\.\d{{3}}, val \d\.\d{{3}}, val SROCC/PLCC of clips {number}/{number}, "
+        rf"of videos {number}/{number}, [\d,]+ clips/s, 0 h 00 min left",
+        lines[0],
+    )
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {"val_srocc_videos", "val_plcc_clips", "clips_per_second", "learning_rate"} < set(rows[0])
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+@pytest.mark.parametrize("batches_before_the_stop", [3, 6, 8])  # of 6 in an epoch: in the middle, and at an epoch's end
+def test_a_stopped_training_goes_on_and_ends_the_same(data_dir, tmp_path, batches_before_the_stop, num_devices):
+    settings = {"num_devices": num_devices, "network": {**NETWORK, "dropout": 0.3}}
+    whole = fit(data_dir, tmp_path / "whole", **settings)
+    asked = iter([False] * (batches_before_the_stop - 1) + [True] * 9)
+    where = {3: "batch 3 of epoch 1", 6: "epoch 1", 8: "batch 1 of epoch 2"}[batches_before_the_stop]
+    with pytest.raises(InterruptedError, match=f"Stopped as asked after {where}, which is saved"):
+        fit(data_dir, tmp_path / "stopped", stop_asked=lambda: next(asked), **settings)
+    resumed = fit(data_dir, tmp_path / "stopped", **settings)
     assert [row["epoch"] for row in resumed] == [1, 2, 3]
     for one, two in zip(whole, resumed, strict=True):
+        del one["clips_per_second"], two["clips_per_second"]
         assert one == pytest.approx(two, rel=1e-5)
-    models = [keras.models.load_model(tmp_path / name / "cnn3d.keras") for name in ("whole", "stopped")]
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped", atol=1e-6)
+    assert len(list((tmp_path / "stopped").glob("training_state*.keras"))) == 1
+
+
+def test_a_killed_training_goes_on_where_it_saved_last(data_dir, tmp_path, monkeypatch):
+    whole = fit(data_dir, tmp_path / "whole")
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0)  # after every batch
+    count = iter(range(99))
+
+    def kill_after_eight():
+        if next(count) == 8:
+            raise MemoryError
+        return False
+
+    with pytest.raises(MemoryError):
+        fit(data_dir, tmp_path / "stopped", stop_asked=kill_after_eight)
+    assert files.read_json(tmp_path / "stopped" / training.STATE, made_by="")["batches"] == 1
+    resumed = fit(data_dir, tmp_path / "stopped")
+    assert whole[-1]["val_mse"] == pytest.approx(resumed[-1]["val_mse"], rel=1e-5)
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped", atol=1e-6)
+
+
+def test_accumulating_on_two_replicas_is_refused():
+    with pytest.raises(ValueError, match="accumulate=2 and 2 devices do not go together on TensorFlow"):
+        training.check_batches(4, accumulate=2, num_devices=2)
+
+
+def assert_same_weights(one_run, other_run, *, atol):
+    models = [keras.models.load_model(run / "cnn3d.keras") for run in (one_run, other_run)]
     for one, two in zip(*(model.get_weights() for model in models), strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-6)
+        np.testing.assert_allclose(one, two, atol=atol)
+
+
+def test_accumulated_gradients_are_those_of_the_larger_batch(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "cosine_schedule", lambda learning_rate, *_, **__: learning_rate)
+    val = batches(data_dir, 9, 12, shuffle_seed=None)
+    for accumulate in (1, 2):
+        train = batches(data_dir, 0, 12, batch_size=16 // accumulate)
+        run = tmp_path / f"run{accumulate}"
+        fit_batches(train, val, run, accumulate=accumulate, learning_rate=1e-3)
+    assert_same_weights(tmp_path / "run1", tmp_path / "run2", atol=1e-5)
 
 
 def test_a_worse_epoch_never_replaces_the_best(tmp_path):
     assert training.best_epoch([{"epoch": n, "val_mse": v} for n, v in ((1, 2.0), (2, 1.0), (3, 1.0), (4, 3.0))]) == 2
-    model = cnn3d.build_cnn3d(**NETWORK, dtype="float32")
-    state = {"history": []}
-    callback = training.SaveEpoch(tmp_path, state, network=NETWORK, patience=2, epochs=9)
-    callback.set_model(model)
-    kept = model.get_weights()
-    for epoch, error in enumerate([2.0, 1.0, 1.5, 1.5]):
-        model.stop_training = False
-        if epoch != 1:
-            model.set_weights([weight + epoch + 1 for weight in kept])
-        else:
-            model.set_weights(kept)
-        callback.on_epoch_end(epoch, {"loss": 1.0, "val_loss": error, "val_mse": error})
-    assert model.stop_training  # two epochs without a better one
-    for saved, best in zip(keras.models.load_model(tmp_path / "cnn3d.keras").get_weights(), kept, strict=True):
-        np.testing.assert_array_equal(saved, best)
 
 
-def test_a_loss_that_becomes_nan_is_said(data_dir, tmp_path):
-    with pytest.raises(ValueError, match="The loss became NaN in epoch 1"):
-        fit(data_dir, tmp_path / "run", learning_rate=1e30)
+def test_the_best_epoch_is_kept_and_patience_ends(data_dir, tmp_path, monkeypatch):
+    errors, weights = iter([2.0, 1.0, 1.5, 1.5, 0.5]), []
+
+    def validate(model, val, *, workers):
+        weights.append(model.get_weights())
+        names = ("val_srocc_clips", "val_plcc_clips", "val_srocc_videos", "val_plcc_videos")
+        return {"val_mse": next(errors), **dict.fromkeys(names)}
+
+    monkeypatch.setattr(watching, "validate", validate)
+    assert len(fit(data_dir, tmp_path / "run", epochs=9, patience=2)) == 4  # two epochs without a better one
+    saved = keras.models.load_model(tmp_path / "run" / "cnn3d.keras").get_weights()
+    for one, best in zip(saved, weights[1], strict=True):
+        np.testing.assert_array_equal(one, best)
+
+
+def test_a_loss_that_becomes_nan_names_the_clips(data_dir, tmp_path):
+    train = batches(data_dir, 0, 9)
+    train.quality = train.quality.copy()
+    train.quality[3 * 7 + 2] = np.nan  # video 7, its third clip
+    with pytest.raises(ValueError, match=r"The loss became NaN in epoch 1, batch \d\. Its clips: .*v7 clip 2"):
+        fit_batches(train, train, tmp_path / "run")
+    assert not (tmp_path / "run" / "cnn3d.keras").exists()
 
 
 def test_warm_up_and_cosine_by_hand():

@@ -1,0 +1,125 @@
+"""python -m benchmarks.input_pipeline: shards -> shuffled full batches, beside plain readers of the same clips.
+
+On clips of real video in the page cache. Every way runs in processes of its own, all ways in turn, several rounds.
+"""
+
+import itertools
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import h5py
+import hdf5plugin  # noqa: F401 - registers the compression filters with h5py
+import numpy as np
+
+from benchmarks import compression
+from nr_vqm import clips, commands, devices, files, manifest, shards, video
+
+BATCH_SIZE = 16  # as in `paper`
+MEMORY_LIMIT_GB = 2.0
+GPU_CLIPS_PER_SECOND = 1500  # what one GPU of the H200's class is thought to train on: docs/scale.md
+
+
+def main(argv=None):
+    parser = commands.new_parser("python -m benchmarks.input_pipeline", __doc__)
+    parser.add_argument("--videos", required=True, help="a folder of real videos")
+    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--quick", action="store_true", help="fewer clips and seconds")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        write_shards(folder, args.videos, num_groups=1 if args.quick else 6)
+        figures = measure(folder, seconds=0.5 if args.quick else 4, rounds=1 if args.quick else 5)
+    limits = {"pipeline_over_two_readers": 0.8, "memory_limit_over_peak": 1.0}
+    commands.print_figures(figures, limits=limits, json_path=args.json)
+
+
+def write_shards(folder, videos, *, num_groups):
+    """A data folder with the clips of real videos, a shard for each."""
+    grid = {"num_groups": num_groups, "block_grid": (2, 4), "stride": 16, **compression.CLIP}
+    paths = list(compression.usable(videos))
+    for number, path in enumerate(paths):
+        info = video.probe(path)
+        with shards.writing(shards.shard_path(folder, number), **compression.CLIP) as add:
+            one = manifest.Video(video_id=path.name, path=str(path), content="", mos=3, mos_low=1, mos_high=5)
+            planned = clips.plan_grid(60, info.height, info.width, **grid)
+            add(one, planned, clips.iter_groups(itertools.islice(video.read_frames(path), 60), planned))
+    files.write_json(Path(folder) / "index.json", {"shards": [""] * len(paths)})
+
+
+def measure(folder, *, seconds, rounds):
+    """{figure: median over rounds}, in clips/s where the name says nothing else."""
+    spawn = multiprocessing.get_context("spawn")
+    ways = sorted({1, 2, devices.cores()})
+    measured = {}
+    with ProcessPoolExecutor(2, mp_context=spawn) as readers, ProcessPoolExecutor(1, mp_context=spawn) as pipeline:
+        for number in range(rounds + 1):
+            row = {"memory_copy": readers.submit(copy, folder, seconds).result()}
+            row["one_reader"] = readers.submit(read, folder, seconds, time.time()).result()
+            start = time.time() + 0.2
+            both = [readers.submit(read, folder, seconds, start) for _ in range(2)]
+            row["two_readers"] = sum(one.result() for one in both)
+            for workers in ways:
+                row[f"pipeline_{workers}"] = pipeline.submit(feed, folder, seconds, workers).result()
+            row["pipeline_over_two_readers"] = row["pipeline_2"] / row["two_readers"]
+            row["pipeline_over_one_reader"] = row["pipeline_1"] / row["one_reader"]
+            if number:  # the first round loads libraries and fills the page cache
+                for name, value in row.items():
+                    measured.setdefault(name, []).append(value)
+        peak = pipeline.submit(peak_gb).result()
+    figures = {name: statistics.median(values) for name, values in measured.items()}
+    figures["cores_for_one_gpu"] = GPU_CLIPS_PER_SECOND / figures["pipeline_1"]
+    return figures | {"peak_gb": peak, "memory_limit_over_peak": MEMORY_LIMIT_GB / peak}
+
+
+def read(folder, seconds, start):
+    """Clips/s of a plain loop over h5py, in random order, from the time `start` on."""
+    opened = [h5py.File(path, "r")["clips"] for path in shards.read_table(folder).paths]
+    places = [(dataset, row) for dataset in opened for row in range(len(dataset))]
+    order = itertools.cycle(np.random.default_rng(int(time.time_ns() % 1000)).permutation(len(places)))
+    buffer, count = np.empty(opened[0].shape[1:], np.uint8), 0
+    time.sleep(max(0, start - time.time()))
+    began = time.perf_counter()
+    while time.perf_counter() < began + seconds:
+        dataset, row = places[next(order)]
+        dataset.read_direct(buffer, np.s_[row])
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+def copy(folder, seconds):
+    """Clips/s of copying decompressed clips from one place in memory to another."""
+    source = np.ones((64, *shards.read_table(folder).clip_shape), np.uint8)
+    target, count, began = np.empty_like(source), 0, time.perf_counter()
+    while time.perf_counter() < began + seconds:
+        target[:] = source
+        count += len(source)
+    return count / (time.perf_counter() - began)
+
+
+def feed(folder, seconds, workers):
+    """Clips/s that arrive as TensorFlow's tensors, over whole epochs."""
+    devices.quiet_tensorflow()
+    from nr_vqm import inputs
+
+    table = shards.read_table(folder)
+    rows, quality = np.arange(len(table)), np.full(len(table), 3, np.float32)
+    batches = inputs.ClipBatches(table, rows, quality, batch_size=BATCH_SIZE, shuffle_seed=1, mirror=True)
+    dataset, count, began = inputs.as_dataset(batches, workers=workers), 0, time.perf_counter()
+    while time.perf_counter() < began + seconds:
+        batches.start_epoch(batches.epoch + 1)
+        for part, _, _ in dataset:
+            count += len(part)
+    return count / (time.perf_counter() - began)
+
+
+def peak_gb():
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+if __name__ == "__main__":
+    commands.run(main)

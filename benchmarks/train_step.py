@@ -1,0 +1,161 @@
+"""python -m benchmarks.train_step: how much of the device's peak a training step reaches, and what the loop costs.
+
+The peak is the best plain matrix product measured in the same run, in the same precision; the step counts the
+multiply-adds of forward and backward. Runs on TensorFlow, or on JAX with KERAS_BACKEND=jax; on a GPU if there is one.
+"""
+
+import math
+import statistics
+import tempfile
+import time
+
+import numpy as np
+
+from nr_vqm import commands, devices, files, manifest, presets, shards
+
+PAPER_CLIPS = 224_640 * 50  # KoNViD-1k's training part, 50 epochs
+PAPER_HOURS = 5 * 24  # on two GPUs; paper, section 4
+
+
+def main(argv=None):
+    parser = commands.new_parser("python -m benchmarks.train_step", __doc__)
+    commands.add_preset_options(parser)
+    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--quick", action="store_true", help="fewer steps")
+    args = parser.parse_args(argv)
+    devices.quiet_tensorflow()
+    rounds, steps = (1, 3) if args.quick else (5, 20)
+    figures = measure(presets.get_preset(args.preset, overrides=args.overrides), rounds=rounds, steps=steps)
+    limits = {"peak_share": 0.7, "loop_headroom": 0.95}
+    commands.print_figures(figures, limits=limits, json_path=args.json)
+
+
+def measure(preset, *, rounds, steps):
+    """{figure: median over rounds}; the peak, the bare step and the whole loop in turn."""
+    dtype = devices.best_precision()
+    with tempfile.TemporaryDirectory() as folder:
+        batches = make_batches(folder, preset, num_batches=steps)
+        model = make_model(preset, dtype)
+        operations, rows = count_operations(model) * preset.batch_size, []
+        for number in range(rounds + 1):
+            peak = matrix_peak(dtype)
+            step, loop = step_seconds(model, batches, steps), loop_seconds(model, batches, folder) / len(batches)
+            if number:  # the first round compiles
+                row = {"peak_tflops": peak, "step_seconds": step, "peak_share": operations / step / 1e12 / peak}
+                rows.append(row | {"loop_overhead": loop / step - 1, "clips_per_second": preset.batch_size / loop})
+    figures = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    figures["loop_headroom"] = 1 - figures["loop_overhead"]
+    hours = PAPER_CLIPS / figures["clips_per_second"] / 3600
+    return figures | {"konvid1k_50_epochs_hours": hours, "paper_gpu_hours_over_ours": 2 * PAPER_HOURS / hours}
+
+
+def make_batches(folder, preset, *, num_batches):
+    """inputs.ClipBatches over shards of noise, which LZ4 cannot make smaller: reading costs at least as on video."""
+    from nr_vqm import inputs
+
+    clip = (preset.clip_frames, preset.clip_size)
+    video = manifest.Video(video_id="noise", path="", content="", mos=3, mos_low=1, mos_high=5)
+    rng, num_clips = np.random.default_rng(0), num_batches * preset.batch_size
+    grid = type("Grid", (), {"corners": [(0, 0)], "starts": range(num_clips)})
+    groups = (rng.integers(0, 256, (1, clip[0], clip[1], clip[1], 3), np.uint8) for _ in range(num_clips))
+    with shards.writing(shards.shard_path(folder, 0), clip_frames=clip[0], clip_size=clip[1]) as add:
+        add(video, grid, groups)
+    files.write_json(f"{folder}/index.json", {"shards": [""]})
+    table = shards.read_table(folder)
+    quality = rng.uniform(1, 5, num_clips).astype(np.float32)
+    settings = {"batch_size": preset.batch_size, "shuffle_seed": 1, "mirror": True}
+    return inputs.ClipBatches(table, np.arange(num_clips), quality, **settings)
+
+
+def make_model(preset, dtype):
+    """The 3D-CNN, compiled as for training."""
+    from nr_vqm import cnn3d, training
+
+    names = ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
+    model = cnn3d.build_cnn3d(**{name: getattr(preset, name) for name in names}, dtype=dtype)
+    training.compile_cnn3d(model, preset.learning_rate, accumulate=preset.accumulate)
+    return model
+
+
+def count_operations(model):
+    """Additions and multiplications of one clip: forwards, then the gradients of the weights and of the inputs.
+
+    Of the first convolution's inputs, which are the pixels, no gradient is computed.
+    """
+    kernels = [layer for layer in model.layers if hasattr(layer, "kernel")]
+    products = [math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape) for layer in kernels]
+    return 2 * (3 * sum(products) - products[0])
+
+
+def matrix_peak(dtype):
+    """TFLOP/s of the best plain matrix product."""
+    from keras import ops
+
+    precision = "bfloat16" if "bfloat16" in dtype else "float32"
+    best = 0.0
+    for size in (2048, 4096) if not _on_gpu() else (8192, 16384):
+        one = ops.cast(np.random.default_rng(0).standard_normal((size, size), np.float32), precision)
+        product = _compiled(ops.matmul)
+        wait(product(one, one))
+        count = 0
+        began = time.perf_counter()
+        while time.perf_counter() < began + 1:
+            result = product(one, one)
+            wait(result)
+            count += 1
+        best = max(best, 2 * size**3 * count / (time.perf_counter() - began) / 1e12)
+    return best
+
+
+def _on_gpu():
+    import keras
+
+    return any(not name.startswith("cpu") for name in keras.distribution.list_devices())
+
+
+def _compiled(function):
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+def wait(tensor):
+    """Return when a tensor is computed: GPUs answer before they have."""
+    return np.asarray(tensor[:1, :1])
+
+
+def step_seconds(model, batches, steps):
+    """Seconds of one training step on a batch that is on the device already."""
+    from keras import ops
+
+    clips, quality, weight = (ops.convert_to_tensor(part) for part in batches[0])
+    began = time.perf_counter()
+    for _ in range(steps):
+        model.train_on_batch(clips, quality, weight)
+    return (time.perf_counter() - began) / steps
+
+
+def loop_seconds(model, batches, folder):
+    """Seconds of an epoch's batches in `fit`, fed from the shards and watched as in training."""
+    from nr_vqm import inputs, training
+
+    class Watching(training.SaveTraining):
+        def on_epoch_end(self, epoch, logs=None):
+            """Saving and validating come once in hours."""
+
+    state, limits = {"history": [], "batches": 0}, {"epochs": 1, "patience": 1}
+    watch = Watching(folder, state, batches, None, network={}, workers=1, stop_asked=lambda: False, **limits)
+    dataset = inputs.as_dataset(batches, workers=devices.reading_threads())
+    began = time.perf_counter()
+    model.fit(dataset, verbose=0, shuffle=False, callbacks=[watch])
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,104 @@
+"""Work on many videos: in this process, in several of this machine, or on any Dask cluster. docs/scale.md."""
+
+import contextlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+AHEAD = 4  # pieces of work handed out per thread, so that no thread waits; a million at once would fill the memory
+TIMEOUT_SECONDS = 30
+ATTEMPTS = 3  # that a piece of work has whose worker dies
+
+
+class WorkerDied(ValueError):
+    """Every worker that tried a piece of work died."""
+
+
+def each(function, items, *, workers, scheduler=None, threads=1, on_death=None):
+    """Call `function` for every item; a worker that dies costs its item a retry, never the run.
+
+    Args:
+        function: of one item; what it needs is to be importable on every worker (functools.partial will do).
+        items: a list.
+        workers: processes; 1 is this one. More are a local Dask cluster.
+        scheduler: address of a Dask scheduler, whose workers see the same files; `workers` then says nothing.
+        threads: items at a time in this process.
+        on_death: function(item, WorkerDied) -> the result of an item that kills every worker; None raises the error.
+
+    Yields:
+        the results, in the order of `items`.
+
+    Raises:
+        OSError: no scheduler answers there.
+        whatever `function` raises.
+    """
+    if workers == 1 and not scheduler:
+        with ThreadPoolExecutor(threads) as pool:
+            yield from _in_order(lambda item: pool.submit(function, item).result, items, AHEAD * threads)
+        return
+    with _client(workers, scheduler) as client:
+        ahead = AHEAD * max(workers, sum(client.nthreads().values()))
+        yield from _on_cluster(client, function, items, ahead, on_death)
+
+
+def _in_order(submit, items, ahead):
+    """Yield results in order; at most `ahead` items are handed out and not finished."""
+    waiting = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) > ahead:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()
+
+
+def _on_cluster(client, function, items, ahead, on_death):
+    """The same; results are fetched as they come, so that a worker that dies later takes none with it."""
+    from distributed import KilledWorker, as_completed
+
+    numbers, ready, running, position = {}, {}, as_completed(), 0
+
+    def hand_out(number):
+        if number < len(items):
+            future = client.submit(function, items[number], pure=False)
+            numbers[future] = number
+            running.add(future)
+
+    for number in range(ahead):
+        hand_out(number)
+    for future in running:
+        number = numbers.pop(future)
+        try:
+            ready[number] = future.result()
+        except KilledWorker:
+            died = WorkerDied(f"the {ATTEMPTS} processes that tried it died: too little memory, or a crash")
+            if on_death is None:
+                raise died from None
+            ready[number] = on_death(items[number], died)
+        while position in ready:
+            yield ready.pop(position)
+            hand_out(position + ahead)
+            position += 1
+
+
+@contextlib.contextmanager
+def _client(workers, scheduler):
+    import dask
+    from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        # One item at a time in a worker: those beside an item that kills it would count as suspicious too.
+        settings = {"allowed-failures": ATTEMPTS - 1, "worker-saturation": 1.0}
+        settings = {f"distributed.scheduler.{name}": value for name, value in settings.items()}
+        stack.enter_context(dask.config.set(settings))
+        if scheduler:
+            try:
+                client = Client(scheduler, timeout=TIMEOUT_SECONDS)
+            except (OSError, ValueError) as error:
+                raise OSError(f"No Dask scheduler answers at {scheduler}: {error}") from error
+            yield stack.enter_context(client)
+            return
+        # No memory limit: Dask would stop workers at a share of the machine's, and our own use is bounded.
+        cluster = LocalCluster(
+            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs="ERROR"
+        )
+        yield stack.enter_context(Client(stack.enter_context(cluster)))

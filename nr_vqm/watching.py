@@ -1,0 +1,47 @@
+"""What is seen of a training: its validation after every epoch, in a line."""
+
+import numpy as np
+
+from nr_vqm import inputs, metrics
+
+
+def validate(model, val, *, workers):
+    """The error on the validation clips, and how well clips and videos (the mean over their clips) are ordered.
+
+    Args:
+        model: the 3D-CNN.
+        val: inputs.ClipBatches without shuffle_seed; the rows that fill up its last batch count for nothing.
+        workers: threads that read.
+
+    Returns:
+        dict: val_mse; val_srocc_clips, val_plcc_clips, val_srocc_videos, val_plcc_videos, None where undefined.
+    """
+    batches = inputs.as_dataset(val, workers=workers)
+    quality = val.quality[val.rows].astype(np.float64)
+    try:
+        answers = model.predict(batches, verbose=0)[: len(quality), 0].astype(np.float64)
+    except Exception as error:
+        if val.error is None:
+            raise
+        raise val.error from error
+    _, video = np.unique(val.table.video[val.rows], return_inverse=True)
+    by_video = [np.bincount(video, values) / np.bincount(video) for values in (quality, answers)]
+    row = {"val_mse": float(np.mean((answers - quality) ** 2))}
+    for name, pair in (("clips", (quality, answers)), ("videos", by_video)):
+        row[f"val_srocc_{name}"], row[f"val_plcc_{name}"] = metrics.correlations(mos=pair[0], scores=pair[1])
+    return row
+
+
+def epoch_line(row, *, epochs, seconds_left):
+    """What a person wants to see of an epoch, in one line."""
+
+    def value(name):
+        return "  -  " if row[name] is None else f"{row[name]:.3f}"
+
+    minutes = round(seconds_left / 60)
+    return (
+        f"epoch {row['epoch']} of {epochs}: mse {row['loss']:.3f}, val {row['val_mse']:.3f}, "
+        f"val SROCC/PLCC of clips {value('val_srocc_clips')}/{value('val_plcc_clips')}, "
+        f"of videos {value('val_srocc_videos')}/{value('val_plcc_videos')}, "
+        f"{row['clips_per_second']:,.0f} clips/s, {minutes // 60} h {minutes % 60:02d} min left"
+    )

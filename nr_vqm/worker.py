@@ -1,0 +1,82 @@
+"""What a worker does for one video of many: extract its features, or score it. The models are loaded once a process."""
+
+import functools
+import os
+import threading
+
+from nr_vqm import bundle, devices, features, files, scoring, video
+
+_LOADING = threading.Lock()  # so that two threads do not load the same
+
+
+def write_part(one, *, run_dir, made_from):
+    """Extract one video's features and write them as a part of the run's, unless that was done.
+
+    Args:
+        one: manifest.Video.
+        run_dir: the run folder.
+        made_from: checksum of the 3D-CNN, as in `features.FeatureFile`.
+
+    Raises:
+        ValueError: the video cannot be decoded any more, or the 3D-CNN is another by now.
+    """
+    file = features.FeatureFile(run_dir)
+    if not file.part(one.video_id, made_from).exists():
+        with _LOADING:
+            trunk, preset = _load(run_dir, made_from)
+        file.write_part(one.video_id, made_from, _extract(one, trunk, preset))
+
+
+@functools.lru_cache(maxsize=1)
+def _load(run_dir, made_from):
+    devices.quiet_tensorflow()
+    if files.sha256(run_dir / bundle.CNN3D) != made_from:
+        raise ValueError(f"{run_dir / bundle.CNN3D} has changed since the extraction began. Begin it again.")
+    return scoring.load_trunk(run_dir), bundle.read_preset(run_dir)
+
+
+def _extract(one, trunk, preset):
+    try:
+        return features.extract(
+            video.read_frames(one.path, one.raw),
+            trunk=trunk,
+            num_frames=one.frames,
+            height=one.height,
+            width=one.width,
+            num_groups=preset.num_groups,
+            block_grid=preset.block_grid,
+            clip_frames=preset.clip_frames,
+            clip_size=preset.clip_size,
+            downscale=preset.downscale,
+        )
+    except (ValueError, OSError) as error:
+        raise ValueError(f"Video {one.video_id!r} was whole when it was prepared, and is not now: {error}") from error
+
+
+def score(path, *, run_dir, head, raw):
+    """Score one video.
+
+    Args:
+        path: the video.
+        run_dir, head: of the scorer, as in `nr_vqm.load`.
+        raw: as in `scoring.Scorer.score`.
+
+    Returns:
+        (Score, None), or (None, ValueError) for a video that cannot be scored.
+    """
+    with _LOADING:
+        scorer = _scorer(run_dir, head)
+    try:
+        return scorer.score(path, raw), None
+    except (ValueError, OSError) as error:
+        return None, ValueError(str(error))  # not every error can be sent to another process
+    except Exception as error:  # whatever goes wrong with one video is its own
+        if os.environ.get("NR_VQM_TRACEBACK") == "1":
+            raise
+        return None, ValueError(f"{type(error).__name__}: {error}")
+
+
+@functools.lru_cache(maxsize=1)
+def _scorer(run_dir, head):
+    devices.quiet_tensorflow()
+    return scoring.Scorer(run_dir, head=head)

@@ -1,0 +1,59 @@
+import functools
+import os
+import signal
+
+import pytest
+
+from nr_vqm import cluster
+
+
+def double(item):
+    return 2 * item
+
+
+def process(item):
+    return os.getpid()
+
+
+def kill_once(item, folder):
+    """Item 3 kills its worker the first time, item 5 every time."""
+    marker = folder / f"{item}"
+    first = not marker.exists()
+    marker.touch()
+    if (item == 3 and first) or item == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * item
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_one_process_is_this_one(threads):
+    assert list(cluster.each(double, list(range(30)), workers=1, threads=threads)) == list(range(0, 60, 2))
+    assert set(cluster.each(process, [1, 2], workers=1)) == {os.getpid()}
+
+
+def test_an_error_ends_the_work():
+    with pytest.raises(ZeroDivisionError):
+        list(cluster.each(lambda item: 1 / item, [1, 0, 2], workers=1))
+
+
+def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
+    work = functools.partial(kill_once, folder=tmp_path)
+    got = cluster.each(work, list(range(9)), workers=2, on_death=lambda item, error: f"{item}: {error}")
+    wanted = [2 * item for item in range(9)]
+    wanted[5] = "5: the 3 processes that tried it died: too little memory, or a crash"
+    assert list(got) == wanted
+
+
+def test_a_scheduler_elsewhere():
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as somewhere:
+        found = set(cluster.each(process, list(range(5)), workers=1, scheduler=somewhere.scheduler_address))
+    assert len(found) == 1
+    assert os.getpid() not in found
+
+
+def test_no_scheduler_there(monkeypatch):
+    monkeypatch.setattr(cluster, "TIMEOUT_SECONDS", 1)
+    with pytest.raises(OSError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        list(cluster.each(double, [1], workers=1, scheduler="tcp://127.0.0.1:9"))
