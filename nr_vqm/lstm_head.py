@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import layers
 
-
 CLIP_DOUBT = 0.6  # deviation of the chance in `vary_clips`, on 1-5; decision 0005
 
 

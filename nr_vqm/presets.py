@@ -53,7 +53,7 @@ class Preset:
 
 PRESETS = {
     "paper": Preset(name="paper"),
-    # The same architecture with fewer filters on clips of 56 pixels, the fewest that it can take: trains on two CPU cores in minutes.
+    # The same architecture with fewer filters on clips of 56 pixels, the fewest it can take: two CPU cores in minutes.
     "small": Preset(
         name="small",
         clip_size=56,
