@@ -1,10 +1,10 @@
 """python -m benchmarks.chaos: kill -9 at random moments of prep, train, features and compare; nothing may be lost.
 
-The same commands run once undisturbed and once killed again and again; both must end with the same files. Once more
-training is asked to stop by SIGTERM. On the synthetic database, preset `tiny`, in two processes where a stage has them.
+The same commands run once undisturbed and once killed again and again; both must end with the same results. On the
+synthetic database, preset `tiny`; prep in two worker processes, which are killed with it.
 """
 
-import contextlib
+import itertools
 import os
 import random
 import signal
@@ -78,28 +78,25 @@ def kill_again_and_again(stage, usual, wanted, rng, kills, starts):
     """Run a stage to its end, killing it that often, at moments within its usual time; (kills, starts) so far."""
     done = 0
     while True:
-        process, starts = start(stage), starts + 1
+        process, starts, began = start(stage), starts + 1, time.monotonic()
         if done >= wanted:
             finish(process, stage)
             return kills + done, starts
-        # A stage that ends before its moment is asked to begin again with one of its files gone.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            finish_early(process, stage, rng.uniform(0, usual))
+        try:
+            process.wait(rng.uniform(0, usual))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            done += 1
+            print(f"kill {kills + done}: {stage[0]} after {time.monotonic() - began:.1f} s", flush=True)
+        else:  # it ended before its moment: what it made goes, so that there is something to kill
+            finish(process, stage)
+            usual = min(usual, time.monotonic() - began)
             remove_result(stage)
-            continue
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        done += 1
-        print(f"kill {kills + done}: {stage[0]}", flush=True)
-
-
-def finish_early(process, stage, seconds):
-    process.wait(seconds)
-    finish(process, stage)
 
 
 def remove_result(stage):
-    """Delete what a finished stage would not make again otherwise, so that there is something to kill."""
+    """Delete what a finished stage would not make again otherwise."""
     folder = Path(stage[stage.index("--out" if "--out" in stage else "--run") + 1])
     names = {
         "data_prep": ["index.json", "clips-00000.h5"],
@@ -115,10 +112,15 @@ def compare(whole, broken):
     """What differs between two folders, a line each; and what killed writers left behind."""
     differences = [f"left behind: {path}" for path in broken.rglob(".*.part-*")]
     for name in ("data/index.json", "run/splits.json", "run/scores.csv", "run/metrics.json"):
-        if (whole / name).read_bytes() != (broken / name).read_bytes():
-            differences.append(name)
+        one, two = ((folder / name).read_text().splitlines() for folder in (whole, broken))
+        if one != two:
+            first = next(pair for pair in itertools.zip_longest(one, two) if pair[0] != pair[1])
+            differences.append(f"{name}: {first[0]!r} undisturbed, {first[1]!r} after the kills")
     files = [h5py.File(folder / "run" / "features.h5") for folder in (whole, broken)]
     differences += [f"features.h5 {name}" for name in files[0] if not np.array_equal(files[0][name], files[1][name])]
+    from nr_vqm import devices
+
+    devices.quiet_tensorflow()
     import keras
 
     for name in ("cnn3d.keras", "lstm_head.keras", "lstm_features_head.keras"):

@@ -1,6 +1,7 @@
 """Work on many videos: in this process, in several of this machine, or on any Dask cluster. docs/scale.md."""
 
 import contextlib
+import itertools
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,51 +33,57 @@ def each(function, items, *, workers, scheduler=None, threads=1, on_death=None):
         whatever `function` raises.
     """
     if workers == 1 and not scheduler:
-        with ThreadPoolExecutor(threads) as pool:
-            yield from _in_order(lambda item: pool.submit(function, item).result, items, AHEAD * threads)
+        yield from _in_this_process(function, items, threads)
         return
     with _client(workers, scheduler) as client:
         ahead = AHEAD * max(workers, sum(client.nthreads().values()))
         yield from _on_cluster(client, function, items, ahead, on_death)
 
 
-def _in_order(submit, items, ahead):
-    """Yield results in order; at most `ahead` items are handed out and not finished."""
-    waiting = deque()
-    for item in items:
-        waiting.append(submit(item))
-        if len(waiting) > ahead:
-            yield waiting.popleft()()
-    while waiting:
-        yield waiting.popleft()()
+def _in_this_process(function, items, threads):
+    """Yield results in order; at most AHEAD per thread are begun and not yielded."""
+    if threads == 1:
+        yield from map(function, items)
+        return
+    pool, waiting = ThreadPoolExecutor(threads), deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > AHEAD * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # after an error the rest is not begun
+        pool.shutdown(cancel_futures=True)
 
 
 def _on_cluster(client, function, items, ahead, on_death):
-    """The same; results are fetched as they come, so that a worker that dies later takes none with it."""
+    """Yield results in order; they are fetched as they come, so that a worker that dies later takes none with it."""
     from distributed import KilledWorker, as_completed
 
     numbers, ready, running, position = {}, {}, as_completed(), 0
+    waiting = iter(range(len(items)))
 
-    def hand_out(number):
-        if number < len(items):
+    def hand_out():
+        for number in itertools.islice(waiting, 1):
             future = client.submit(function, items[number], pure=False)
             numbers[future] = number
             running.add(future)
 
-    for number in range(ahead):
-        hand_out(number)
+    for _ in range(ahead):
+        hand_out()
     for future in running:
         number = numbers.pop(future)
         try:
             ready[number] = future.result()
         except KilledWorker:
-            died = WorkerDied(f"the {ATTEMPTS} processes that tried it died: too little memory, or a crash")
+            why = f"the {ATTEMPTS} processes that tried it died: too little memory, or a crash"
             if on_death is None:
-                raise died from None
-            ready[number] = on_death(items[number], died)
+                raise WorkerDied(f"{items[number]!r:.150}: {why}") from None
+            ready[number] = on_death(items[number], WorkerDied(why))
+        hand_out()
         while position in ready:
             yield ready.pop(position)
-            hand_out(position + ahead)
             position += 1
 
 

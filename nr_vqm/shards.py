@@ -46,35 +46,27 @@ def writing(path, *, clip_frames, clip_size):
         `groups` what `clips.iter_groups` yields.
     """
     clip = (clip_frames, clip_size, clip_size, 3)
-    # No times in the file: the same clips give the same bytes, so a checksum tells a changed shard.
+    # No times in the file, and what is written has a fixed order: the same clips give the same bytes, so a checksum
+    # tells a changed shard. Datasets that are opened again for every group are flushed in any order.
     with files.replacing(path) as beside, h5py.File(beside, "w", track_order=False) as file:
         file.attrs["schema"] = SCHEMA
         # One chunk a clip: training reads single clips in random order.
         options = {"chunks": (1, *clip), "track_times": False, **COMPRESSION}
-        file.create_dataset("clips", (0, *clip), maxshape=(None, *clip), dtype=np.uint8, **options)
+        clips = file.create_dataset("clips", (0, *clip), maxshape=(None, *clip), dtype=np.uint8, **options)
+        columns = {name: [] for name in COLUMNS}
+        yield lambda video, grid, groups: _append(clips, columns, video, grid, groups)
         for name, dtype in COLUMNS.items():
-            file.create_dataset(name, (0,), maxshape=(None,), chunks=(4096,), dtype=dtype, track_times=False)
-        yield lambda video, grid, groups: _append(file, video, grid, groups)
+            file.create_dataset(name, data=columns[name], dtype=dtype, track_times=False)
 
 
-def _append(file, video, grid, groups):
-    corners = np.array(grid.corners, np.int32)
+def _append(clips, columns, video, grid, groups):
     for number, (start, blocks) in enumerate(zip(grid.starts, groups, strict=True)):
-        rows = {
-            "clips": blocks,
-            "group": np.full(len(blocks), number),
-            "block": np.arange(len(blocks)),
-            "frame": np.full(len(blocks), start),
-            "top": corners[:, 0],
-            "left": corners[:, 1],
-            "mos": np.full(len(blocks), video.mos),
-            "video_id": [video.video_id] * len(blocks),
-            "content": [video.content] * len(blocks),
-        }
-        for name, values in rows.items():
-            dataset = file[name]
-            dataset.resize(len(dataset) + len(blocks), axis=0)
-            dataset[-len(blocks) :] = values
+        clips.resize(len(clips) + len(blocks), axis=0)
+        clips[-len(blocks) :] = blocks
+        for block, (top, left) in enumerate(grid.corners):
+            row = {"group": number, "block": block, "frame": start, "top": top, "left": left, "mos": video.mos}
+            for name, value in {**row, "video_id": video.video_id, "content": video.content}.items():
+                columns[name].append(value)
 
 
 def plan_shards(clip_counts, *, clip_bytes, shard_bytes):

@@ -31,9 +31,10 @@ def test_one_process_is_this_one(threads):
     assert set(cluster.each(process, [1, 2], workers=1)) == {os.getpid()}
 
 
-def test_an_error_ends_the_work():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_ends_the_work(threads):
     with pytest.raises(ZeroDivisionError):
-        list(cluster.each(lambda item: 1 / item, [1, 0, 2], workers=1))
+        list(cluster.each(lambda item: 1 / item, [1, 0, 2], workers=1, threads=threads))
 
 
 def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
@@ -42,6 +43,12 @@ def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
     wanted = [2 * item for item in range(9)]
     wanted[5] = "5: the 3 processes that tried it died: too little memory, or a crash"
     assert list(got) == wanted
+
+
+def test_an_item_that_kills_every_worker_is_named(tmp_path):
+    work = functools.partial(kill_once, folder=tmp_path)
+    with pytest.raises(cluster.WorkerDied, match="^5: the 3 processes that tried it died"):
+        list(cluster.each(work, [5], workers=2))
 
 
 def test_a_scheduler_elsewhere():
