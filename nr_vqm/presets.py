@@ -35,8 +35,8 @@ class Preset:
     # the LSTM head; decision 0005
     lstm_units: int = 32  # paper, section 3
     head_fc_dim: int = 16
-    head_epochs: int = 200
-    head_patience: int = 40
+    head_epochs: int = 60
+    head_patience: int = 60
     head_batch_size: int = 32
     head_learning_rate: float = 2e-3
     # the synthetic database; decision 0003
