@@ -14,7 +14,7 @@ from nr_vqm.decoder_process import map_ring
 
 STALL_SECONDS = 60  # a decoder without a sign of life for so long hangs; a 4K frame takes it a tenth of a second
 RING_BYTES = 48 * 2**20  # read ahead: 8 frames of 1080p; a larger ring falls out of the processor's cache
-MIN_SLOTS, MAX_SLOTS = 4, 32  # frames in the ring
+MIN_SLOTS, MAX_SLOTS = 4, 64  # frames in the ring
 MAX_IDLE = 4  # processes kept for the next videos
 
 

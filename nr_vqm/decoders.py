@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 
 from nr_vqm import raw_video
 
@@ -130,9 +131,10 @@ def read_pyav(path):
             stream = _video_streams(container)[0]
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = int(os.environ.get("OPENCV_FFMPEG_THREADS", 1))
+            convert = VideoReformatter()  # one for all frames: setting it up costs as much as decoding a small frame
             for frame in _decode(container, stream):
                 # Bicubic and by way of BGR, as OpenCV and raw_video do: libswscale rounds otherwise on its way to RGB.
-                picture = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")
+                picture = convert.reformat(frame, format="bgr24", interpolation="BICUBIC").to_ndarray()
                 picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, picture)
                 yield np.rot90(picture, frame.rotation // 90 % 4)  # as the file asks; PyAV does not apply it
     except (av.FFmpegError, IndexError) as error:

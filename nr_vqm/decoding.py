@@ -5,7 +5,6 @@ PyAV is tried first; where it fails, crashes or stands still, OpenCV. Decision 0
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import re
 from pathlib import Path
@@ -116,13 +115,12 @@ def _read_with(decoder, request, stall_seconds, skip, warnings):
         info = _info(worker.answer())
         ring = worker.start_reading((info.height, info.width, 3))
         yield info
-        for number in itertools.count():
-            if worker.answer()["is"] == "end":
-                break
-            frame = ring[number % len(ring)].copy() if number >= skip else None
-            worker.tell(do="release")
-            if frame is not None:
-                yield frame
+        number = 0
+        while (message := worker.answer())["is"] != "end":
+            frames = [ring[i % len(ring)].copy() for i in range(number, number + message["count"]) if i >= skip]
+            number += message["count"]
+            worker.tell(do="release", count=message["count"])
+            yield from frames
         warnings += _damage(worker.take_messages())
 
 

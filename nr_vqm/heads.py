@@ -52,7 +52,7 @@ def continue_lstm(run_dir, name, model, train, val, **settings):
         model,
         (getattr(train, field), train.quality),
         (getattr(val, field), val.quality),
-        augment=lstm_head.shuffle_blocks if field == "clip_quality" else None,
+        augment=lstm_head.vary_clips if field == "clip_quality" else None,
         **settings,
     )
     path = Path(run_dir) / LSTM_FILES[name]

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
+CLIP_DOUBT = 0.6  # deviation of the chance in `vary_clips`, on 1-5; decision 0005
+
 
 def build_lstm_head(*, num_groups, input_dim, input_offset, input_scale, lstm_units, fc_dim):
     """LSTM -> FC with ReLU -> FC 1.
@@ -92,6 +94,19 @@ def shuffle_blocks(inputs, rng):
     """
     orders = rng.permuted(np.tile(np.arange(inputs.shape[2]), (len(inputs), 1)), axis=1)
     return np.take_along_axis(inputs, orders[:, None, :], axis=2)
+
+
+def vary_clips(inputs, rng):
+    """The augmentation of clip qualities: blocks in another order, and each quality off by chance.
+
+    The 3D-CNN has seen the training videos, so it is surer of them than it will be of others; with this the head learns
+    not to trust single clips. Decision 0005.
+
+    Args:
+        inputs: float32 (batch, num_groups, num_blocks), on 1-5.
+        rng: a numpy Generator.
+    """
+    return shuffle_blocks(inputs, rng) + rng.normal(0, CLIP_DOUBT, inputs.shape).astype(np.float32)
 
 
 def predict(head, inputs):

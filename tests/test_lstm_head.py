@@ -57,3 +57,12 @@ def test_shuffled_blocks_keep_time_and_values():
     np.testing.assert_array_equal(np.sort(shuffled, axis=2), inputs)
     np.testing.assert_array_equal(shuffled[:, 4] - shuffled[:, 0], 400)  # one order in all groups
     assert len({tuple(video[0]) for video in shuffled}) > 50
+
+
+def test_clips_vary_around_what_they_were():
+    inputs = np.full((40, 5, 6), 2.5, np.float32)
+    varied = lstm_head.vary_clips(inputs, np.random.default_rng(0))
+    assert varied.dtype == np.float32
+    assert abs(varied.mean() - 2.5) < 0.1
+    assert abs(varied.std() - lstm_head.CLIP_DOUBT) < 0.05
+    assert len(np.unique(varied[0, 0])) == 6  # each clip by itself
