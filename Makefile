@@ -21,9 +21,11 @@ WORKERS  ?= $(shell nproc 2>/dev/null || echo 2)
 PYTHON   ?= python3
 BIN      := .venv/bin
 PY       := $(BIN)/python
+OWN_ARGS  = $(if $(filter prep,$(MAKECMDGOALS)),,$(ARGS))
 SET       = $(foreach setting,$(SETTINGS),--set $(setting))
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help setup demo prep train features compare report score test lint check check-all fuzz bench chaos plan
 .PHONY: konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
 
@@ -47,16 +49,16 @@ prep: setup ## videos and labels -> manifest and clip shards
 
 train: setup ## clip shards -> the 3D-CNN
 	$(PY) -m experiments.train_cnn --data $(DATA) --run $(RUN) --preset $(PRESET) $(SET) \
-	  --split $(SPLIT) --repeats $(REPEATS) $(if $(filter prep,$(MAKECMDGOALS)),,$(ARGS)) $(TRAIN_ARGS)
+	  --split $(SPLIT) --repeats $(REPEATS) $(OWN_ARGS) $(TRAIN_ARGS)
 
 features: setup ## 3D-CNN and videos -> features and clip qualities
-	$(PY) -m experiments.extract_features --data $(DATA) --run $(RUN)
+	$(PY) -m experiments.extract_features --data $(DATA) --run $(RUN) $(OWN_ARGS)
 
 compare: setup ## features -> SVR and LSTM heads, scores and metrics
-	$(PY) -m experiments.compare_heads --run $(RUN)
+	$(PY) -m experiments.compare_heads --run $(RUN) $(OWN_ARGS)
 
 report: setup ## metrics and scores -> report.html
-	$(PY) -m experiments.report --run $(RUN)
+	$(PY) -m experiments.report --run $(RUN) $(OWN_ARGS)
 
 konvid1k: PRESET = paper
 konvid1k: SPLIT = paper
@@ -69,10 +71,10 @@ live_qualcomm: ## the same on LIVE-Qualcomm, then fine-tuned from the run START
 	$(MAKE) prep train features compare finetune report DATABASE=live_qualcomm PRESET=$(PRESET) SPLIT=$(SPLIT) START=$(START)
 
 finetune: setup ## the LSTM head of the run START, fine-tuned on RUN
-	$(PY) -m experiments.finetune --run $(RUN) --start $(START)
+	$(PY) -m experiments.finetune --run $(RUN) --start $(START) $(OWN_ARGS)
 
 cross_database: setup ## RUN tested on all videos of another database's DATA, into OUT
-	$(PY) -m experiments.cross_database --run $(RUN) --data $(DATA) --out $(OUT)
+	$(PY) -m experiments.cross_database --run $(RUN) --data $(DATA) --out $(OUT) $(OWN_ARGS)
 	$(PY) -m experiments.report --run $(OUT)
 
 downscaling: ## the ablation: every picture resized to one clip; variables as for all five stages
@@ -80,10 +82,10 @@ downscaling: ## the ablation: every picture resized to one clip; variables as fo
 	  SETTINGS="$(SETTINGS) downscale=true train_grid=1x1 block_grid=1x1"
 
 clip_grid: setup ## the ablation: heads on 8, 16 and 32 groups and blocks
-	$(PY) -m experiments.ablations grid --run $(RUN) --data $(DATA)
+	$(PY) -m experiments.ablations grid --run $(RUN) --data $(DATA) $(OWN_ARGS)
 
 lstm_size: setup ## the ablation: LSTM heads of 8 to 128 units
-	$(PY) -m experiments.ablations lstm_units --run $(RUN) --data $(DATA)
+	$(PY) -m experiments.ablations lstm_units --run $(RUN) --data $(DATA) $(OWN_ARGS)
 
 score: setup ## score VIDEO with the run
 	$(BIN)/nr-vqm score $(VIDEO) --run $(RUN) $(ARGS)

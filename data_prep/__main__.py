@@ -23,7 +23,7 @@ def main(argv=None):
     # Imported here, so that --help answers at once.
     from nr_vqm import files, manifest
 
-    out = Path(args.out)
+    out = Path(args.out).resolve()  # workers elsewhere must find it
     rows, labels = _rows(args, preset, out)
     request = _request(args, preset, rows)
     if (out / "prep.json").exists() and files.read_json(out / "prep.json", made_by="make prep") != request:
@@ -221,14 +221,15 @@ def _prepare(args, preset, rows, request, out):
     )
     num_clips, size, seconds = build.estimate(videos, grids, workers=args.workers)
     print(f"{len(grids)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")
-    build.require_space(out, size)
+    if out.exists() and not args.dry_run:
+        files.drop_leftovers(out)
+    build.require_space(out, size - build.written_bytes(out))
     if args.dry_run:
         return _report(videos)
     if not grids:
         _report(videos)
         raise ValueError("No video can be prepared. The reasons are above.")
     out.mkdir(parents=True, exist_ok=True)
-    files.drop_leftovers(out)
     manifest.write(out / "manifest.csv", videos)
     files.write_json(out / "prep.json", request)
     build.write_shards(videos, grids, out_dir=out, preset=preset, progress=_print_progress, **workers)
@@ -240,9 +241,11 @@ def _print_progress(done, total):
 
 
 def _report(videos):
-    """Print the videos that are left out, each with its reason; the exit code."""
+    """Print what was found doubtful, and the videos that are left out, each with its reason; the exit code."""
     from nr_vqm import manifest
 
+    noted = [one for one in videos if one.status == manifest.OK and one.reason]
+    _print_some([f"ready, but: {one.video_id}: {one.reason}" for one in noted])
     left_out = sorted((one for one in videos if one.status != manifest.OK), key=lambda one: one.status == "missing")
     _print_some([f"left out ({one.status}): {one.video_id}: {one.reason}" for one in left_out])
     kinds = ", ".join(f"{number:,} {status}" for status, number in Counter(one.status for one in left_out).items())

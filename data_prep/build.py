@@ -1,5 +1,6 @@
 """Manifest rows -> decoded counts, then shards. Goes on where it was stopped."""
 
+import contextlib
 import dataclasses
 import functools
 import shutil
@@ -43,10 +44,11 @@ def _open(one, *, clip_frames, decode):
         with video.read_frames(one.path, one.raw) as opened:
             info = opened.info
             count = not one.raw and (decode or not info.frames)  # a raw file's size is exact
-            frames = sum(1 for _ in opened) if count else info.frames
+            frames = sum(1 for _ in opened) if count else (info.expected or info.frames)
     except (ValueError, OSError) as error:
         return dataclasses.replace(one, status="unreadable", reason=str(error))
-    status, reason = manifest.OK, ""
+    # What the decoder complained of may be seen or not: noted, and left to people. Missing frames are not.
+    status, reason = manifest.OK, "; ".join(opened.warnings)
     if decoding.missing_frames(frames, info.frames):
         status, reason = "damaged", f"{info.frames} frames are declared, {frames} can be decoded"
     elif frames < clip_frames:
@@ -183,11 +185,17 @@ def estimate(videos, grids, *, workers):
     seconds, sample = 0.0, good[:: max(1, len(good) // 3)][:3]
     for one in sample:
         began = time.monotonic()
-        for _ in clips.iter_groups(video.read_frames(one.path, one.raw), grids[one.video_id]):
-            pass
+        with contextlib.suppress(ValueError):  # a header that promises too many frames: prep counts them
+            for _ in clips.iter_groups(video.read_frames(one.path, one.raw), grids[one.video_id]):
+                pass
         seconds += time.monotonic() - began
     # Decoding for the count and cutting cost about the same; compression and writing run at 300 MB/s.
     return num_clips, size, (2 * seconds / len(sample) * len(good) + size / 300e6) / workers
+
+
+def written_bytes(out_dir):
+    """Bytes of the shards that a stopped prep has left: they need no new space."""
+    return sum(path.stat().st_size for path in Path(out_dir).glob("clips-*.h5"))
 
 
 def require_space(out_dir, needed):

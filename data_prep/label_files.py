@@ -177,7 +177,7 @@ def _video(root, row, path, mos_range, details):
 def inside(folder, path, where):
     """`folder / path`, or ValueError: it leads out of the folder."""
     folder = Path(folder).resolve()
-    full = (folder / path).resolve()
+    full = (folder / (path or "")).resolve()
     if not path or not full.is_relative_to(folder):
         raise ValueError(f"{where}: path must lie inside {folder}, found {path!r}.")
     return full

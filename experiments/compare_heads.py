@@ -31,6 +31,7 @@ def _fit_and_score(run, repeat):
     from nr_vqm import bundle, features, files, heads, intervals, results, splits
 
     preset = bundle.read_preset(run)
+    files.drop_leftovers(run)
     files.require(run / "features.h5", made_by="make features")
     made_from = features.FeatureFile(run).made_from()
     if (run / "scores.csv").exists() and bundle.read_run(run).get("scored") == made_from:

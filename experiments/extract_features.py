@@ -20,6 +20,7 @@ def _extract_all(run, videos, args):
     from nr_vqm import bundle, cluster, features, files, worker
 
     files.require(run / "cnn3d.keras", made_by="make train")
+    files.drop_leftovers(run)
     file, made_from = features.FeatureFile(run), files.sha256(run / "cnn3d.keras")
     if file.made_from() == made_from:
         print(f"{file.path} is complete already.")

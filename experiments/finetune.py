@@ -32,6 +32,7 @@ def _finetune(run, start, repeat, learning_rate):
     """Fit one repeat's head and add its scores. Heads read and answer on 1-5, so the two scales are mapped already."""
     from nr_vqm import bundle, devices, features, files, heads, results, splits
 
+    files.drop_leftovers(run)
     files.require(run / "scores.csv", made_by="make compare")
     preset, videos = bundle.read_preset(run), features.read_head_inputs(run)
     split = splits.read(run / "splits.json")

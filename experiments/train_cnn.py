@@ -15,6 +15,8 @@ def main(argv=None):
     data, run = Path(args.data), Path(args.run)
     prep = files.read_json(data / "prep.json", made_by="make prep")
     preset = _with_shares(commands.preset_from(args, database=prep["database"]), args, prep["database"])
+    if args.epochs:
+        preset = presets.changed(preset, epochs=args.epochs)
     devices.quiet_tensorflow()
     devices.split_cpu(args.devices)
     from nr_vqm import shards, training
@@ -175,7 +177,7 @@ def _train(run, preset, table, videos, split, args, stop_asked):
                 name: getattr(preset, name) for name in ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
             },
             dtype=devices.best_precision(),
-            epochs=args.epochs or preset.epochs,
+            epochs=preset.epochs,
             learning_rate=preset.learning_rate,
             warmup_epochs=preset.warmup_epochs,
             accumulate=preset.accumulate,

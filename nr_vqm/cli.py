@@ -1,6 +1,7 @@
 """nr-vqm: score videos with a trained run."""
 
 import contextlib
+import dataclasses
 import functools
 import json
 import sys
@@ -99,9 +100,15 @@ def _scores(args, scorer, paths, raw):
     from nr_vqm import cluster, worker
 
     work = functools.partial(worker.score, run_dir=Path(args.run).resolve(), head=args.head, raw=raw)
-    return cluster.each(
-        work, paths, workers=args.workers, scheduler=args.scheduler, on_death=lambda path, error: (None, error)
+    found = cluster.each(
+        work,
+        [Path(path).absolute() for path in paths],  # workers may be in another folder
+        workers=args.workers,
+        scheduler=args.scheduler,
+        on_death=lambda path, error: (None, error),
     )
+    return ((score and dataclasses.replace(score, path=str(path)), error)
+            for path, (score, error) in zip(paths, found, strict=True))  # fmt: skip
 
 
 def _usage(function, *args):
@@ -187,7 +194,7 @@ def _text(row):
     if row["status"] != "ok":
         return f"failed  {printable(row['path'])}: {printable(row['error'])}"
     between = "" if row["interval_low"] is None else f", 95 % {row['interval_low']:.2f} to {row['interval_high']:.2f}"
-    warnings = "".join(f"\n        warning: {warning}" for warning in row["warnings"])
+    warnings = "".join(f"\n        warning: {printable(warning)}" for warning in row["warnings"])
     return f"{row['mos']:6.2f}  on {row['mos_low']:g}-{row['mos_high']:g}{between}  {printable(row['path'])}{warnings}"
 
 

@@ -30,7 +30,9 @@ def facts(run_dir):
         "clip": f"{preset.clip_frames} frames of {preset.clip_size} x {preset.clip_size}",
         "grid": f"{preset.num_groups} times x {preset.block_grid[0]} rows x {preset.block_grid[1]} columns",
         "training": {
-            folder.name: _training(folder, preset.epochs, done="train" in bundle.read_run(folder).get("seconds", {}))
+            folder.name: _training(
+                folder, preset.epochs, done=bundle.CNN3D in bundle.read_run(folder).get("sha256", {})
+            )
             for folder in bundle.repeat_dirs(run_dir)
         },
         "models": {name: _model(run_dir / name) for name in bundle.MODELS if (run_dir / name).exists()},

@@ -85,6 +85,7 @@ def _template(part, score):
         score=score,
         name=_name(score),
         path=printable(score.path),
+        warnings=[printable(warning) for warning in score.warnings],
         worst=worst_moment(score),
         picture=_jpeg_uri(score.worst_picture),
         quality_map=_map_uri(score),

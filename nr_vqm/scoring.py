@@ -14,6 +14,7 @@ from nr_vqm import (
     cnn3d,
     decoding,
     devices,
+    files,
     intervals,
     lstm_head,
     manifest,
@@ -210,7 +211,7 @@ def _open(source, raw, fps):
 
 def _padding(info, grid):
     """A list with a warning where the picture is smaller than a clip, else empty."""
-    if (grid.height, grid.width) == (info.height, info.width):
+    if grid.downscale or (grid.height, grid.width) == (info.height, info.width):
         return []
     return [
         f"the picture, {info.width} x {info.height}, is smaller than a clip, {grid.clip_size} x {grid.clip_size}, "
@@ -227,9 +228,9 @@ def load_trunk(run_dir, *, precision=None):
 def load_svr(run_dir):
     """The run's SVR baseline, checked and loaded without pickle."""
     path = Path(run_dir) / bundle.HEADS["svr"]
-    pipeline = svr_baseline.load_svr(path)
+    files.require(path, made_by="make compare")
     bundle.check_sum(path)
-    return pipeline
+    return svr_baseline.load_svr(path)
 
 
 def check_frames(frames):

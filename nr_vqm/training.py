@@ -151,11 +151,7 @@ class SaveTraining(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         done = self.first + batch + 1
         if not math.isfinite(logs["loss"]):
-            epoch, clips = len(self.state["history"]) + 1, ", ".join(self.train.names_of(done - 1))
-            raise ValueError(
-                f"The loss became NaN in epoch {epoch}, batch {done}. Its clips: {clips}. Use a lower learning_rate, "
-                "in a new run, or leave out a video if its name returns."
-            )
+            self._diverged(done)
         stop = self.stop_asked()
         if done < len(self.train) and (stop or time.monotonic() > self.saved + SAVE_SECONDS):
             self._save(batches=done)
@@ -168,6 +164,8 @@ class SaveTraining(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "mse": float(logs["loss"])}  # no batch has padding
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row |= watching.validate(self.model, self.val, workers=self.workers) | {"clips_per_second": clips / seconds}
+        if not math.isfinite(row["val_mse"]):
+            self._diverged(len(self.train))  # with the last step, whose loss was of the weights before it
         logs.update({name: value for name, value in row.items() if value is not None})  # for TensorBoard
         self.state["history"].append(row)
         if best_epoch(self.state["history"]) == epoch + 1 and _is_writer():
@@ -179,6 +177,13 @@ class SaveTraining(keras.callbacks.Callback):
         print(watching.epoch_line(row, epochs=self.limits["epochs"], seconds_left=seconds_left), flush=True)
         if self.stop_asked() and not self.model.stop_training:
             self._stopped()
+
+    def _diverged(self, batch):
+        epoch, clips = len(self.state["history"]) + 1, ", ".join(self.train.names_of(batch - 1))
+        raise ValueError(
+            f"The loss became NaN in epoch {epoch}, batch {batch}. Its clips: {clips}. Use a lower learning_rate, "
+            "in a new run, or leave out a video if its name returns."
+        )
 
     def _save(self, *, batches):
         self.state["batches"] = batches

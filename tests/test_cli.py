@@ -208,6 +208,7 @@ def test_info_while_it_trains(tmp_path, capsys):
     bundle.update_run(tmp_path, database="csv", mos_range=[0, 100])
     splits.write(tmp_path / "splits.json", splits.Split(("a", "b", "c"), ("d",), ("e", "f")))
     (tmp_path / "history.csv").write_text("epoch,loss,val_loss,val_mse\n1,2,2,1.75\n2,1,2,1.875\n")
+    bundle.update_run(tmp_path, seconds={"train": 3})  # a stopped training has seconds too
     code, printed = info(tmp_path, capsys)
     assert code == 0
     assert "csv, 6 videos: 3 train, 1 val, 2 test" in printed.out

@@ -65,6 +65,19 @@ def test_a_full_disk_is_refused_before_anything_is_written(root, tmp_path, monke
     assert not (tmp_path / "data").exists()
 
 
+def test_shards_that_are_written_need_no_new_space(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "SHARD_BYTES", 80_000)
+    prep(root, tmp_path / "data")
+    (tmp_path / "data" / "clips-00002.h5").unlink()
+    needed = build.stored_size(24, clip_frames=7, clip_size=24)
+    usage = type("Usage", (), {"free": needed - build.written_bytes(tmp_path / "data") // 2})
+    monkeypatch.setattr(build.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(OSError, match="The shards need"):
+        prep(root, tmp_path / "other")
+    prep(root, tmp_path / "data")
+    assert (tmp_path / "data" / "clips-00002.h5").exists()
+
+
 def test_stopped_prep_goes_on_and_ends_the_same(root, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "SHARD_BYTES", 80_000)  # six clips of a video are 72,576 bytes
     prep(root, tmp_path / "whole")

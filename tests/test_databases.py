@@ -472,6 +472,7 @@ def test_real_videos_of_konvid1k_are_found_by_their_ids(tmp_path):
         ("path,mos\n../a.mkv,3\n", "line 2: path must lie inside"),
         ("path,mos\n/etc/passwd,3\n", "line 2: path must lie inside"),
         ("path,mos\n,3\n", "line 2: path must lie inside"),
+        ("mos,path\n3\n", "line 2: path must lie inside"),
         ("path,mos\na.mkv,3\na.mkv,4\n", "every video_id must be there once, found twice: 'a.mkv'"),
         ("path,mos,video_id\na.mkv,3,x\nb.mkv,3,x\n", "every video_id must be there once, found twice: 'x'"),
         ("path,mos,video_id\na.mkv,3,x\na.mkv,3,y\n", "every path must be there once"),

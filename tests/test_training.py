@@ -312,6 +312,13 @@ def test_a_loss_that_becomes_nan_names_the_clips(data_dir, tmp_path):
     assert not (tmp_path / "run" / "cnn3d.keras").exists()
 
 
+def test_weights_that_become_nan_with_an_epoch_s_last_step_are_never_saved(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.watching, "validate", lambda *_, **__: {"val_loss": np.nan, "val_mse": np.nan})
+    with pytest.raises(ValueError, match="The loss became NaN in epoch 1"):
+        fit(data_dir, tmp_path / "run", epochs=1)
+    assert not list((tmp_path / "run").glob("*.keras"))
+
+
 def test_warm_up_and_cosine_by_hand():
     schedule = training.cosine_schedule(0.1, 10, epochs=4, warmup_epochs=1.0)
     got = [float(schedule(step)) for step in (0, 5, 10, 25, 40)]
