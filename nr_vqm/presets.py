@@ -53,16 +53,16 @@ class Preset:
 
 PRESETS = {
     "paper": Preset(name="paper"),
-    # The same architecture with fewer filters on clips of 56 pixels, the fewest it can take: two CPU cores in minutes.
+    # The same architecture with fewer filters on clips of 64 pixels: trains on two CPU cores in minutes.
     "small": Preset(
         name="small",
-        clip_size=56,
+        clip_size=64,
         train_groups=3,
         train_grid=(2, 2),
         convs=((16, 3, 1), (32, 3, 1), (32, 3, 2), (64, 2, 2)),
         batch_size=32,
         dropout=0.2,
-        epochs=9,
+        epochs=7,
         learning_rate=7e-4,
         warmup_epochs=0.3,
         patience=8,
