@@ -107,9 +107,8 @@ def quiet_tensorflow():
 def replicas(num_devices):
     """What trains on several devices at once: one replica of the network on each, every batch divided among them.
 
-    On TensorFlow `tf.distribute.MirroredStrategy`; on JAX `keras.distribution.DataParallel`, over all machines that
-    were joined (docs/scale.md). CPU devices where there is no GPU: they share the same cores, nothing gets faster, and
-    everything behaves as on GPUs.
+    On TensorFlow `tf.distribute.MirroredStrategy`; on JAX `keras.distribution.DataParallel` (docs/scale.md). CPU
+    devices where there is no GPU: they share the same cores, nothing gets faster, and everything behaves as on GPUs.
 
     Returns:
         an object with `scope()`, within which the network is to be built.
