@@ -6,6 +6,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 AHEAD = 4  # pieces of work handed out per thread, so that no thread waits; a million at once would fill the memory
+READY = 4  # times as many results may wait for one that takes longer
 TIMEOUT_SECONDS = 30
 ATTEMPTS = 3  # that a piece of work has whose worker dies
 
@@ -65,13 +66,13 @@ def _on_cluster(client, function, items, ahead, on_death):
     waiting = iter(range(len(items)))
 
     def hand_out():
-        for number in itertools.islice(waiting, 1):
+        room = min(ahead - len(numbers), READY * ahead - len(numbers) - len(ready))
+        for number in itertools.islice(waiting, max(0, room)):
             future = client.submit(function, items[number], pure=False)
             numbers[future] = number
             running.add(future)
 
-    for _ in range(ahead):
-        hand_out()
+    hand_out()
     for future in running:
         number = numbers.pop(future)
         try:
@@ -81,10 +82,10 @@ def _on_cluster(client, function, items, ahead, on_death):
             if on_death is None:
                 raise WorkerDied(f"{items[number]!r:.150}: {why}") from None
             ready[number] = on_death(items[number], WorkerDied(why))
-        hand_out()
         while position in ready:
             yield ready.pop(position)
             position += 1
+        hand_out()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 import functools
 import os
 import signal
+import time
 
 import pytest
 
@@ -43,6 +44,22 @@ def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
     wanted = [2 * item for item in range(9)]
     wanted[5] = "5: the 3 processes that tried it died: too little memory, or a crash"
     assert list(got) == wanted
+
+
+def slow_first(item, folder):
+    """Item 0 counts what was begun before it ended."""
+    if item:
+        (folder / str(item)).touch()
+        return item
+    time.sleep(3)
+    return len(list(folder.iterdir()))
+
+
+def test_what_waits_for_a_slow_item_is_bounded(tmp_path):
+    got = list(cluster.each(functools.partial(slow_first, folder=tmp_path), list(range(200)), workers=2))
+    assert got[1:] == list(range(1, 200))
+    most = cluster.READY * cluster.AHEAD * 2
+    assert most / 2 < got[0] < most
 
 
 def test_an_item_that_kills_every_worker_is_named(tmp_path):

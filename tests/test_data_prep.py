@@ -1,6 +1,7 @@
 import re
 
 import pytest
+import stand_ins
 from conftest import place_frame, write_ffv1
 
 from data_prep import __main__ as data_prep
@@ -158,3 +159,27 @@ def test_what_a_killed_writer_left_is_deleted(root, tmp_path):
     (tmp_path / "data" / ".clips-00000.part-here-7-8.h5").touch()
     prep(root, tmp_path / "data")
     assert not list((tmp_path / "data").glob(".*"))
+
+
+def test_raw_video_in_a_csv(tmp_path):
+    stand_ins.write_yuv420p(tmp_path / "a.yuv", stand_ins.noisy_frames(1, 8, 26, 34, noise=3))
+    (tmp_path / "b.yuv").write_bytes(bytes(8 * 2 * 26 * 34 * 2))
+    rows = ["a.yuv,3,34,26,yuv420p,30", "b.yuv,4,34,26,yuv422p10le,25", "c.mp4,2,,,,"]
+    text = "\n".join(["path,mos,width,height,pixel_format,fps", *rows])
+    (tmp_path / "labels.csv").write_text(text)
+    assert prep(tmp_path, tmp_path / "data") == commands.EXIT_FAILED
+    first, second, third = manifest.read(tmp_path / "data" / "manifest.csv")
+    assert (first.frames, first.raw.pixel_format, first.status) == (8, "yuv420p", "ok")
+    assert (second.frames, second.raw.pixel_format, second.fps) == (8, "yuv422p10le", 25)
+    assert (third.raw, third.status) == (None, "missing")
+
+
+def test_raw_video_that_nothing_describes(tmp_path, capsys):
+    (tmp_path / "a.yuv").write_bytes(bytes(3 * 26 * 34 * 4))
+    (tmp_path / "labels.csv").write_text("path,mos\na.yuv,3\n")
+    with pytest.raises(ValueError, match="No video can be prepared"):
+        prep(tmp_path, tmp_path / "data")
+    assert "a.yuv is raw video without a header. Prepare it with its size, pixel" in capsys.readouterr().out
+    raw = ["--raw", "34x26:yuv420p:30"]
+    assert prep(tmp_path, tmp_path / "data", *raw) == 0
+    assert manifest.read(tmp_path / "data" / "manifest.csv")[0].frames == 8
