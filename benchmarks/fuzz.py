@@ -66,8 +66,9 @@ def run(folder, *, num_files, seed, seconds, keep=None):
         (codec, kind of damage, outcome, seconds, message) of each file.
     """
     import nr_vqm
+    from nr_vqm import presets
 
-    make_run(folder / "run")
+    make_run(folder / "run", presets.PRESETS["tiny"])
     scorer = nr_vqm.load(folder / "run")
     sources = {
         name: make_video(folder / f"{name}.{container}", encoder) for name, (encoder, container) in CODECS.items()
@@ -151,14 +152,12 @@ def make_video(path, encoder):
     return path.read_bytes()
 
 
-def make_run(folder):
-    """A run of the preset `tiny` that can score: untrained, its scores mean nothing."""
-    from nr_vqm import bundle, cnn3d, lstm_head, presets
+def make_run(folder, preset):
+    """A run that can score: untrained, its scores mean nothing."""
+    from nr_vqm import bundle, cnn3d, lstm_head
 
-    preset = presets.PRESETS["tiny"]
-    folder.mkdir(parents=True)
-    network = {name: getattr(preset, name) for name in ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")}
-    cnn3d.build_cnn3d(**network, dtype="float32").save(folder / "cnn3d.keras")
+    folder.mkdir(parents=True, exist_ok=True)
+    cnn3d.build_cnn3d(**preset.network, dtype="float32").save(folder / "cnn3d.keras")
     head = lstm_head.build_lstm_head(
         num_groups=preset.num_groups,
         input_dim=preset.block_grid[0] * preset.block_grid[1],

@@ -7,7 +7,6 @@ import math
 
 from nr_vqm import commands
 
-WRITE_BYTES = 300e6  # compressed bytes that one process cuts, compresses and writes in a second; data_prep --dry-run
 FORWARD_SHARE = 1 / 3  # of a training step's operations
 SHARED = 3.47  # times fewer operations by the shared trunk, 240 frames of 540 x 960, 32 x 32 clips
 BYTES_PER_WEIGHT = 4 * 4  # the weight, its gradient, Adam's two averages; float32
@@ -82,7 +81,7 @@ def _disk_rows(preset, clips):
     stored = build.stored_size(clips, clip_frames=preset.clip_frames, clip_size=preset.clip_size)
     return [
         ("shards", gigabytes(stored), f"{clip_bytes(preset):,} bytes a clip, LZ4 leaves {build.LZ4_RATIO:g} of them"),
-        ("prep", hours(stored / WRITE_BYTES), f"one process at {WRITE_BYTES / 1e6:.0f} MB/s; decoding not counted"),
+        ("prep", hours(stored / build.WRITE_BYTES), f"one process at {build.WRITE_BYTES / 1e6:.0f} MB/s; no decoding"),
     ]
 
 
@@ -115,9 +114,8 @@ def network_bytes(preset):
     devices.quiet_tensorflow()
     from nr_vqm import cnn3d
 
-    names = ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
     dtype = devices.best_precision()
-    model = cnn3d.build_cnn3d(**{name: getattr(preset, name) for name in names}, dtype=dtype)
+    model = cnn3d.build_cnn3d(**preset.network, dtype=dtype)
     values = sum(math.prod(layer.output.shape[1:]) for layer in model.layers)
     return BYTES_PER_WEIGHT * model.count_params(), 2 * values * (2 if "16" in dtype else 4)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from nr_vqm import commands
 
-NETWORK = ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
 SIZES = {"540p": (240, 540, 960), "1080p": (300, 1080, 1920)}  # frames, height, width
 CLIP_BATCH = 8  # clips computed at a time where nothing is shared: more is not faster
 LIMITS = {"speedup_540p": 3.2, "peak_share_540p": 0.85}
@@ -153,8 +152,7 @@ def build(preset, precision):
     """The preset's 3D-CNN, untrained."""
     from nr_vqm import cnn3d, presets
 
-    values = presets.get_preset(preset)
-    return cnn3d.build_cnn3d(**{name: getattr(values, name) for name in NETWORK}, dtype=precision)
+    return cnn3d.build_cnn3d(**presets.get_preset(preset).network, dtype=precision)
 
 
 def plan_grid(preset, path, frames):
@@ -164,16 +162,7 @@ def plan_grid(preset, path, frames):
     values, info = presets.get_preset(preset), video.probe(path)
     if info.frames < frames:
         raise ValueError(f"A video of at least {frames} frames is needed, {path} has {info.frames}. Use --frames.")
-    return clips.plan_grid(
-        frames,
-        info.height,
-        info.width,
-        num_groups=values.num_groups,
-        block_grid=values.block_grid,
-        clip_frames=values.clip_frames,
-        clip_size=values.clip_size,
-        stride=values.block_stride,
-    )
+    return clips.plan_grid(frames, info.height, info.width, stride=values.block_stride, **values.head_clips)
 
 
 def read(path, frames):

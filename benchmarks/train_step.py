@@ -73,8 +73,7 @@ def make_model(preset, dtype):
     """The 3D-CNN, compiled as for training."""
     from nr_vqm import cnn3d, training
 
-    names = ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
-    model = cnn3d.build_cnn3d(**{name: getattr(preset, name) for name in names}, dtype=dtype)
+    model = cnn3d.build_cnn3d(**preset.network, dtype=dtype)
     training.compile_cnn3d(model, preset.learning_rate, accumulate=preset.accumulate)
     return model
 

@@ -210,15 +210,7 @@ def _prepare(args, preset, rows, request, out):
     else:
         print(f"Opening {sum(not one.status for one in rows):,} videos", flush=True)
         videos = build.open_all(rows, clip_frames=preset.clip_frames, decode=not args.dry_run, **workers)
-    grids = build.plan(
-        videos,
-        clip_frames=preset.clip_frames,
-        clip_size=preset.clip_size,
-        num_groups=preset.train_groups,
-        block_grid=preset.train_grid,
-        stride=preset.block_stride,
-        downscale=preset.downscale,
-    )
+    grids = build.plan(videos, stride=preset.block_stride, **preset.training_clips)
     num_clips, size, seconds = build.estimate(videos, grids, workers=args.workers)
     print(f"{len(grids)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")
     if out.exists() and not args.dry_run:

@@ -12,6 +12,7 @@ import cv2
 from nr_vqm import bundle, clips, cluster, decoding, files, manifest, shards, video
 
 SHARD_BYTES = 512 * 2**20  # uncompressed: some seconds of work are lost when one is interrupted
+WRITE_BYTES = 300e6  # compressed bytes that one process cuts, compresses and writes in a second
 LZ4_RATIO = 0.53  # stored / raw bytes on 960x540 camera video, the cautious end of decision 0008's range
 
 
@@ -58,20 +59,10 @@ def _open(one, *, clip_frames, decode):
     )
 
 
-def plan(videos, *, clip_frames, clip_size, num_groups, block_grid, stride, downscale=False):
-    """The clip grid of every video that is ok, as {video_id: ClipGrid}."""
+def plan(videos, **clip_settings):
+    """The clip grid of every video that is ok, as {video_id: ClipGrid}; settings as in `clips.plan_grid`."""
     return {
-        one.video_id: clips.plan_grid(
-            one.frames,
-            one.height,
-            one.width,
-            num_groups=num_groups,
-            block_grid=block_grid,
-            clip_frames=clip_frames,
-            clip_size=clip_size,
-            stride=stride,
-            downscale=downscale,
-        )
+        one.video_id: clips.plan_grid(one.frames, one.height, one.width, **clip_settings)
         for one in videos
         if one.status == manifest.OK
     }
@@ -189,8 +180,8 @@ def estimate(videos, grids, *, workers):
             for _ in clips.iter_groups(video.read_frames(one.path, one.raw), grids[one.video_id]):
                 pass
         seconds += time.monotonic() - began
-    # Decoding for the count and cutting cost about the same; compression and writing run at 300 MB/s.
-    return num_clips, size, (2 * seconds / len(sample) * len(good) + size / 300e6) / workers
+    # Decoding for the count and cutting cost about the same.
+    return num_clips, size, (2 * seconds / len(sample) * len(good) + size / WRITE_BYTES) / workers
 
 
 def written_bytes(out_dir):

@@ -56,6 +56,8 @@ def make_database(out_dir, *, num_videos, num_frames, size, seed, workers, sched
     (out_dir / "videos").mkdir(parents=True, exist_ok=True)
     settings = {"version": VERSION, "num_frames": num_frames, "size": list(size), "seed": seed}
     _check(out_dir, settings)
+    if _is_complete(out_dir, num_videos):
+        return
     work = [{"out_dir": out_dir, "index": index, **settings} for index in range(num_videos)]
     rated = list(cluster.each(_work, work, workers=workers, scheduler=scheduler))
     _write_tables(out_dir, rated)
@@ -75,6 +77,15 @@ def _check(out_dir, settings):
             f"{out_dir} holds made-up videos of other settings ({_line(found)}); wanted: {_line(settings)}. "
             "Delete the folder, or choose another one."
         )
+
+
+def _is_complete(out_dir, num_videos):
+    """Whether the labels are of so many videos, and these are there: what people say is not worked out again."""
+    if not (out_dir / "labels.csv").exists():
+        return False
+    with open(out_dir / "labels.csv", newline="", encoding="utf-8") as file:
+        paths = [out_dir / row["path"] for row in csv.DictReader(file)]
+    return len(paths) == num_videos and all(path.exists() for path in paths)
 
 
 def _line(settings):

@@ -5,7 +5,6 @@ from pathlib import Path
 from experiments import extract_features
 from nr_vqm import commands
 
-NETWORKS = ("cnn3d.keras", "lstm_head.keras", "lstm_features_head.keras", "svr.skops")
 HEADS = ("lstm", "svr", "mean", "lstm_features")
 
 
@@ -56,10 +55,7 @@ def _start(run, data, out):
         raise ValueError(f"{out} was begun with {begun}. Choose another --out, or delete it.")
     for folder in bundle.repeat_dirs(run):
         _refuse_known(folder, videos)
-    out.mkdir(parents=True, exist_ok=True)
-    bundle.update_run(out, data_dir=facts["data_dir"])
-    bundle.derive(run, out, keep=NETWORKS)
-    bundle.update_run(out, **facts)
+    bundle.derive(run, out, keep=bundle.MODELS, facts=facts)
 
 
 def _refuse_known(run, videos):

@@ -22,7 +22,7 @@ def _extract_all(run, videos, args):
     files.require(run / "cnn3d.keras", made_by="make train")
     files.drop_leftovers(run)
     file, made_from = features.FeatureFile(run), files.sha256(run / "cnn3d.keras")
-    if file.made_from() == made_from:
+    if file.holds(videos, made_from):
         print(f"{file.path} is complete already.")
         file.drop_parts()
         return

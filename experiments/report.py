@@ -13,10 +13,8 @@ THUMBNAIL_WIDTH = 240
 ALPHA = 0.05  # beyond chance; decision 0006
 RUN_FACTS = (
     "database",
-    "database_note",
     "data_dir",
     "hardware",
-    "created",
     "commit",
     "mos_range",
     "seconds",
@@ -81,18 +79,11 @@ def page_values(run_dir):
 
 
 def render(values):
-    """The page as HTML. Whatever comes from data is escaped."""
-    import jinja2
+    """The page as HTML."""
+    from nr_vqm import pages
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "signed": _signed, "probability": _probability, "duration": _duration}
-    return environment.get_template("report.html.j2").render(**values)
+    filters = {"number": _number, "signed": _signed, "probability": _probability, "duration": _duration}
+    return pages.render(Path(__file__).with_name("report.html.j2"), values, filters=filters)
 
 
 def ranking(metrics):

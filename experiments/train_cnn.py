@@ -173,9 +173,7 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             run_dir=run,
             strategy=devices.replicas(args.devices),
             workers=devices.reading_threads(),
-            network={
-                name: getattr(preset, name) for name in ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
-            },
+            network=preset.network,
             dtype=devices.best_precision(),
             epochs=preset.epochs,
             learning_rate=preset.learning_rate,

@@ -59,13 +59,13 @@ def row_of(score):
 
 
 def failed_row(path, error):
-    """The row of a video that could not be scored; an error that is none of ours is told with its kind."""
-    expected = isinstance(error, (ValueError, OSError))
-    return {
-        "path": str(path),
-        "status": FAILED,
-        "error": str(error) if expected else f"{type(error).__name__}: {error}",
-    }
+    """The row of a video that could not be scored."""
+    return {"path": str(path), "status": FAILED, "error": reason(error)}
+
+
+def reason(error):
+    """Why a video could not be scored, in words; an error that is none of ours is told with its kind."""
+    return str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
 
 
 def to_line(row, format):
@@ -125,7 +125,6 @@ class RowFile:
         self.file.close()
 
     def add(self, row):
-        self.rows.append(row)
         self.file.write(to_line(row, self.format))
         self.file.flush()
 

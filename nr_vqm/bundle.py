@@ -21,7 +21,8 @@ from nr_vqm import files, model_files, presets, svr_baseline
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python-headless", "h5py", "skops")
 CNN3D = "cnn3d.keras"
 HEADS = {"lstm": "lstm_head.keras", "svr": "svr.skops"}  # the heads that score videos
-MODELS = (CNN3D, *HEADS.values(), "lstm_features_head.keras", "lstm_finetuned_head.keras")
+OTHER_HEADS = {"lstm_features": "lstm_features_head.keras", "lstm_finetuned": "lstm_finetuned_head.keras"}
+MODELS = (CNN3D, *HEADS.values(), *OTHER_HEADS.values())
 MAX_CLIPS = 100_000  # of one video; the paper's grid has 1,024
 MAX_JSON_BYTES = 10_000_000
 
@@ -105,7 +106,7 @@ def total_seconds(run_dir):
     return total
 
 
-def derive(source, target, *, keep, **changes):
+def derive(source, target, *, keep, facts=None, **changes):
     """Make `target` a run with the networks of `source` and some other settings, for every repeat.
 
     What all ablations do: what does not change is shared by hard links, the rest is left to the stages.
@@ -114,6 +115,7 @@ def derive(source, target, *, keep, **changes):
         source: a run folder.
         target: a folder; one that was made before with the same settings is taken up again.
         keep: names of files to share; those that `source` lacks are passed over.
+        facts: what run.json says otherwise than that of `source`.
         changes: settings of the preset.
 
     Returns:
@@ -124,11 +126,11 @@ def derive(source, target, *, keep, **changes):
     """
     source, target = Path(source), Path(target)
     for old in dict.fromkeys([source, *repeat_dirs(source)]):
-        _derive(old, target / old.relative_to(source), keep, changes)
+        _derive(old, target / old.relative_to(source), keep, facts or {}, changes)
     return target
 
 
-def _derive(old, new, keep, changes):
+def _derive(old, new, keep, facts, changes):
     new.mkdir(parents=True, exist_ok=True)
     preset = dataclasses.replace(read_preset(old), **changes)
     if (new / "preset.json").exists() and read_preset(new) != preset:
@@ -138,7 +140,7 @@ def _derive(old, new, keep, changes):
     for name in shared:
         _share(old / name, new / name)
     run = read_run(old)
-    facts = {name: value for name, value in run.items() if name not in ("seconds", "scored", "sha256")}
+    facts = {name: value for name, value in run.items() if name not in ("seconds", "scored", "sha256")} | facts
     sums = {name: value for name, value in run.get("sha256", {}).items() if name in shared}
     update_run(new, **facts, sha256=sums)
 

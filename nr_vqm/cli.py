@@ -75,9 +75,9 @@ def _score(args):
     todo = [(number, path) for number, path in enumerate(videos, start=1) if not (rows and path in rows.done)]
     failed = sum(row["status"] == batch.FAILED for row in rows.rows) if rows else 0
     if todo:
-        scorer = _load(args)
+        scorer, model_id = _load(args)
         if rows:
-            _usage(rows.check_model, args.head, scorer.model_id)
+            _usage(rows.check_model, args.head, model_id)
         with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
             scores = _scores(args, scorer, [path for _, path in todo], raw)
             for (number, path), (score, error) in zip(todo, scores, strict=True):
@@ -95,7 +95,7 @@ def _score(args):
 
 def _scores(args, scorer, paths, raw):
     """(Score, None) or (None, error) of every path, in order."""
-    if args.workers == 1 and not args.scheduler:
+    if scorer:
         return scorer.score_many(paths, raw)
     from nr_vqm import cluster, worker
 
@@ -144,10 +144,15 @@ def _prepare(args):
 
 
 def _load(args):
+    """(Scorer, or None where workers load their own; the model's identity)."""
     import nr_vqm
+    from nr_vqm import bundle
 
     try:
-        return nr_vqm.load(args.run, head=args.head)
+        if args.workers > 1 or args.scheduler:
+            return None, bundle.check_run(args.run, args.head)
+        scorer = nr_vqm.load(args.run, head=args.head)
+        return scorer, scorer.model_id
     except (ValueError, OSError) as error:
         raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
 

@@ -23,6 +23,11 @@ def best_precision():
         if gpus:
             capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
             return "mixed_bfloat16" if capability >= (8, 0) else "float32"
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        if jax.default_backend() != "cpu":
+            return "mixed_bfloat16"
     return "mixed_bfloat16" if _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
 
 

@@ -62,8 +62,8 @@ def _devices():
 
     gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in
             tf.config.list_physical_devices("GPU")]  # fmt: skip
-    cores = len(os.sched_getaffinity(0))
-    return f"{cores} CPU cores, {', '.join(gpus) or 'no GPU'}; scores are computed in {devices.best_precision()}"
+    names = ", ".join(gpus) or "no GPU"
+    return f"{devices.cores()} CPU cores, {names}; scores are computed in {devices.best_precision()}"
 
 
 def _disk(folder):

@@ -54,7 +54,7 @@ class FeatureFile:
         self.parts = Path(run_dir) / "features.parts"
 
     def part(self, video_id, made_from):
-        """Where the part of a video lies; another 3D-CNN or grid (`made_from`) has other parts."""
+        """Where the part of a video lies; another 3D-CNN (`made_from`) has other parts."""
         # Hashed: a video_id comes from a label file and is no safe file name.
         name = hashlib.sha256(f"{made_from}\n{video_id}".encode()).hexdigest()[:32]
         return self.parts / f"{name}.h5"
@@ -91,6 +91,13 @@ class FeatureFile:
     def drop_parts(self):
         """Delete the parts, which the joined file makes needless."""
         shutil.rmtree(self.parts, ignore_errors=True)
+
+    def holds(self, videos, made_from):
+        """Whether the joined file is there, made from this 3D-CNN, and of these videos."""
+        if self.made_from() != made_from:
+            return False
+        with h5py.File(self.path) as file:
+            return list(file["video_id"].asstr()[:]) == [one.video_id for one in videos]
 
     def made_from(self):
         """What the joined file was made from, or None where there is none."""

@@ -5,12 +5,7 @@ from pathlib import Path
 from nr_vqm import bundle, files, lstm_head, manifest, svr_baseline, training
 
 LSTM_INPUTS = {"lstm": "clip_quality", "lstm_finetuned": "clip_quality", "lstm_features": "group_features"}
-LSTM_FILES = {
-    "lstm": "lstm_head.keras",
-    "lstm_finetuned": "lstm_finetuned_head.keras",
-    "lstm_features": "lstm_features_head.keras",
-}
-SVR_FILE = "svr.skops"
+FILES = bundle.HEADS | bundle.OTHER_HEADS
 
 
 def mean(videos):
@@ -55,7 +50,7 @@ def continue_lstm(run_dir, name, model, train, val, **settings):
         augment=lstm_head.vary_clips if field == "clip_quality" else None,
         **settings,
     )
-    path = Path(run_dir) / LSTM_FILES[name]
+    path = Path(run_dir) / FILES[name]
     with files.replacing(path) as beside:
         model.save(beside)
     training.write_history(path.with_name(f"{path.stem}_history.csv"), history)
@@ -67,7 +62,7 @@ def fit_svr(run_dir, train, *, seed):
     pipeline = svr_baseline.fit_svr(
         train.mean_features, train.quality, contents=train.content, num_folds=svr_baseline.NUM_FOLDS, seed=seed
     )
-    svr_baseline.save_svr(Path(run_dir) / SVR_FILE, pipeline)
+    svr_baseline.save_svr(Path(run_dir) / FILES["svr"], pipeline)
     return _svr(pipeline)
 
 
@@ -80,7 +75,7 @@ def refit_svr(run_dir, train):
     """
     import sklearn.base
 
-    pipeline = svr_baseline.load_svr(Path(run_dir) / SVR_FILE)
+    pipeline = svr_baseline.load_svr(Path(run_dir) / FILES["svr"])  # just written, its checksum is not noted yet
     return _svr(sklearn.base.clone(pipeline).fit(train.mean_features, train.quality))
 
 
@@ -94,17 +89,22 @@ def load(run_dir, name):
     if name == "mean":
         return mean
     if name == "svr":
-        path = Path(run_dir) / SVR_FILE
-        files.require(path, made_by="make compare")
-        bundle.check_sum(path)
-        return _svr(svr_baseline.load_svr(path))
+        return _svr(load_svr(run_dir))
     return _lstm(load_lstm(run_dir, name), LSTM_INPUTS[name])
 
 
+def load_svr(run_dir):
+    """The run's SVR baseline as a scikit-learn pipeline, checked and loaded without pickle."""
+    path = Path(run_dir) / FILES["svr"]
+    files.require(path, made_by="make compare")
+    bundle.check_sum(path)
+    return svr_baseline.load_svr(path)
+
+
 def load_lstm(run_dir, name):
-    """The keras.Model of an LSTM head, to go on training it."""
+    """The keras.Model of an LSTM head, checked."""
     made_by = "make finetune" if name == "lstm_finetuned" else "make compare"
-    return bundle.load_model(Path(run_dir) / LSTM_FILES[name], made_by=made_by)
+    return bundle.load_model(Path(run_dir) / FILES[name], made_by=made_by)
 
 
 def score_rows(head, videos, *, name, repeat):

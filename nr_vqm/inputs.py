@@ -3,13 +3,12 @@
 import math
 
 import cv2
-import keras
 import numpy as np
 
 from nr_vqm import manifest
 
 
-class ClipBatches(keras.utils.PyDataset):
+class ClipBatches:
     """Full batches of clips, each clip once an epoch.
 
     Every batch has `batch_size` rows: a smaller last one would leave a replica without data. Training drops
@@ -32,7 +31,6 @@ class ClipBatches(keras.utils.PyDataset):
         Raises:
             ValueError: there is not one full batch to train on.
         """
-        super().__init__(workers=1)
         if shuffle_seed is not None and len(rows) < batch_size:
             raise ValueError(
                 f"One batch needs {batch_size} clips, the training part has {len(rows)}. Use a smaller batch_size."

@@ -42,7 +42,7 @@ def fit_lstm_head(head, train, val, *, epochs, patience, batch_size, learning_ra
         seed: of the shuffling and `augment`.
 
     Returns:
-        list of dict: loss and val_loss per epoch.
+        list of dict: epoch, mse and val_mse per epoch.
     """
     inputs, quality = (np.asarray(part, np.float32) for part in train)
     val_inputs, val_quality = (np.asarray(part, np.float32) for part in val)
@@ -54,7 +54,7 @@ def fit_lstm_head(head, train, val, *, epochs, patience, batch_size, learning_ra
         batches, validation_data=(val_inputs, val_quality[:, None]), epochs=epochs, callbacks=[stop], verbose=0
     )
     losses = zip(fitted.history["loss"], fitted.history["val_loss"], strict=True)
-    return [{"epoch": n, "loss": loss, "val_loss": val_loss} for n, (loss, val_loss) in enumerate(losses, start=1)]
+    return [{"epoch": number, "mse": mse, "val_mse": val} for number, (mse, val) in enumerate(losses, start=1)]
 
 
 class VideoBatches(keras.utils.PyDataset):

@@ -53,28 +53,25 @@ def intervals(entries, *, label):
 
 
 def losses(rows):
-    """Training and validation loss per epoch, the best epoch marked; None where the columns are missing.
+    """Training and validation error per epoch, the best epoch marked; None where there is no epoch.
 
     Args:
-        rows: dicts of floats, one per epoch; 'mse'/'val_mse' where there are, else 'loss'/'val_loss'.
+        rows: dicts of floats, one per epoch, with mse and val_mse.
     """
-    name = next((name for name in ("mse", "loss") if all(name in row for row in rows)), None)
-    if not rows or name is None:
+    if not rows:
         return None
     figure, axes = _figure(4.8, 3.0)
     epochs = [row.get("epoch", number) for number, row in enumerate(rows, start=1)]
     marker = "o" if len(rows) < 20 else None
-    axes.plot(epochs, [row[name] for row in rows], color=BLUE, linewidth=2, marker=marker, label="train")
-    if all(f"val_{name}" in row for row in rows):
-        val = [row[f"val_{name}"] for row in rows]
-        axes.plot(epochs, val, color=ORANGE, linewidth=2, marker=marker, label="validation")
-        best = int(np.argmin(val))
-        axes.axvline(epochs[best], color=INK, linewidth=1, linestyle=(0, (2, 3)))
-    if min(row[name] for row in rows) > 0:
+    train, val = ([row[name] for row in rows] for name in ("mse", "val_mse"))
+    axes.plot(epochs, train, color=BLUE, linewidth=2, marker=marker, label="train")
+    axes.plot(epochs, val, color=ORANGE, linewidth=2, marker=marker, label="validation")
+    axes.axvline(epochs[int(np.argmin(val))], color=INK, linewidth=1, linestyle=(0, (2, 3)))
+    if min(train) > 0:
         axes.set_yscale("log")
         for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             axis_formatter("{x:g}")
-    axes.set(xlabel="epoch", ylabel="mean squared error" if name == "mse" else "loss")
+    axes.set(xlabel="epoch", ylabel="mean squared error")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, labelcolor=INK)
     return data_uri(figure)

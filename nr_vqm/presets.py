@@ -50,6 +50,25 @@ class Preset:
         """Block corners are multiples of this: the product of the poolings."""
         return 2 ** len(self.convs)
 
+    @property
+    def network(self):
+        """What `cnn3d.build_cnn3d` takes, but dtype."""
+        return self._of("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
+
+    @property
+    def training_clips(self):
+        """What `clips.plan_grid` takes for the clips that the 3D-CNN is trained on, but the trunk's stride."""
+        grid = {"num_groups": self.train_groups, "block_grid": self.train_grid}
+        return self._of("clip_frames", "clip_size", "downscale") | grid
+
+    @property
+    def head_clips(self):
+        """The same for the clips that the heads read."""
+        return self._of("clip_frames", "clip_size", "downscale", "num_groups", "block_grid")
+
+    def _of(self, *names):
+        return {name: getattr(self, name) for name in names}
+
 
 PRESETS = {
     "paper": Preset(name="paper"),

@@ -71,27 +71,21 @@ def worst_moment(score):
 
 
 def _template(part, score):
-    import jinja2
+    from nr_vqm import pages
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("score.html.j2").render(
-        part=part,
-        score=score,
-        name=_name(score),
-        path=printable(score.path),
-        warnings=[printable(warning) for warning in score.warnings],
-        worst=worst_moment(score),
-        picture=_jpeg_uri(score.worst_picture),
-        quality_map=_map_uri(score),
-        over_time=_figure_uri(_draw_time, score, 9, 2.6),
-        by_clip=_figure_uri(_draw_clips, score, 9, 4.6),
-    )
+    values = {
+        "part": part,
+        "score": score,
+        "name": _name(score),
+        "path": printable(score.path),
+        "warnings": [printable(warning) for warning in score.warnings],
+        "worst": worst_moment(score),
+        "picture": _jpeg_uri(score.worst_picture),
+        "quality_map": _map_uri(score),
+        "over_time": _figure_uri(_draw_time, score, 9, 2.6),
+        "by_clip": _figure_uri(_draw_clips, score, 9, 4.6),
+    }
+    return pages.render(Path(__file__).with_name("score.html.j2"), values)
 
 
 def _figure_uri(draw, score, width, height):

@@ -14,11 +14,10 @@ from nr_vqm import (
     cnn3d,
     decoding,
     devices,
-    files,
+    heads,
     intervals,
     lstm_head,
     manifest,
-    svr_baseline,
     video,
 )
 from nr_vqm.trunk import SharedTrunk
@@ -47,10 +46,10 @@ class Scorer:
         self.spread = intervals.read(run_dir, head)
         self.trunk = load_trunk(run_dir, precision=precision)
         if head == "lstm":
-            model = bundle.load_model(run_dir / bundle.HEADS[head], made_by="make compare")
+            model = heads.load_lstm(run_dir, head)
             self._predict = lambda outputs: lstm_head.predict(model, outputs.clip_quality[None])[0]
         else:
-            pipeline = load_svr(run_dir)
+            pipeline = heads.load_svr(run_dir)
             self._predict = lambda outputs: pipeline.predict(outputs.features.mean(axis=(0, 1))[None])[0]
 
     def score(self, source, raw=None, *, fps=0.0):
@@ -84,7 +83,7 @@ class Scorer:
         waiting = None
         try:
             for path in [*paths, None]:
-                current, waiting = waiting, None if path is None else (path, *_attempt(_open, path, raw, 0.0))
+                current, waiting = waiting, None if path is None else (path, *attempt(_open, path, raw, 0.0))
                 if current:
                     yield self._finish(*current, raw)
         finally:
@@ -95,7 +94,7 @@ class Scorer:
         if error:
             return None, error
         with frames:
-            return _attempt(self._score, frames, path, raw, 0.0)
+            return attempt(self._score, frames, path, raw, 0.0)
 
     def _score(self, frames, source, raw, fps):
         began = time.monotonic()
@@ -138,24 +137,14 @@ class Scorer:
         return *found, frames.decoded
 
     def _run(self, frames, num_frames, info):
-        preset = self.preset
-        grid = clips.plan_grid(
-            num_frames,
-            info.height,
-            info.width,
-            num_groups=preset.num_groups,
-            block_grid=preset.block_grid,
-            clip_frames=preset.clip_frames,
-            clip_size=preset.clip_size,
-            stride=self.trunk.stride,
-            downscale=preset.downscale,
-        )
+        clip_settings = self.preset.head_clips
+        grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **clip_settings)
         pictures = _Pictures(grid)
         outputs = self.trunk.run(pictures.watch(frames), grid)
         return grid, outputs, pictures.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
 
 
-def _attempt(function, *args):
+def attempt(function, *args):
     """(result, None), or (None, the exception): whatever goes wrong with one video is its own."""
     try:
         return function(*args), None
@@ -223,14 +212,6 @@ def load_trunk(run_dir, *, precision=None):
     """The run's 3D-CNN, ready to run over videos in the machine's best precision."""
     model = bundle.load_model(Path(run_dir) / bundle.CNN3D, made_by="make train")
     return SharedTrunk(cnn3d.with_dtype(model, precision or devices.best_precision()))
-
-
-def load_svr(run_dir):
-    """The run's SVR baseline, checked and loaded without pickle."""
-    path = Path(run_dir) / bundle.HEADS["svr"]
-    files.require(path, made_by="make compare")
-    bundle.check_sum(path)
-    return svr_baseline.load_svr(path)
 
 
 def check_frames(frames):

@@ -68,9 +68,8 @@ def fit_cnn3d(
             model = keras.models.load_model(_state_model(run_dir, state))
             _restore(_seed_variables(model), state["seeds"])
         else:
-            model = cnn3d.build_cnn3d(**network, dtype=dtype)
-            starting_weights.prepare(model, train[0][0][:STARTING_CLIPS], seed=seed)
             schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
+            model = _new_model(network, dtype, train, seed=seed)
             compile_cnn3d(model, schedule, accumulate=accumulate)
     limits = {"epochs": epochs, "patience": patience}
     callbacks = [
@@ -84,6 +83,13 @@ def fit_cnn3d(
             _fit(model, train, workers=workers, first_batch=first_batch, initial_epoch=len(state["history"]),
                  epochs=last, callbacks=callbacks)  # fmt: skip
     return state["history"]
+
+
+def _new_model(network, dtype, train, *, seed):
+    """An untrained 3D-CNN with its starting weights."""
+    model = cnn3d.build_cnn3d(**network, dtype=dtype)
+    starting_weights.prepare(model, train[0][0][:STARTING_CLIPS], seed=seed)
+    return model
 
 
 def compile_cnn3d(model, learning_rate, *, accumulate):
@@ -161,7 +167,7 @@ class SaveTraining(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.monotonic() - self.began
         clips = (len(self.train) - self.first) * self.train.batch_size
-        row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "mse": float(logs["loss"])}  # no batch has padding
+        row = {"epoch": epoch + 1, "mse": float(logs["loss"])}  # no batch has padding
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row |= watching.validate(self.model, self.val, workers=self.workers) | {"clips_per_second": clips / seconds}
         if not math.isfinite(row["val_mse"]):

@@ -40,7 +40,7 @@ def epoch_line(row, *, epochs, seconds_left):
 
     minutes = round(seconds_left / 60)
     return (
-        f"epoch {row['epoch']} of {epochs}: mse {row['loss']:.3f}, val {row['val_mse']:.3f}, "
+        f"epoch {row['epoch']} of {epochs}: mse {row['mse']:.3f}, val {row['val_mse']:.3f}, "
         f"val SROCC/PLCC of clips {value('val_srocc_clips')}/{value('val_plcc_clips')}, "
         f"of videos {value('val_srocc_videos')}/{value('val_plcc_videos')}, "
         f"{row['clips_per_second']:,.0f} clips/s, {minutes // 60} h {minutes % 60:02d} min left"

@@ -1,10 +1,9 @@
 """What a worker does for one video of many: extract its features, or score it. The models are loaded once a process."""
 
 import functools
-import os
 import threading
 
-from nr_vqm import bundle, devices, features, files, scoring, video
+from nr_vqm import batch, bundle, devices, features, files, scoring, video
 
 _LOADING = threading.Lock()  # so that two threads do not load the same
 
@@ -43,11 +42,7 @@ def _extract(one, trunk, preset):
             num_frames=one.frames,
             height=one.height,
             width=one.width,
-            num_groups=preset.num_groups,
-            block_grid=preset.block_grid,
-            clip_frames=preset.clip_frames,
-            clip_size=preset.clip_size,
-            downscale=preset.downscale,
+            **preset.head_clips,
         )
     except (ValueError, OSError) as error:
         raise ValueError(f"Video {one.video_id!r} was whole when it was prepared, and is not now: {error}") from error
@@ -66,14 +61,8 @@ def score(path, *, run_dir, head, raw):
     """
     with _LOADING:
         scorer = _scorer(run_dir, head)
-    try:
-        return scorer.score(path, raw), None
-    except (ValueError, OSError) as error:
-        return None, ValueError(str(error))  # not every error can be sent to another process
-    except Exception as error:  # whatever goes wrong with one video is its own
-        if os.environ.get("NR_VQM_TRACEBACK") == "1":
-            raise
-        return None, ValueError(f"{type(error).__name__}: {error}")
+    found, error = scoring.attempt(scorer.score, path, raw)
+    return found, error and ValueError(batch.reason(error))  # not every error can be sent to another process
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from nr_vqm import bundle, cnn3d, devices, lstm_head, presets, svr_baseline
+from benchmarks import fuzz
+from nr_vqm import bundle, devices, presets, svr_baseline
 
 devices.split_cpu(2)
 
@@ -45,21 +46,10 @@ def place_video(tmp_path):
 
 def write_run(folder, preset):
     """A run with untrained networks and an SVR on made-up features, on a scale of 0-100."""
-    network = {name: getattr(preset, name) for name in ("clip_frames", "clip_size", "convs", "fc_dims", "dropout")}
-    cnn3d.build_cnn3d(**network, dtype="float32").save(folder / "cnn3d.keras")
-    head = lstm_head.build_lstm_head(
-        num_groups=preset.num_groups,
-        input_dim=preset.block_grid[0] * preset.block_grid[1],
-        input_offset=3.0,
-        input_scale=1.0,
-        lstm_units=preset.lstm_units,
-        fc_dim=preset.head_fc_dim,
-    )
-    head.save(folder / "lstm_head.keras")
+    fuzz.make_run(folder, preset)
     features = np.random.default_rng(0).random((20, preset.fc_dims[-1]), np.float32)
     pipeline = svr_baseline.fit_svr(features, 1 + 4 * features[:, 0], contents=np.arange(20), num_folds=3, seed=1)
     svr_baseline.save_svr(folder / "svr.skops", pipeline)
-    bundle.write_preset(folder, preset)
     bundle.update_run(folder, mos_range=[0.0, 100.0])
     return folder
 

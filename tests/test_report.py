@@ -91,8 +91,7 @@ def test_thumbnails_and_broken_videos(tmp_path, place_video):
 
 def test_loss_curves_of_the_histories_that_are_there(tmp_path):
     made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
-    (tmp_path / "history.csv").write_text("epoch,loss,val_loss,note\n1,2.5,3.0,\n2,1.5,2.0,fine\n3,1.2,nan,\n")
-    (tmp_path / "lstm_head_history.csv").write_text("epoch,accuracy\n1,0.5\n")
+    (tmp_path / "history.csv").write_text("epoch,mse,val_mse,val_srocc\n1,2.5,3.0,0.5\n2,1.5,2.0,nan\n")
     page = make_report(tmp_path)
     assert "<h3>3D-CNN</h3>" in page
     assert "<h3>LSTM head</h3>" not in page
