@@ -37,6 +37,7 @@ def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, **settings):
         lstm_units=lstm_units,
         fc_dim=fc_dim,
     )
+    lstm_head.start_as_average(model, equal_blocks=blocks, seed=settings["seed"])
     return continue_lstm(run_dir, name, model, train, val, **settings)
 
 

@@ -30,6 +30,23 @@ def test_learns_what_a_mean_cannot():
     assert lstm > 0.97 > 0.9 > mean
 
 
+@pytest.mark.parametrize("equal_blocks", [True, False])
+def test_the_starting_weights_remember_the_first_group(equal_blocks):
+    keras.utils.set_random_seed(1)
+    head = lstm_head.build_lstm_head(**{**SIZES, "num_groups": 32})
+    lstm = keras.Model(head.input, head.get_layer("lstm").output)
+    videos = np.full((3, 32, 6), 3.0, np.float32)  # nothing happens in the third
+    videos[0, 0], videos[1, 31] = 2, 2
+
+    def first_over_last():
+        first, last, nothing = np.asarray(lstm(videos))
+        return np.linalg.norm(first - nothing) / np.linalg.norm(last - nothing)
+
+    assert first_over_last() < 0.01
+    lstm_head.start_as_average(head, equal_blocks=equal_blocks, seed=1)
+    assert first_over_last() > 0.1  # 0.95 to the power of 31 is 0.22, the recurrent weights move it
+
+
 def test_the_same_seed_gives_the_same_head_and_the_best_epoch_is_kept():
     scores = []
     for _ in range(2):
