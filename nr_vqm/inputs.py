@@ -1,6 +1,9 @@
 """Shards and a split -> full batches."""
 
+import functools
 import math
+import mmap
+import weakref
 
 import cv2
 import numpy as np
@@ -37,6 +40,7 @@ class ClipBatches:
             )
         self.table, self.rows, self.quality = table, np.asarray(rows), quality
         self.batch_size, self.shuffle_seed, self.mirror = batch_size, shuffle_seed, mirror
+        self.memory = _memory((batch_size, *table.clip_shape))
         self.error = None
         self.start_epoch(0)
 
@@ -54,7 +58,7 @@ class ClipBatches:
 
     def __getitem__(self, index):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        clips = _aligned((self.batch_size, *self.table.clip_shape))
+        clips = self.memory.take()
         quality = np.full((self.batch_size, 1), 3, np.float32)
         weight = np.zeros(self.batch_size, np.float32)
         # Seeded by the batch: the result does not depend on the order of reading.
@@ -97,11 +101,27 @@ def copy_turned(clip, target, *, top_bottom, left_right):
         cv2.flip(frame, code, dst=place)
 
 
-def _aligned(shape):
-    """An empty uint8 array that begins at a multiple of 64 bytes: TensorFlow takes it over, others it copies."""
-    memory = np.empty(math.prod(shape) + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + math.prod(shape)].reshape(shape)
+@functools.lru_cache(maxsize=1)  # TensorFlow never lets go of a ClipBatches that it read
+def _memory(shape):
+    return Memory(shape)
+
+
+class Memory:
+    """Arrays that are used again: asking the kernel for each batch's 38 MB anew costs as much as filling them."""
+
+    def __init__(self, shape):
+        self.shape, self.free = shape, []
+
+    def take(self):
+        """A uint8 array with anything in it, at an address that TensorFlow takes over: others it copies."""
+        try:
+            memory = self.free.pop()
+        except IndexError:
+            memory = mmap.mmap(-1, math.prod(self.shape))
+        array = np.frombuffer(memory, np.uint8)
+        # Every view of it keeps it, so this is when the last one has gone, wherever TensorFlow had it.
+        weakref.finalize(array, self.free.append, memory).atexit = False
+        return array.reshape(self.shape)
 
 
 def as_dataset(batches, *, workers, first=0):

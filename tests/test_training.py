@@ -118,6 +118,21 @@ def test_the_dataset_gives_every_batch_in_order(data_dir, workers):
                 np.testing.assert_array_equal(part, wanted)
 
 
+def test_memory_is_used_again_when_no_part_of_it_is_in_use():
+    memory = inputs.Memory((2, 3))
+    first = memory.take()
+    first[:] = 7
+    row = first[1][1:]
+    del first
+    assert memory.take().ctypes.data != row.ctypes.data - 4
+    np.testing.assert_array_equal(row, [7, 7])
+    assert len(memory.free) == 1
+    address = row.ctypes.data - 4
+    del row
+    assert len(memory.free) == 2
+    assert address in (memory.take().ctypes.data, memory.take().ctypes.data)
+
+
 def test_a_shard_that_vanishes_in_training_is_said(data_dir, tmp_path):
     path = shards.shard_path(data_dir, 0)
 
