@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 H265_STEPS = 4  # x265 at CRF c looks like x264 at c - 4: its default is 28, x264's 23
-FINEST_NOISE = (0.4, 1.8)  # deviation of the noise every camera has, in 8-bit steps: not counted
+FINEST_NOISE = (0.3, 1.2)  # deviation of the noise every camera has, in steps of 8-bit luma: not counted
+LUMA = np.float32([0.299, 0.587, 0.114])  # of red, green, blue: BT.601
 SOURCE_OPTIONS = {"preset": "superfast", "bf": "0"}
 
 
@@ -30,7 +31,7 @@ def apply(rng, plan, frames):
         frame = shake(frame, length=plan.strength("shake")[index], **plan.details.get("shake", {}))
         frame = defocus(frame, sigma=plan.strength("focus")[index], **plan.details.get("focus", {}))
         frame = noise.add(frame, sigma=plan.strength("noise")[index])
-        frames[index] = rescale(frame, factor=plan.strength("scale")[index], **plan.details.get("scale", {}))
+        frames[index] = rescale(frame, blur=plan.strength("scale")[index], **plan.details.get("scale", {}))
     if "codec" in plan.strengths:
         frames = compress(frames, plan)
     return frames[shown(plan)]
@@ -88,11 +89,11 @@ class NoiseMaker:
         if self.soft:
             field = cv2.GaussianBlur(field, (0, 0), self.soft)
         field *= np.asarray(details.get("channels", 1.0), np.float32)
-        self.field = np.clip(field / field.std() * 24, -127, 127).astype(np.float32)
+        self.field = np.clip(field / (field @ LUMA).std() * 24, -127, 127).astype(np.float32)
         self.growth = 2 ** (details.get("slope", 0.0) * (np.arange(256) / 64 - 2))
 
     def add(self, frame, *, sigma):
-        """Noise of deviation `sigma` over this frame, on top of the finest noise of the camera."""
+        """Noise whose luma has deviation `sigma` over this frame, on top of the finest noise of the camera."""
         height, width = frame.shape[:2]
         top = self.rng.integers(self.field.shape[0] - height + 1)
         left = self.rng.integers(self.field.shape[1] - width + 1)
@@ -109,7 +110,6 @@ class NoiseMaker:
 
 
 INTERPOLATION = {
-    "nearest": cv2.INTER_NEAREST,
     "linear": cv2.INTER_LINEAR,
     "cubic": cv2.INTER_CUBIC,
     "area": cv2.INTER_AREA,
@@ -117,9 +117,13 @@ INTERPOLATION = {
 }
 
 
-def rescale(frame, *, factor, down="area", up="linear", shape="steady"):
-    """Smaller by `factor`, and back to its size."""
+BLUR_OF = {"linear": 0.54, "cubic": 0.44, "lanczos": 0.44}  # left by scaling up by 1, in pixels: decision 0003
+
+
+def rescale(frame, *, blur, down="area", up="linear", shape="steady"):
+    """Smaller, and back to its size, by the factor that leaves as much detail as a blur of this deviation."""
     height, width = frame.shape[:2]
+    factor = np.hypot(1, blur / BLUR_OF[up])
     small = (max(2, round(width / factor)), max(2, round(height / factor)))
     if small == (width, height):
         return frame

@@ -10,19 +10,20 @@ import dataclasses
 import numpy as np
 
 # Strength and impairment, both rising; between the points a straight line.
+BLUR = ((0, 0.4, 1, 2, 3, 4.2, 6.5), (0, 0.05, 0.27, 0.54, 0.72, 0.87, 1))  # deviation in pixels
 TABLES = {
     "under": ((0, 1, 2, 3, 4, 5), (0, 0.05, 0.15, 0.3, 0.45, 0.6)),  # stops too dark
     "over": ((0, 0.4, 1, 1.7, 2.5, 3.2), (0, 0.05, 0.18, 0.38, 0.6, 0.75)),  # stops too bright
     "shake": ((0, 2, 5, 9, 16, 28), (0, 0.1, 0.3, 0.52, 0.78, 1)),  # length of motion blur in pixels
-    "focus": ((0, 0.4, 1, 2, 3, 4.2, 6.5), (0, 0.05, 0.27, 0.54, 0.72, 0.87, 1)),  # deviation of blur in pixels
-    "noise": ((0, 1, 2.5, 5, 10, 18, 26, 40), (0, 0.01, 0.07, 0.22, 0.5, 0.75, 0.88, 1)),  # deviation in 8-bit steps
-    "scale": ((1, 1.4, 2, 3, 4, 6, 8.5), (0, 0.12, 0.34, 0.54, 0.71, 0.88, 1)),  # how many times smaller
+    "focus": BLUR,
+    "noise": ((0, 0.8, 2, 4, 8, 14, 20, 30), (0, 0.01, 0.07, 0.22, 0.5, 0.75, 0.88, 1)),  # deviation of 8-bit luma
+    "scale": BLUR,  # of the blur that it amounts to: what looks alike is judged alike
     "codec": ((14, 18, 23, 28, 35, 42, 47, 51), (0, 0.03, 0.11, 0.25, 0.5, 0.77, 0.91, 1)),  # CRF of H.264
     "freeze": ((0, 0.12, 0.3, 0.6, 1.2, 2.2), (0, 0.12, 0.33, 0.55, 0.8, 1)),  # seconds
     "drop": ((1, 2, 3, 4, 6, 8, 12), (0, 0.2, 0.42, 0.56, 0.75, 0.87, 1)),  # frames that one picture stays
 }
 ORDER = tuple(TABLES)  # light, sensor, scaling, codec, player: the order in which damage happens
-EXPONENT = 1.7  # of the Minkowski sum over damages; decision 0003
+EXPONENT = 3  # of the Minkowski sum over damages; decision 0003
 KNEE = 6  # how sharply the sum saturates at 1; decision 0003
 
 
@@ -196,10 +197,9 @@ def _noise_details(rng):
 
 
 def _scale_details(rng):
-    names = ["nearest", "linear", "cubic", "area", "lanczos"]
     return {
-        "down": str(rng.choice(names[1:], p=[0.3, 0.2, 0.4, 0.1])),
-        "up": str(rng.choice(names, p=[0.0, 0.42, 0.4, 0.0, 0.18])),
+        "down": str(rng.choice(["linear", "cubic", "area", "lanczos"], p=[0.3, 0.2, 0.4, 0.1])),
+        "up": str(rng.choice(["linear", "cubic", "lanczos"], p=[0.42, 0.4, 0.18])),
     }
 
 
