@@ -1,5 +1,6 @@
 """python -m experiments.train_cnn: clip shards -> <run>/cnn3d.keras."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def main(argv=None):
         preset = presets.changed(preset, epochs=args.epochs)
     devices.quiet_tensorflow()
     devices.split_cpu(args.devices)
+    devices.join_processes()
     from nr_vqm import shards, training
 
     training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
@@ -32,14 +34,15 @@ def main(argv=None):
         "hardware": devices.describe(),
         "commit": bundle.commit(),
     }
-    _start_run(run, preset, facts | {"repeats": args.repeats})
     repeats, stop_asked = [], commands.stop_asked()
-    # All splits before the first training: a file may have too few.
-    for number, folder in enumerate(bundle.repeat_dirs(run)):
-        settings = dataclasses.replace(preset, seed=preset.seed + number)
-        if folder != run:
-            _start_run(folder, settings, facts)
-        repeats.append((folder, settings, _split(folder, settings, videos, args, number)))
+    with devices.first_alone():
+        _start_run(run, preset, facts | {"repeats": args.repeats})
+        # All splits before the first training: a file may have too few.
+        for number, folder in enumerate(bundle.repeat_dirs(run)):
+            settings = dataclasses.replace(preset, seed=preset.seed + number)
+            if folder != run:
+                _start_run(folder, settings, facts)
+            repeats.append((folder, settings, _split(folder, settings, videos, args, number)))
     for folder, settings, split in repeats:
         name = "" if folder == run else f"{folder.name}: "
         train, val, test = (len(getattr(split, part)) for part in ("train", "val", "test"))
@@ -163,10 +166,12 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             batch_size=preset.batch_size,
             shuffle_seed=preset.seed if part == "train" else None,
             mirror=part == "train",
+            part=devices.process(),
         )
         for part in ("train", "val")
     }
-    with bundle.stage(run, "train"):
+    first = devices.process()[0] == 0
+    with bundle.stage(run, "train") if first else contextlib.nullcontext():
         history = training.fit_cnn3d(
             batches["train"],
             batches["val"],
@@ -183,10 +188,10 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             seed=preset.seed,
             stop_asked=stop_asked,
         )
-    best = training.best_epoch(history)
-    print(
-        f"Best epoch {best} of {len(history)}: val mse {history[best - 1]['val_mse']:.3f}. Saved {run / 'cnn3d.keras'}"
-    )
+    if first:
+        best = training.best_epoch(history)
+        error = history[best - 1]["val_mse"]
+        print(f"Best epoch {best} of {len(history)}: val mse {error:.3f}. Saved {run / 'cnn3d.keras'}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class ClipBatches:
     (batch,)).
     """
 
-    def __init__(self, table, rows, quality, *, batch_size, shuffle_seed, mirror):
+    def __init__(self, table, rows, quality, *, batch_size, shuffle_seed, mirror, part=(0, 1)):
         """
         Args:
             table: shards.ClipTable.
@@ -29,6 +29,7 @@ class ClipBatches:
             quality: float32, one value on 1-5 per row of the table.
             batch_size: over all replicas.
             shuffle_seed: an int shuffles every epoch anew and drops the remainder; None keeps the order and pads.
+            part: (number of this process, how many there are): which part of every batch `as_dataset` reads.
             mirror: turn each clip left-right and top-bottom, each with probability one half, anew in every epoch.
 
         Raises:
@@ -40,7 +41,7 @@ class ClipBatches:
             )
         self.table, self.rows, self.quality = table, np.asarray(rows), quality
         self.batch_size, self.shuffle_seed, self.mirror = batch_size, shuffle_seed, mirror
-        self.memory = _memory((batch_size, *table.clip_shape))
+        self.part = part
         self.error = None
         self.start_epoch(0)
 
@@ -57,13 +58,19 @@ class ClipBatches:
         return rounded(len(self.rows) / self.batch_size)
 
     def __getitem__(self, index):
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        clips = self.memory.take()
-        quality = np.full((self.batch_size, 1), 3, np.float32)
-        weight = np.zeros(self.batch_size, np.float32)
-        # Seeded by the batch: the result does not depend on the order of reading.
+        return self.read(index, (0, 1))
+
+    def read(self, index, part):
+        """Batch number `index`, or a part of it: (which, of how many)."""
+        size = self.batch_size // part[1]
+        own = slice(part[0] * size, (part[0] + 1) * size)
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size][own]
+        clips = _memory((size, *self.table.clip_shape)).take()
+        quality = np.full((size, 1), 3, np.float32)
+        weight = np.zeros(size, np.float32)
+        # Seeded by the batch: the result does not depend on the order of reading, or on who reads.
         rng = np.random.default_rng([self.shuffle_seed or 0, self.epoch, index])
-        turns = rng.random((2, len(rows))) < (0.5 if self.mirror else 0)
+        turns = (rng.random((2, self.batch_size)) < (0.5 if self.mirror else 0))[:, own]
         clip, scratch = np.empty(self.table.clip_shape, np.uint8), self.table.scratch()
         for place, row in enumerate(rows):
             turned = turns[:, place].any()
@@ -77,7 +84,7 @@ class ClipBatches:
     def read_or_keep_error(self, index):
         """A batch; what goes wrong is kept in `error`."""
         try:
-            return self[int(index)]
+            return self.read(int(index), self.part)
         except (OSError, ValueError) as error:
             self.error = error
             raise
@@ -138,7 +145,7 @@ def as_dataset(batches, *, workers, first=0):
     """
     import tensorflow as tf
 
-    signature = [tf.TensorSpec(part.shape, part.dtype) for part in batches[0]]
+    signature = [tf.TensorSpec(part.shape, part.dtype) for part in batches.read(0, batches.part)]
 
     def read(index):
         parts = tf.numpy_function(batches.read_or_keep_error, [index], [spec.dtype for spec in signature])

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nr_vqm import cnn3d, files, inputs, starting_weights, watching
+from nr_vqm import cnn3d, devices, files, inputs, starting_weights, watching
 
 STARTING_CLIPS = 8  # that the starting weights are scaled by; more change little and cost memory
 SAVE_SECONDS = 900  # what a stop may cost at most: with `paper` an epoch takes hours, and saving 2.3 GB
@@ -158,7 +158,7 @@ class SaveTraining(keras.callbacks.Callback):
         done = self.first + batch + 1
         if not math.isfinite(logs["loss"]):
             self._diverged(done)
-        stop = self.stop_asked()
+        stop = self._stop()
         if done < len(self.train) and (stop or time.monotonic() > self.saved + SAVE_SECONDS):
             self._save(batches=done)
         if stop and done < len(self.train):
@@ -180,9 +180,15 @@ class SaveTraining(keras.callbacks.Callback):
         self.model.stop_training = _finished(self.state, **self.limits)
         left = 0 if self.model.stop_training else self.limits["epochs"] - epoch - 1
         seconds_left = left * len(self.train) * (time.monotonic() - self.began) / (len(self.train) - self.first)
-        print(watching.epoch_line(row, epochs=self.limits["epochs"], seconds_left=seconds_left), flush=True)
-        if self.stop_asked() and not self.model.stop_training:
+        if _is_writer():
+            print(watching.epoch_line(row, epochs=self.limits["epochs"], seconds_left=seconds_left), flush=True)
+        if self._stop() and not self.model.stop_training:
             self._stopped()
+
+    def _stop(self):
+        """Whether any process was asked to stop: all have to at the same batch."""
+        asked = self.stop_asked()
+        return asked if devices.process()[1] == 1 else bool(devices.all_gather(np.array(asked)).any())
 
     def _diverged(self, batch):
         epoch, clips = len(self.state["history"]) + 1, ", ".join(self.train.names_of(batch - 1))
@@ -199,7 +205,7 @@ class SaveTraining(keras.callbacks.Callback):
         if not _is_writer():
             return
         path = _state_model(self.run_dir, self.state)
-        with files.replacing(path) as beside:
+        with devices.without_others(), files.replacing(path) as beside:
             self.model.save(beside)
         if self.state["history"]:
             write_history(self.run_dir / "history.csv", self.state["history"])
@@ -221,9 +227,9 @@ def best_epoch(history):
 
 def save_network(model, path, *, network):
     """Save the network as float32 without the optimizer, atomically."""
-    twin = cnn3d.build_cnn3d(**network, dtype="float32")
-    twin.set_weights(model.get_weights())
-    with files.replacing(path) as beside:
+    with devices.without_others(), files.replacing(path) as beside:
+        twin = cnn3d.build_cnn3d(**network, dtype="float32")
+        twin.set_weights(model.get_weights())
         twin.save(beside)
 
 
@@ -259,12 +265,8 @@ def _restore(variables, values):
 
 
 def _is_writer():
-    """Whether this process writes the run: of several on JAX the first."""
-    if keras.backend.backend() != "jax":
-        return True
-    import jax
-
-    return jax.process_index() == 0
+    """Whether this process writes the run: of several the first."""
+    return devices.process()[0] == 0
 
 
 def _state_model(run_dir, state):

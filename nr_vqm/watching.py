@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nr_vqm import inputs, metrics
+from nr_vqm import devices, inputs, metrics
 
 
 def validate(model, val, *, workers):
@@ -19,7 +19,7 @@ def validate(model, val, *, workers):
     batches = inputs.as_dataset(val, workers=workers)
     quality = val.quality[val.rows].astype(np.float64)
     try:
-        answers = model.predict(batches, verbose=0)[: len(quality), 0].astype(np.float64)
+        answers = _answers(model, batches)[: len(quality), 0].astype(np.float64)
     except Exception as error:
         if val.error is None:
             raise
@@ -30,6 +30,23 @@ def validate(model, val, *, workers):
     for name, pair in (("clips", (quality, answers)), ("videos", by_video)):
         row[f"val_srocc_{name}"], row[f"val_plcc_{name}"] = metrics.correlations(mos=pair[0], scores=pair[1])
     return row
+
+
+def _answers(model, batches):
+    """The model's answers to all batches, float32 (num_clips, 1); of several processes each computes its part."""
+    if devices.process()[1] == 1:
+        return model.predict(batches, verbose=0)
+    import jax
+
+    # Keras' predict cannot give an array of which a part is elsewhere. The weights are whole in every process.
+    weights = [
+        [np.asarray(one.value) for one in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    ]
+    infer = jax.jit(lambda weights, clips: model.stateless_call(*weights, clips, training=False)[0])
+    parts = [np.asarray(infer(weights, clips)) for clips, _, _ in batches.as_numpy_iterator()]
+    together = devices.all_gather(np.stack(parts))  # process, batch, row
+    return np.concatenate(np.moveaxis(together, 0, 1).reshape(len(parts), -1, 1))
 
 
 def epoch_line(row, *, epochs, seconds_left):

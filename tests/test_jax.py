@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -26,27 +27,56 @@ print(json.dumps(keras.models.load_model(sys.argv[1]).predict(clips, verbose=0)[
 """
 
 
-def run(*arguments, backend="jax"):
-    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-    result = subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+def start(*arguments, backend="jax", **environment):
+    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", **environment}
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    assert result.returncode == 0, f"{arguments}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
 
 
-def test_two_devices_on_jax_train_like_one_on_tensorflow(tmp_path):
+def finish(process):
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, f"{process.args}\n{printed}"
+    return printed
+
+
+def run(*arguments, backend="jax"):
+    return finish(start(*arguments, backend=backend))
+
+
+def run_together(*arguments):
+    """Two processes that train one network, as on two machines."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    names = [f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")]
+    both = [start(*arguments, **dict(zip(names, (address, "2", str(number)), strict=True))) for number in range(2)]
+    return [finish(one) for one in both]
+
+
+def read_history(run_dir):
+    return json.loads((run_dir / training.STATE).read_text())["history"]
+
+
+def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(tmp_path):
     data = tmp_path / "data"
     run("-m", "data_prep", "synthetic", "--out", data, "--preset", "tiny")
     settings = ["--data", data, "--preset", "tiny", "--set", "dropout=0"]
     train = ["-m", "experiments.train_cnn", *settings]
     run(*train, "--run", tmp_path / "tensorflow", backend="tensorflow")
-    printed = run(*train, "--run", tmp_path / "jax", "--devices", 2)
-    assert "epoch 2 of 2" in printed
-    histories = [
-        json.loads((tmp_path / name / training.STATE).read_text())["history"] for name in ("tensorflow", "jax")
-    ]
-    for one, two in zip(*histories, strict=True):
+    assert "epoch 2 of 2" in run(*train, "--run", tmp_path / "jax", "--devices", 2)
+    first, second = run_together(*train, "--run", tmp_path / "together", "--devices", 2)
+    assert "epoch 2 of 2" in first
+    assert "epoch" not in second
+    on_jax = read_history(tmp_path / "jax")
+    for one, two in zip(on_jax, read_history(tmp_path / "together"), strict=True):
+        assert all(two[name] == pytest.approx(one[name], abs=1e-5) for name in one if name != "clips_per_second")
+    for one, two in zip(read_history(tmp_path / "tensorflow"), on_jax, strict=True):
         assert one["mse"] == pytest.approx(two["mse"], abs=1e-2)
         assert one["val_mse"] == pytest.approx(two["val_mse"], abs=1e-2)
     path = tmp_path / "jax" / "cnn3d.keras"

@@ -118,6 +118,19 @@ def test_the_dataset_gives_every_batch_in_order(data_dir, workers):
                 np.testing.assert_array_equal(part, wanted)
 
 
+def test_the_processes_parts_are_the_batch(data_dir):
+    one = batches(data_dir, 0, 12, batch_size=6, mirror=True)
+    parts = [one.read(1, (number, 3)) for number in range(3)]
+    for whole, *pieces in zip(one[1], *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
+def test_processes_train_together_on_jax_only(data_dir, monkeypatch):
+    monkeypatch.setenv(devices.NUM_PROCESSES, "2")
+    with pytest.raises(ValueError, match="on JAX only"):
+        devices.join_processes()
+
+
 def test_memory_is_used_again_when_no_part_of_it_is_in_use():
     memory = inputs.Memory((2, 3))
     first = memory.take()
@@ -169,8 +182,8 @@ def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
         def __len__(self):
             return 8
 
-        def __getitem__(self, index):
-            return super().__getitem__(0)
+        def read(self, index, part):
+            return super().read(0, part)
 
         def start_epoch(self, epoch):
             super().start_epoch(0)
