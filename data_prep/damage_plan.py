@@ -14,11 +14,11 @@ BLUR = ((0, 0.4, 1, 2, 3, 4.2, 6.5), (0, 0.05, 0.27, 0.54, 0.72, 0.87, 1))  # de
 TABLES = {
     "under": ((0, 1, 2, 3, 4, 5), (0, 0.05, 0.15, 0.3, 0.45, 0.6)),  # stops too dark
     "over": ((0, 0.4, 1, 1.7, 2.5, 3.2), (0, 0.05, 0.18, 0.38, 0.6, 0.75)),  # stops too bright
-    "shake": ((0, 2, 5, 9, 16, 28), (0, 0.1, 0.3, 0.52, 0.78, 1)),  # length of motion blur in pixels
+    "shake": ((0, 2, 4.2, 7, 10, 14, 20, 28), (0, 0.14, 0.36, 0.5, 0.61, 0.74, 0.87, 1)),  # pixels moved
     "focus": BLUR,
     "noise": ((0, 0.8, 2, 4, 8, 14, 20, 30), (0, 0.01, 0.07, 0.22, 0.5, 0.75, 0.88, 1)),  # deviation of 8-bit luma
     "scale": BLUR,  # of the blur that it amounts to: what looks alike is judged alike
-    "codec": ((14, 18, 23, 28, 35, 42, 47, 51), (0, 0.03, 0.11, 0.25, 0.5, 0.77, 0.91, 1)),  # CRF of H.264
+    "codec": ((14, 18, 22, 28, 32, 36, 40, 45, 51), (0, 0.04, 0.11, 0.18, 0.26, 0.36, 0.49, 0.71, 1)),  # CRF of H.264
     "freeze": ((0, 0.12, 0.3, 0.6, 1.2, 2.2), (0, 0.12, 0.33, 0.55, 0.8, 1)),  # seconds
     "drop": ((1, 2, 3, 4, 6, 8, 12), (0, 0.2, 0.42, 0.56, 0.75, 0.87, 1)),  # frames that one picture stays
 }
@@ -70,7 +70,7 @@ def frame_quality(plan, *, visibility):
 
 # ---------------------------------------------------------------- what happens to one video
 
-# Weights of the kinds of damage; noise takes part in two of five damaged videos, as in users' own videos.
+# Weights of the kinds of damage; noise takes part in three of ten damaged videos, as in users' own videos.
 SOURCE_CODED = 0.5  # of the videos were a camera's compressed file before anything happened to them
 SOURCE_CRF = (14, 23)  # of H.264: hardly seen, so not counted
 UNDAMAGED = 0.08

@@ -11,7 +11,7 @@ VAL_SHARE = 0.1  # of the paper's training part, which has no validation part of
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, devices, files, manifest
+    from nr_vqm import bundle, devices, files, manifest, processes
 
     data, run = Path(args.data), Path(args.run)
     prep = files.read_json(data / "prep.json", made_by="make prep")
@@ -20,7 +20,7 @@ def main(argv=None):
         preset = presets.changed(preset, epochs=args.epochs)
     devices.quiet_tensorflow()
     devices.split_cpu(args.devices)
-    devices.join_processes()
+    processes.join()
     from nr_vqm import shards, training
 
     training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
@@ -34,16 +34,8 @@ def main(argv=None):
         "hardware": devices.describe(),
         "commit": bundle.commit(),
     }
-    repeats, stop_asked = [], commands.stop_asked()
-    with devices.first_alone():
-        _start_run(run, preset, facts | {"repeats": args.repeats})
-        # All splits before the first training: a file may have too few.
-        for number, folder in enumerate(bundle.repeat_dirs(run)):
-            settings = dataclasses.replace(preset, seed=preset.seed + number)
-            if folder != run:
-                _start_run(folder, settings, facts)
-            repeats.append((folder, settings, _split(folder, settings, videos, args, number)))
-    for folder, settings, split in repeats:
+    stop_asked = commands.stop_asked()
+    for folder, settings, split in processes.first_then_others(lambda: _start(run, preset, facts, videos, args)):
         name = "" if folder == run else f"{folder.name}: "
         train, val, test = (len(getattr(split, part)) for part in ("train", "val", "test"))
         print(f"{name}{train} videos to train, {val} to validate, {test} kept for the test", flush=True)
@@ -108,10 +100,26 @@ def _check_prep(prep, preset, table, data):
         )
 
 
-def _start_run(run, preset, facts):
-    """Make the run folder and note its settings; a folder with other settings is refused."""
-    from nr_vqm import bundle, files
+def _start(run, preset, facts, videos, args):
+    """[(folder, preset, split)] of every repeat; all splits before the first training, as a file may have too few."""
+    from nr_vqm import bundle
 
+    _start_run(run, preset, facts | {"repeats": args.repeats})
+    repeats = []
+    for number, folder in enumerate(bundle.repeat_dirs(run)):
+        settings = dataclasses.replace(preset, seed=preset.seed + number)
+        if folder != run:
+            _start_run(folder, settings, facts)
+        repeats.append((folder, settings, _split(folder, settings, videos, args, number)))
+    return repeats
+
+
+def _start_run(run, preset, facts):
+    """Make the run folder and note its settings, in the first process; a folder with other settings is refused."""
+    from nr_vqm import bundle, files, processes
+
+    if not processes.is_first():
+        return
     run.mkdir(parents=True, exist_ok=True)
     files.drop_leftovers(run)
     if (run / "preset.json").exists() and bundle.read_preset(run) != preset:
@@ -154,7 +162,7 @@ def _split(run, preset, videos, args, number):
 
 def _train(run, preset, table, videos, split, args, stop_asked):
     """Train one 3D-CNN."""
-    from nr_vqm import bundle, devices, inputs, training
+    from nr_vqm import bundle, devices, inputs, processes, training
 
     devices.seed_everything(preset.seed)
     quality = inputs.quality_of(table, videos)
@@ -166,12 +174,11 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             batch_size=preset.batch_size,
             shuffle_seed=preset.seed if part == "train" else None,
             mirror=part == "train",
-            part=devices.process(),
+            part=processes.this(),
         )
         for part in ("train", "val")
     }
-    first = devices.process()[0] == 0
-    with bundle.stage(run, "train") if first else contextlib.nullcontext():
+    with bundle.stage(run, "train") if processes.is_first() else contextlib.nullcontext():
         history = training.fit_cnn3d(
             batches["train"],
             batches["val"],
@@ -188,7 +195,7 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             seed=preset.seed,
             stop_asked=stop_asked,
         )
-    if first:
+    if processes.is_first():
         best = training.best_epoch(history)
         error = history[best - 1]["val_mse"]
         print(f"Best epoch {best} of {len(history)}: val mse {error:.3f}. Saved {run / 'cnn3d.keras'}")

@@ -146,10 +146,12 @@ def _prepare(args):
 def _load(args):
     """(Scorer, or None where workers load their own; the model's identity)."""
     import nr_vqm
-    from nr_vqm import bundle
+    from nr_vqm import bundle, intervals
 
     try:
         if args.workers > 1 or args.scheduler:
+            intervals.read(args.run, args.head)
+            bundle.read_mos_range(args.run)
             return None, bundle.check_run(args.run, args.head)
         scorer = nr_vqm.load(args.run, head=args.head)
         return scorer, scorer.model_id

@@ -83,8 +83,10 @@ def _on_cluster(client, function, items, ahead, on_death):
                 raise WorkerDied(f"{items[number]!r:.150}: {why}") from None
             ready[number] = on_death(items[number], WorkerDied(why))
         while position in ready:
-            yield ready.pop(position)
+            result = ready.pop(position)
             position += 1
+            hand_out()  # before the result is used, which may take its time
+            yield result
         hand_out()
 
 

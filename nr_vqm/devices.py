@@ -1,15 +1,13 @@
 """What this machine computes on: devices, their precision, a seeded and quiet TensorFlow."""
 
-import contextlib
 import functools
 import os
 import platform
 import sys
 import tempfile
 
-import numpy as np
+from nr_vqm import processes
 
-NUM_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"  # Keras' own
 MAX_READING_THREADS = 16  # each holds a batch: 16 of `paper` are 0.6 GB; docs/scale.md has the clips/s of one
 
 
@@ -30,8 +28,9 @@ def best_precision():
     elif keras.backend.backend() == "jax":
         import jax
 
-        if jax.default_backend() != "cpu":
-            return "mixed_bfloat16"
+        if jax.default_backend() != "cpu":  # a TPU has no such number, and has bfloat16
+            capability = float(getattr(jax.local_devices()[0], "compute_capability", 8))
+            return "mixed_bfloat16" if capability >= 8 else "float32"
     return "mixed_bfloat16" if _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
 
 
@@ -162,7 +161,7 @@ def _data_parallel(num_devices):
 def split_cpu(num_devices):
     """Make the CPU look like `num_devices` devices where there is no GPU. Before the first operation on it."""
     if os.environ.get("KERAS_BACKEND") == "jax":
-        own = num_devices // int(os.environ.get(NUM_PROCESSES, 1))
+        own = max(1, num_devices // int(os.environ.get(processes.COUNT, 1)))
         os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={own}")
         return
     import tensorflow as tf
@@ -170,68 +169,6 @@ def split_cpu(num_devices):
     cpus = tf.config.list_physical_devices("CPU")
     if num_devices > 1 and not tf.config.list_physical_devices("GPU"):
         tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * num_devices)
-
-
-def join_processes():
-    """Become one of several processes that train one network, on one machine or on several: docs/scale.md.
-
-    Where the environment names them as Keras wants it: KERAS_DISTRIBUTION_JOB_ADDRESSES, _NUM_PROCESSES and
-    _PROCESS_ID. Before the first operation.
-
-    Raises:
-        ValueError: Keras is not on JAX.
-    """
-    if NUM_PROCESSES not in os.environ:
-        return
-    import keras
-
-    if keras.backend.backend() != "jax":
-        raise ValueError("One network is trained in several processes on JAX only. Set KERAS_BACKEND=jax.")
-    keras.distribution.initialize()
-
-
-def process():
-    """(number of this process, how many train together)."""
-    import keras
-
-    if keras.backend.backend() != "jax":
-        return 0, 1
-    import jax
-
-    return jax.process_index(), jax.process_count()
-
-
-@contextlib.contextmanager
-def first_alone():
-    """What is within is done by the first of several processes, then by the others; all leave it together."""
-    number, count = process()
-    if number:
-        all_gather(np.zeros(1))
-    yield
-    if not number and count > 1:
-        all_gather(np.zeros(1))
-    if count > 1:
-        all_gather(np.zeros(1))
-
-
-@contextlib.contextmanager
-def without_others():
-    """Weights that Keras makes within are this process's own: with several on JAX it would wait for the others."""
-    import keras
-
-    together = keras.distribution.distribution()
-    keras.distribution.set_distribution(None)
-    try:
-        yield
-    finally:
-        keras.distribution.set_distribution(together)
-
-
-def all_gather(values):
-    """One array of each process, in their order along a new first axis; waits for all of them."""
-    from jax.experimental import multihost_utils
-
-    return multihost_utils.process_allgather(values)
 
 
 def seed_everything(seed):

@@ -11,6 +11,7 @@ import numpy as np
 from nr_vqm import clips, files, manifest
 
 SCHEMA = 1
+TEXTS, NUMBERS = ("video_id", "content"), ("mos", "mos_low", "mos_high", "mos_ci95")  # of the manifest
 
 
 def extract(
@@ -76,9 +77,9 @@ class FeatureFile:
         with files.replacing(self.path) as beside, h5py.File(beside, "w") as out:
             out.attrs["schema"] = SCHEMA
             out.attrs["made_from"] = made_from
-            for name in ("video_id", "content"):
+            for name in TEXTS:
                 out.create_dataset(name, data=[getattr(one, name) for one in videos], dtype=h5py.string_dtype())
-            for name in ("mos", "mos_low", "mos_high", "mos_ci95"):
+            for name in NUMBERS:
                 out.create_dataset(name, data=[getattr(one, name) for one in videos])
             for index, one in enumerate(videos):
                 with h5py.File(self.part(one.video_id, made_from)) as part:
@@ -93,11 +94,13 @@ class FeatureFile:
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def holds(self, videos, made_from):
-        """Whether the joined file is there, made from this 3D-CNN, and of these videos."""
+        """Whether the joined file is there, made from this 3D-CNN, and of these videos and labels."""
         if self.made_from() != made_from:
             return False
         with h5py.File(self.path) as file:
-            return list(file["video_id"].asstr()[:]) == [one.video_id for one in videos]
+            stored = [file[name].asstr()[:] for name in TEXTS] + [file[name][:] for name in NUMBERS]
+        wanted = [[getattr(one, name) for one in videos] for name in (*TEXTS, *NUMBERS)]
+        return all(map(np.array_equal, stored, wanted))
 
     def made_from(self):
         """What the joined file was made from, or None where there is none."""

@@ -124,7 +124,7 @@ class Memory:
         try:
             memory = self.free.pop()
         except IndexError:
-            memory = mmap.mmap(-1, math.prod(self.shape))
+            memory = mmap.mmap(-1, math.prod(self.shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         array = np.frombuffer(memory, np.uint8)
         # Every view of it keeps it, so this is when the last one has gone, wherever TensorFlow had it.
         weakref.finalize(array, self.free.append, memory).atexit = False

@@ -35,7 +35,7 @@ def start_as_average(head, *, equal_blocks, seed):
     """Starting weights with which the LSTM's cells hold slow averages of what they read.
 
     Gates that start half open forget a group within a few others; these keep 95 % of a cell at each step and add 12 %
-    of what is new, so the first group of 32 still weighs a quarter of the last. All weights are trained. Decision 0005.
+    of what is new where the quality is 3, so the first group of 32 still weighs a quarter of the last. Decision 0005.
 
     Args:
         head: of `build_lstm_head`, untrained; changed in place.

@@ -53,11 +53,12 @@ def intervals(entries, *, label):
 
 
 def losses(rows):
-    """Training and validation error per epoch, the best epoch marked; None where there is no epoch.
+    """Training and validation error per epoch, the best epoch marked; None where no epoch has both.
 
     Args:
-        rows: dicts of floats, one per epoch, with mse and val_mse.
+        rows: dicts of floats, one per epoch.
     """
+    rows = [row for row in rows if {"mse", "val_mse"} <= set(row)]
     if not rows:
         return None
     figure, axes = _figure(4.8, 3.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nr_vqm import cnn3d, devices, files, inputs, starting_weights, watching
+from nr_vqm import cnn3d, files, inputs, processes, starting_weights, watching
 
 STARTING_CLIPS = 8  # that the starting weights are scaled by; more change little and cost memory
 SAVE_SECONDS = 900  # what a stop may cost at most: with `paper` an epoch takes hours, and saving 2.3 GB
@@ -74,7 +74,7 @@ def fit_cnn3d(
     limits = {"epochs": epochs, "patience": patience}
     callbacks = [
         SaveTraining(run_dir, state, train, val, network=network, workers=workers, stop_asked=stop_asked, **limits),
-        keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
+        *([keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False)] if processes.is_first() else []),
     ]
     # An epoch that was stopped in the middle is a fit of its own, of its last batches.
     parts = [(len(state["history"]) + 1, state["batches"])] if state["batches"] else []
@@ -174,13 +174,13 @@ class SaveTraining(keras.callbacks.Callback):
             self._diverged(len(self.train))  # with the last step, whose loss was of the weights before it
         logs.update({name: value for name, value in row.items() if value is not None})  # for TensorBoard
         self.state["history"].append(row)
-        if best_epoch(self.state["history"]) == epoch + 1 and _is_writer():
+        if best_epoch(self.state["history"]) == epoch + 1 and processes.is_first():
             save_network(self.model, self.run_dir / "cnn3d.keras", network=self.network)
         self._save(batches=0)
         self.model.stop_training = _finished(self.state, **self.limits)
         left = 0 if self.model.stop_training else self.limits["epochs"] - epoch - 1
         seconds_left = left * len(self.train) * (time.monotonic() - self.began) / (len(self.train) - self.first)
-        if _is_writer():
+        if processes.is_first():
             print(watching.epoch_line(row, epochs=self.limits["epochs"], seconds_left=seconds_left), flush=True)
         if self._stop() and not self.model.stop_training:
             self._stopped()
@@ -188,7 +188,7 @@ class SaveTraining(keras.callbacks.Callback):
     def _stop(self):
         """Whether any process was asked to stop: all have to at the same batch."""
         asked = self.stop_asked()
-        return asked if devices.process()[1] == 1 else bool(devices.all_gather(np.array(asked)).any())
+        return asked if processes.this()[1] == 1 else bool(processes.all_gather(np.array(asked)).any())
 
     def _diverged(self, batch):
         epoch, clips = len(self.state["history"]) + 1, ", ".join(self.train.names_of(batch - 1))
@@ -202,10 +202,10 @@ class SaveTraining(keras.callbacks.Callback):
         self.state["metrics"] = _values(_metric_variables(self.model))
         self.state["seeds"] = _values(_seed_variables(self.model))
         self.saved = time.monotonic()
-        if not _is_writer():
+        if not processes.is_first():
             return
         path = _state_model(self.run_dir, self.state)
-        with devices.without_others(), files.replacing(path) as beside:
+        with processes.without_others(), files.replacing(path) as beside:
             self.model.save(beside)
         if self.state["history"]:
             write_history(self.run_dir / "history.csv", self.state["history"])
@@ -227,7 +227,7 @@ def best_epoch(history):
 
 def save_network(model, path, *, network):
     """Save the network as float32 without the optimizer, atomically."""
-    with devices.without_others(), files.replacing(path) as beside:
+    with processes.without_others(), files.replacing(path) as beside:
         twin = cnn3d.build_cnn3d(**network, dtype="float32")
         twin.set_weights(model.get_weights())
         twin.save(beside)
@@ -262,11 +262,6 @@ def _values(variables):
 def _restore(variables, values):
     for variable, value in zip(variables, values, strict=True):
         variable.assign(np.asarray(value, variable.dtype))
-
-
-def _is_writer():
-    """Whether this process writes the run: of several the first."""
-    return devices.process()[0] == 0
 
 
 def _state_model(run_dir, state):

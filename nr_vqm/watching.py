@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nr_vqm import devices, inputs, metrics
+from nr_vqm import inputs, metrics, processes
 
 
 def validate(model, val, *, workers):
@@ -34,18 +34,18 @@ def validate(model, val, *, workers):
 
 def _answers(model, batches):
     """The model's answers to all batches, float32 (num_clips, 1); of several processes each computes its part."""
-    if devices.process()[1] == 1:
+    if processes.this()[1] == 1:
         return model.predict(batches, verbose=0)
     import jax
 
-    # Keras' predict cannot give an array of which a part is elsewhere. The weights are whole in every process.
+    # Keras' predict cannot give an array of which a part is elsewhere. The weights are whole on every device.
     weights = [
-        [np.asarray(one.value) for one in variables]
+        [one.value.addressable_data(0) for one in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)
     ]
     infer = jax.jit(lambda weights, clips: model.stateless_call(*weights, clips, training=False)[0])
     parts = [np.asarray(infer(weights, clips)) for clips, _, _ in batches.as_numpy_iterator()]
-    together = devices.all_gather(np.stack(parts))  # process, batch, row
+    together = processes.all_gather(np.stack(parts))  # process, batch, row
     return np.concatenate(np.moveaxis(together, 0, 1).reshape(len(parts), -1, 1))
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import h5py
 import keras
 import numpy as np
@@ -86,6 +88,10 @@ def test_parts_are_of_one_network_and_go_on(tmp_path, videos):
     assert not file.part(videos[1].video_id, "another network").exists()
     file.join(videos[1:2], "network")
     assert features.FeatureFile(tmp_path).made_from() == "network"
+    assert file.holds(videos[1:2], "network")
+    assert not file.holds(videos[1:2], "another network")
+    assert not file.holds(videos[:1], "network")
+    assert not file.holds([dataclasses.replace(videos[1], mos=videos[1].mos + 1)], "network")
 
 
 def test_no_features_or_those_of_another_version(run_dir, tmp_path):

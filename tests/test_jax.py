@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from nr_vqm import training
+from nr_vqm import commands, training
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,28 +50,32 @@ def run(*arguments, backend="jax"):
     return finish(start(*arguments, backend=backend))
 
 
-def run_together(*arguments):
+def start_together(*arguments):
     """Two processes that train one network, as on two machines."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     names = [f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")]
-    both = [start(*arguments, **dict(zip(names, (address, "2", str(number)), strict=True))) for number in range(2)]
-    return [finish(one) for one in both]
+    return [start(*arguments, **dict(zip(names, (address, "2", str(number)), strict=True))) for number in range(2)]
 
 
 def read_history(run_dir):
     return json.loads((run_dir / training.STATE).read_text())["history"]
 
 
-def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(tmp_path):
-    data = tmp_path / "data"
-    run("-m", "data_prep", "synthetic", "--out", data, "--preset", "tiny")
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    run("-m", "data_prep", "synthetic", "--out", folder, "--preset", "tiny")
+    return folder
+
+
+def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(data, tmp_path):
     settings = ["--data", data, "--preset", "tiny", "--set", "dropout=0"]
     train = ["-m", "experiments.train_cnn", *settings]
     run(*train, "--run", tmp_path / "tensorflow", backend="tensorflow")
     assert "epoch 2 of 2" in run(*train, "--run", tmp_path / "jax", "--devices", 2)
-    first, second = run_together(*train, "--run", tmp_path / "together", "--devices", 2)
+    first, second = map(finish, start_together(*train, "--run", tmp_path / "together", "--devices", 2))
     assert "epoch 2 of 2" in first
     assert "epoch" not in second
     on_jax = read_history(tmp_path / "jax")
@@ -83,3 +88,32 @@ def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(tmp
     clips = np.random.default_rng(0).integers(0, 256, (3, 7, 24, 24, 3), np.uint8)
     answers = keras.models.load_model(path).predict(clips, verbose=0)[:, 0]
     np.testing.assert_allclose(answers, json.loads(run("-c", ANSWERS, path)), atol=1e-5)
+
+
+def test_processes_stop_together_and_go_on_together(data, tmp_path):
+    train = ["-m", "experiments.train_cnn", "--data", data, "--preset", "tiny", "--epochs", 12, "--devices", 2]
+    train += ["--run", tmp_path / "run", "--set", "patience=12"]
+    first, second = start_together(*train)
+    try:
+        for line in first.stdout:
+            if line.startswith("epoch 2 "):
+                break
+        second.send_signal(signal.SIGTERM)
+        said = [one.communicate(timeout=300)[0] for one in (first, second)]
+    finally:
+        first.kill()
+        second.kill()
+    assert [first.returncode, second.returncode] == [commands.EXIT_STOPPED] * 2, said
+    assert 2 <= len(read_history(tmp_path / "run")) < 12
+    for one in start_together(*train):
+        finish(one)
+    assert len(read_history(tmp_path / "run")) == 12
+
+
+def test_what_one_process_refuses_ends_the_other(data, tmp_path):
+    train = ["-m", "experiments.train_cnn", "--data", data, "--preset", "tiny", "--run", tmp_path / "run"]
+    run(*train, "--epochs", 1)
+    first, second = start_together(*train, "--devices", 2, "--epochs", 2)
+    assert "was begun with other settings" in first.communicate(timeout=120)[0]
+    assert "Another of the processes that train together cannot begin" in second.communicate(timeout=120)[0]
+    assert first.returncode == second.returncode == commands.EXIT_FAILED

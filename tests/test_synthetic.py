@@ -123,9 +123,9 @@ def test_strength_and_impairment_are_inverse(name):
 
 def test_a_second_damage_lowers_quality():
     one = steady("noise", 8, 4)
-    two = damage_plan.Plan(4, 24, {**one.strengths, "codec": np.full(4, 35.0)}, {})
+    two = damage_plan.Plan(4, 24, {**one.strengths, "codec": np.full(4, 40.0)}, {})
     alone, both = (damage_plan.frame_quality(plan, visibility={})[0] for plan in (one, two))
-    total = (2 * 0.5**3) ** (1 / 3)  # two halves by the Minkowski sum, then the soft limit at 1
+    total = (0.5**3 + 0.49**3) ** (1 / 3)  # the two by the Minkowski sum, then the soft limit at 1
     assert alone == pytest.approx(3, abs=0.02)
     assert both == pytest.approx(5 - 4 * total / (1 + total**6) ** (1 / 6))
 
@@ -142,6 +142,25 @@ def test_stronger_settings_change_the_picture_more(name):
         got = damage.apply(np.random.default_rng(1), plan, clean.copy())
         distances.append(np.mean((got.astype(float) - clean) ** 2))
     assert np.all(np.diff(distances) > 0)
+
+
+@pytest.mark.parametrize("up", ["linear", "cubic", "lanczos"])
+@pytest.mark.parametrize("blur", [1.5, 3.0])
+def test_scaling_amounts_to_the_blur_it_is_labelled_with(up, blur):
+    scenery = [
+        scenes.make_scene(np.random.default_rng(seed), num_frames=1, size=(96, 128), lively=False) for seed in range(8)
+    ]
+    frames = [scenes.render(one, 0) for one in scenery]
+    scaled = [damage.rescale(frame, blur=blur, up=up).astype(float) for frame in frames]
+    deviations = np.arange(0.5, 1.6, 0.05) * blur
+    errors = [
+        sum(
+            np.mean((damage.defocus(frame, sigma=one) - other) ** 2)
+            for frame, other in zip(frames, scaled, strict=True)
+        )
+        for one in deviations
+    ]
+    assert deviations[np.argmin(errors)] == pytest.approx(blur, rel=0.15)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.5])

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from nr_vqm import cnn3d, devices, files, inputs, manifest, shards, training, watching
+from nr_vqm import cnn3d, devices, files, inputs, manifest, processes, shards, training, watching
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.0}
 SETTINGS = {
@@ -126,9 +126,9 @@ def test_the_processes_parts_are_the_batch(data_dir):
 
 
 def test_processes_train_together_on_jax_only(data_dir, monkeypatch):
-    monkeypatch.setenv(devices.NUM_PROCESSES, "2")
+    monkeypatch.setenv(processes.COUNT, "2")
     with pytest.raises(ValueError, match="on JAX only"):
-        devices.join_processes()
+        processes.join()
 
 
 def test_memory_is_used_again_when_no_part_of_it_is_in_use():
