@@ -116,7 +116,7 @@ INTERPOLATION = {
 }
 
 
-BLUR_OF = {"linear": 0.54, "cubic": 0.44, "lanczos": 0.44}  # pixels of blur for each pixel of the smaller picture: decision 0003
+BLUR_OF = {"linear": 0.54, "cubic": 0.44, "lanczos": 0.44}  # blur per pixel of the smaller picture: decision 0003
 
 
 def rescale(frame, *, blur, down="area", up="linear", shape="steady"):
