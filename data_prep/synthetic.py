@@ -14,7 +14,7 @@ import numpy as np
 from data_prep import damage, damage_plan, raters, scenes
 from nr_vqm import cluster, files
 
-VERSION = 3  # to be raised whenever the same settings would give other videos
+VERSION = 4  # to be raised whenever the same settings would give other videos
 FPS = 24
 MKV_SHARE = 0.06  # the other container, so that both are read all the time
 SMALL_FILE = 300_000  # pixels in a video: up to here the .mkv are FFV1, lossless; above, too large on disk
