@@ -93,7 +93,7 @@ def ranking(metrics):
 
 
 def headline(metrics, *, raters):
-    """{'winner', 'sentence', 'claim'}: which head agrees best, and whether by more than chance."""
+    """{'winner', 'sentence', 'claim'}: which head agrees best, if one does by more than chance; LSTM against SVR."""
     from nr_vqm import comparison
 
     order = ranking(metrics)
@@ -103,6 +103,9 @@ def headline(metrics, *, raters):
     found = {"winner": f"{comparison.label(order[0])} agrees best with {raters}", "sentence": "", "claim": ""}
     if len(order) > 1:
         found["sentence"] = _verdict(metrics, order[0], order[1])
+        test, _ = _srocc_test(metrics, order[0], order[1])
+        if test and test["p"] is not None and test["p"] >= ALPHA:
+            found["winner"] = f"No head clearly agrees best with {raters}"
     if {"lstm", "svr"} <= set(order) and set(order[:2]) != {"lstm", "svr"}:
         found["claim"] = _verdict(metrics, "lstm", "svr")
     return found
@@ -112,11 +115,7 @@ def _verdict(metrics, first, second):
     """One sentence on the SROCC of two heads."""
     from nr_vqm import comparison
 
-    test, sign = next(
-        (test["srocc"], 1 if test["first"] == first else -1)
-        for test in metrics["tests"]
-        if {test["first"], test["second"]} == {first, second}
-    )
+    test, sign = _srocc_test(metrics, first, second)
     names = comparison.label(first), comparison.label(second)
     if test is None:
         return f"{names[0]} and {names[1]} cannot be compared: one of them gave all videos one score."
@@ -128,6 +127,15 @@ def _verdict(metrics, first, second):
     if test["p"] >= ALPHA:
         return f"{text}, which is not beyond chance ({_probability(test['p'])})."
     return f"{text}, which is more than chance explains ({_probability(test['p'])})."
+
+
+def _srocc_test(metrics, first, second):
+    """(the comparison of the SROCC of two heads or None, 1 or -1: the sign of first less second)."""
+    return next(
+        (test["srocc"], 1 if test["first"] == first else -1)
+        for test in metrics["tests"]
+        if {test["first"], test["second"]} == {first, second}
+    )
 
 
 def _forest(metrics):

@@ -1,5 +1,7 @@
 """What is seen of a training: its validation after every epoch, in a line."""
 
+import functools
+
 import numpy as np
 
 from nr_vqm import inputs, metrics, processes
@@ -36,17 +38,23 @@ def _answers(model, batches):
     """The model's answers to all batches, float32 (num_clips, 1); of several processes each computes its part."""
     if processes.this()[1] == 1:
         return model.predict(batches, verbose=0)
-    import jax
-
     # Keras' predict cannot give an array of which a part is elsewhere. The weights are whole on every device.
     weights = [
         [one.value.addressable_data(0) for one in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)
     ]
-    infer = jax.jit(lambda weights, clips: model.stateless_call(*weights, clips, training=False)[0])
+    infer = _infer(model)
     parts = [np.asarray(infer(weights, clips)) for clips, _, _ in batches.as_numpy_iterator()]
     together = processes.all_gather(np.stack(parts))  # process, batch, row
     return np.concatenate(np.moveaxis(together, 0, 1).reshape(len(parts), -1, 1))
+
+
+@functools.lru_cache(maxsize=1)
+def _infer(model):
+    """The model as a function (weights, clips) -> answers, compiled once and not in every epoch; on JAX."""
+    import jax
+
+    return jax.jit(lambda weights, clips: model.stateless_call(*weights, clips, training=False)[0])
 
 
 def epoch_line(row, *, epochs, seconds_left):
