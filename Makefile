@@ -116,5 +116,5 @@ lint: setup ## ruff
 
 check: lint test ## what must pass before a commit
 
-check-all: lint ## the slow tests too
-	$(PY) -m pytest $(ARGS)
+check-all: check ## the slow tests too
+	$(PY) -m pytest -m slow $(ARGS)

@@ -5,6 +5,7 @@ import pytest
 from benchmarks import score
 
 
+@pytest.mark.slow
 def test_score_in_small(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(score, "SIZES", {"540p": (40, 128, 192)})
     options = ["--preset", "small", "--sizes", "540p", "--frames", "20", "--every", "8"]

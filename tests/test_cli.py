@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -131,14 +130,12 @@ def test_resume_does_not_mix_models(tiny_run, folder, tmp_path, capsys):
     assert len(read_rows(out)) == 1
 
 
-def test_a_list_on_standard_input(tiny_run, folder, tmp_path):
+def test_a_list_on_standard_input(tiny_run, folder, monkeypatch, capsys):
     names = b"\0".join(os.fsencode(folder / name) for name in ("two\nlines.mkv", "a b.mkv"))
-    result = subprocess.run(
-        [sys.executable, "-m", "nr_vqm.cli", "score", "--from-file", "-", "--run", tiny_run, "--format", "jsonl"],
-        input=names, capture_output=True, check=False, cwd=Path(__file__).parent.parent,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names)))
+    code, out = score("--from-file", "-", "--run", tiny_run, "--format", "jsonl", capsys=capsys)
+    assert code == 0
+    rows = [json.loads(line) for line in out.out.splitlines()]
     assert [Path(row["path"]).name for row in rows] == ["two\nlines.mkv", "a b.mkv"]
 
 

@@ -17,6 +17,7 @@ from data_prep import __main__ as data_prep
 from experiments import ablations, compare_heads, cross_database, extract_features, finetune, report, train_cnn
 from nr_vqm import bundle, commands, comparison, features, files, manifest, raw_video, splits
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 SHORT = ["--preset", "tiny", "--set", "epochs=1", "--set", "head_epochs=2"]
 TABLES = {"scores.csv", "metrics.json", "comparison.csv", "comparison.tex", "results.md", "report.html"}
@@ -110,7 +111,6 @@ def test_the_tables_of_a_comparison(konvid1k):
     assert "3D-CNN, repeat-01" in page
 
 
-@pytest.mark.slow
 def test_every_stage_goes_on_where_it_was_stopped(konvid1k, capsys):
     data, run = konvid1k
     last = run / "repeat-01"
@@ -142,7 +142,6 @@ def test_a_run_keeps_to_its_settings(konvid1k, capsys, changes, message):
     assert message in fails(capsys, train_cnn.main, "--data", data, "--run", run, *SHORT, *changes)
 
 
-@pytest.mark.slow
 def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     data, _ = live_qualcomm
     by_scene = sorted(manifest.usable(data), key=lambda one: one.content)
@@ -222,12 +221,8 @@ def test_another_database_is_a_test_of_all_its_videos(konvid1k, live_qualcomm, t
 @pytest.mark.parametrize(
     ("setting", "variants"),
     [
-        pytest.param(
-            "grid",
-            {"4x4": {"num_groups": 4, "block_grid": (2, 2)}, "5x6": {"num_groups": 5, "block_grid": (2, 3)}},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param("lstm_units", {"3": {"lstm_units": 3}}, marks=pytest.mark.slow),
+        ("grid", {"4x4": {"num_groups": 4, "block_grid": (2, 2)}, "5x6": {"num_groups": 5, "block_grid": (2, 3)}}),
+        ("lstm_units", {"3": {"lstm_units": 3}}),
     ],
 )
 def test_ablations_change_one_thing(live_qualcomm, monkeypatch, capsys, setting, variants):
@@ -253,7 +248,6 @@ def test_ablations_change_one_thing(live_qualcomm, monkeypatch, capsys, setting,
             assert keras.models.load_model(folder / "lstm_head.keras").get_layer("lstm").units == 3
 
 
-@pytest.mark.slow
 def test_downscaled_pictures_are_one_clip(live_qualcomm, tmp_path, capsys):
     data, _ = live_qualcomm
     small = [*SHORT, *(part for name in ("train_grid", "block_grid") for part in ("--set", f"{name}=1x1"))]
@@ -277,7 +271,6 @@ def test_downscaled_pictures_are_one_clip(live_qualcomm, tmp_path, capsys):
     np.testing.assert_allclose(score.clip_quality, kept, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_the_make_targets(tmp_path):
     """Each experiment is one command: the Makefile's own, with this Python in place of .venv."""
     make_konvid1k(tmp_path / "konvid", num_videos=32)

@@ -8,7 +8,8 @@ from pathlib import Path
 import h5py
 import pytest
 
-from nr_vqm import features, heads
+from experiments import compare_heads
+from nr_vqm import commands, features, heads
 
 ROOT = Path(__file__).parent.parent
 
@@ -80,6 +81,7 @@ def test_the_report_says_that_no_human_was_asked(line):
     assert 'src="http' not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["lstm", "svr"])
 def test_scoring_agrees_with_the_comparison(line, head):
     data, run = line
@@ -91,6 +93,7 @@ def test_scoring_agrees_with_the_comparison(line, head):
     assert scored["mos"] == pytest.approx(min(5, max(1, float(row[columns["score"]]))), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_every_stage_run_again_has_nothing_to_do(line):
     data, run = line
     before = {path: path.read_bytes() for path in (run / "cnn3d.keras", run / "features.h5", data / "index.json")}
@@ -100,10 +103,8 @@ def test_every_stage_run_again_has_nothing_to_do(line):
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_missing_input_says_which_target_makes_it(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "experiments.compare_heads", "--run", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 1
-    assert result.stderr == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"
+def test_a_missing_input_says_which_target_makes_it(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        commands.run(compare_heads.main, ["--run", str(tmp_path)])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"

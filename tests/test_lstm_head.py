@@ -20,6 +20,7 @@ def fit(head, **changes):
     return lstm_head.fit_lstm_head(head, made_up(300), made_up(60, seed=1), **{**settings, **changes})
 
 
+@pytest.mark.slow
 def test_learns_what_a_mean_cannot():
     keras.utils.set_random_seed(1)
     head = lstm_head.build_lstm_head(**SIZES)

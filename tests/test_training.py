@@ -174,6 +174,7 @@ def test_padded_validation_gives_the_exact_error(data_dir, batch_size, last):
     assert watching.validate(model, val, workers=2)["val_mse"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
     class OneBatch(inputs.ClipBatches):
@@ -202,9 +203,11 @@ def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
     assert history[-1]["val_mse"] < 0.1 < 1 < history[0]["mse"]
 
 
-@pytest.mark.parametrize("batch_size", [4, 8])
-@pytest.mark.parametrize("val_videos", [2, 3, 1])  # 6, 9 and 3 clips: the last batch holds 2, 1 and 3, or 6, 1 and 3
-def test_two_replicas_train_like_one(data_dir, tmp_path, val_videos, batch_size):
+@pytest.mark.parametrize(
+    ("batch_size", "val_videos"),  # 6, 9 and 3 clips: the last batch holds 2, 1 and 3, or 6, 1 and 3
+    [(4, 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(4, 3), (4, 1), (8, 2), (8, 3), (8, 1)])],
+)
+def test_two_replicas_train_like_one(data_dir, tmp_path, batch_size, val_videos):
     histories = []
     for number in (1, 2):
         train = batches(data_dir, 0, 9, batch_size=batch_size)  # 27 clips: 3 are left over
@@ -255,8 +258,10 @@ def test_one_line_per_epoch(data_dir, tmp_path, capsys):
     assert {"val_srocc_videos", "val_plcc_clips", "clips_per_second", "learning_rate"} < set(rows[0])
 
 
-@pytest.mark.parametrize("num_devices", [1, 2])
-@pytest.mark.parametrize("batches_before_the_stop", [3, 6, 8])  # of 6 in an epoch: in the middle, and at an epoch's end
+@pytest.mark.parametrize(
+    ("batches_before_the_stop", "num_devices"),  # of 6 in an epoch: in the middle, and at an epoch's end
+    [(8, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(3, 1), (6, 1), (3, 2), (6, 2), (8, 2)])],
+)
 def test_a_stopped_training_goes_on_and_ends_the_same(data_dir, tmp_path, batches_before_the_stop, num_devices):
     settings = {"num_devices": num_devices, "network": {**NETWORK, "dropout": 0.3}}
     whole = fit(data_dir, tmp_path / "whole", **settings)
