@@ -260,7 +260,7 @@ def _signed(value):
 def _probability(value):
     if value is None:
         return "–"
-    return "p < 0.005" if value < 0.005 else f"p = {value:.2f}"
+    return "p < 0.005" if value < 0.005 else f"p = {value:#.2g}"
 
 
 def _duration(seconds):
