@@ -205,17 +205,19 @@ def _prepare(args, preset, rows, request, out):
     from nr_vqm import files, manifest
 
     workers = {"workers": args.workers, "scheduler": args.scheduler}
+    notes = out / f"opened-{request['labels_sha256'][:16]}-{preset.clip_frames}.csv"
     if (out / "prep.json").exists() and (out / "manifest.csv").exists():
         videos = manifest.read(out / "manifest.csv")
     else:
         print(f"Opening {sum(not one.status for one in rows):,} videos", flush=True)
-        videos = build.open_all(rows, clip_frames=preset.clip_frames, decode=not args.dry_run, **workers)
+        settings = {"clip_frames": preset.clip_frames, "decode": not args.dry_run, **workers}
+        videos = build.open_all(rows, notes=None if args.dry_run else notes, **settings)
     grids = build.plan(videos, stride=preset.block_stride, **preset.training_clips)
     num_clips, size, seconds = build.estimate(videos, grids, workers=args.workers)
     print(f"{len(grids)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")
     if out.exists() and not args.dry_run:
         files.drop_leftovers(out)
-    build.require_space(out, size - build.written_bytes(out))
+    build.require_space(out, size * build.clips_to_write(videos, grids, out_dir=out) / max(num_clips, 1))
     if args.dry_run:
         return _report(videos)
     if not grids:
@@ -224,6 +226,7 @@ def _prepare(args, preset, rows, request, out):
     out.mkdir(parents=True, exist_ok=True)
     manifest.write(out / "manifest.csv", videos)
     files.write_json(out / "prep.json", request)
+    notes.unlink(missing_ok=True)
     build.write_shards(videos, grids, out_dir=out, preset=preset, progress=_print_progress, **workers)
     return _report(videos)
 

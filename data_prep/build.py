@@ -13,10 +13,11 @@ from nr_vqm import bundle, clips, cluster, decoding, files, manifest, shards, vi
 
 SHARD_BYTES = 512 * 2**20  # uncompressed: some seconds of work are lost when one is interrupted
 WRITE_BYTES = 300e6  # compressed bytes that one process cuts, compresses and writes in a second
+NOTE_SECONDS = 60  # what a stop costs at most while videos are opened
 LZ4_RATIO = 0.53  # stored / raw bytes on 960x540 camera video, the cautious end of decision 0008's range
 
 
-def open_all(videos, *, clip_frames, decode, workers, scheduler=None):
+def open_all(videos, *, clip_frames, decode, workers, scheduler=None, notes=None):
     """Fill in what opening each video tells: frames, size, rate, status and reason.
 
     Args:
@@ -24,18 +25,28 @@ def open_all(videos, *, clip_frames, decode, workers, scheduler=None):
         clip_frames: a video with fewer is left out.
         decode: True counts the frames by decoding them all; False believes the header.
         workers, scheduler: as in `cluster.each`.
+        notes: a file where the first ones are noted every NOTE_SECONDS, to go on there after a stop; of these videos
+            and settings alone.
 
     Returns:
         list of manifest.Video in the same order.
     """
-    opened = cluster.each(
+    opened = manifest.read(notes) if notes and notes.exists() else []
+    found = cluster.each(
         functools.partial(_open, clip_frames=clip_frames, decode=decode),
-        videos,
+        videos[len(opened) :],
         workers=workers,
         scheduler=scheduler,
         on_death=lambda one, error: dataclasses.replace(one, status="unreadable", reason=str(error)),
     )
-    return list(opened)
+    noted = time.monotonic()
+    for one in found:
+        opened.append(one)
+        if notes and time.monotonic() > noted + NOTE_SECONDS:
+            notes.parent.mkdir(parents=True, exist_ok=True)
+            manifest.write(notes, opened)
+            noted = time.monotonic()
+    return opened
 
 
 def _open(one, *, clip_frames, decode):
@@ -79,14 +90,7 @@ def write_shards(videos, grids, *, out_dir, preset, workers, progress, scheduler
         workers, scheduler: as in `cluster.each`; each worker writes one shard at a time.
         progress: function(done, total) called after every shard.
     """
-    good = [one for one in videos if one.status == manifest.OK]
-    grid_list = [grids[one.video_id] for one in good]
-    clip_bytes = grid_list[0].clip_frames * grid_list[0].clip_size ** 2 * 3
-    ranges = shards.plan_shards([grid.num_clips for grid in grid_list], clip_bytes=clip_bytes, shard_bytes=SHARD_BYTES)
-    jobs = [
-        (shards.shard_path(out_dir, number), [(good[i], grid_list[i]) for i in part])
-        for number, part in enumerate(ranges)
-    ]
+    jobs = _shard_jobs(videos, grids, out_dir)
     known = read_checksums(out_dir)
     checksums = [known.get(path.name) if path.exists() else None for path, _ in jobs]
     todo = [number for number, checksum in enumerate(checksums) if checksum is None]
@@ -96,13 +100,31 @@ def write_shards(videos, grids, *, out_dir, preset, workers, progress, scheduler
         progress(done, len(todo))
     index = {
         "schema": shards.SCHEMA,
-        "videos": len(good),
-        "clips": sum(grid.num_clips for grid in grid_list),
+        "videos": len(grids),
+        "clips": sum(grid.num_clips for grid in grids.values()),
         "preset": dataclasses.asdict(preset),
         "versions": bundle.versions(),
         "shards": checksums,
     }
     files.write_json(Path(out_dir) / "index.json", index)
+
+
+def _shard_jobs(videos, grids, out_dir):
+    """[(path of a shard, [(video, grid), ...] that go into it)]"""
+    good = [one for one in videos if one.status == manifest.OK]
+    grid_list = [grids[one.video_id] for one in good]
+    clip_bytes = grid_list[0].clip_frames * grid_list[0].clip_size ** 2 * 3
+    ranges = shards.plan_shards([grid.num_clips for grid in grid_list], clip_bytes=clip_bytes, shard_bytes=SHARD_BYTES)
+    return [
+        (shards.shard_path(out_dir, number), [(good[i], grid_list[i]) for i in part])
+        for number, part in enumerate(ranges)
+    ]
+
+
+def clips_to_write(videos, grids, *, out_dir):
+    """Clips of the shards that a stopped prep, or a damaged file, has left to write."""
+    jobs = _shard_jobs(videos, grids, out_dir) if grids else []
+    return sum(grid.num_clips for path, parts in jobs if not path.exists() for _, grid in parts)
 
 
 def read_checksums(out_dir):
@@ -182,11 +204,6 @@ def estimate(videos, grids, *, workers):
         seconds += time.monotonic() - began
     # Decoding for the count and cutting cost about the same.
     return num_clips, size, (2 * seconds / len(sample) * len(good) + size / WRITE_BYTES) / workers
-
-
-def written_bytes(out_dir):
-    """Bytes of the shards that a stopped prep has left: they need no new space."""
-    return sum(path.stat().st_size for path in Path(out_dir).glob("clips-*.h5"))
 
 
 def require_space(out_dir, needed):

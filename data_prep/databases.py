@@ -218,7 +218,7 @@ def read(name, root, *, labels=None):
 def read_csv(root, *, mos_range):
     """Any database: <root>/labels.csv, or `root` itself a csv file, with columns path,mos[,content][,video_id].
 
-    Raw .yuv files may have width,height,pixel_format,fps too; empty cells are filled by --raw. mos_ci95, the half
+    Raw .yuv files may have width,height,pixel_format,fps too; --raw is for all of them alike. mos_ci95, the half
     width of each MOS's 95 % interval, gives outlier ratios.
 
     Args:
@@ -235,10 +235,13 @@ def read_csv(root, *, mos_range):
     labels = csv_path(root)
     if not labels.is_file():
         raise FileNotFoundError(f"A csv file with columns path,mos is needed, there is no {labels}.")
-    with open(labels, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(labels, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{labels} must be UTF-8 text ({error}). Save it as that.") from error
     if not rows or not {"path", "mos"} <= set(rows[0]):
-        found = ", ".join(rows[0]) if rows else "no rows"
+        found = ", ".join(filter(None, rows[0])) if rows else "no rows"
         raise ValueError(f"{labels} needs columns path and mos, found: {found}.")
     videos = [_csv_row(row, labels, mos_range, f"{labels} line {number}") for number, row in enumerate(rows, start=2)]
     for name in ("video_id", "path"):

@@ -54,6 +54,8 @@ def make_database(out_dir, *, num_videos, num_frames, size, seed, workers, sched
     """
     out_dir = Path(out_dir)
     (out_dir / "videos").mkdir(parents=True, exist_ok=True)
+    for folder in (out_dir, out_dir / "videos"):
+        files.drop_leftovers(folder)
     settings = {"version": VERSION, "num_frames": num_frames, "size": list(size), "seed": seed}
     _check(out_dir, settings)
     if _is_complete(out_dir, num_videos):

@@ -22,7 +22,7 @@ def main(argv=None):
 def _parser():
     parser = commands.new_parser("python -m experiments.compare_heads", __doc__)
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
-    parser.add_argument("--resamples", type=commands.positive, default=1000, help="of the bootstrap")
+    parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
     return parser
 
 
@@ -33,7 +33,7 @@ def _fit_and_score(run, repeat):
     preset = bundle.read_preset(run)
     files.drop_leftovers(run)
     files.require(run / "features.h5", made_by="make features")
-    made_from = features.FeatureFile(run).made_from()
+    made_from = features.FeatureFile(run).identity()
     if (run / "scores.csv").exists() and bundle.read_run(run).get("scored") == made_from:
         print(f"{run}: the heads are fitted already; delete its scores.csv to fit them again.")
         return
@@ -48,7 +48,7 @@ def _fit_and_score(run, repeat):
         results.write_scores(run, test_rows, train_rows)
         held_out = {"lstm": fitted["lstm"], "svr": heads.refit_svr(run, train)}
         intervals.write(run, {name: (head(val), val.quality) for name, head in held_out.items()})
-    bundle.update_run(run, scored=made_from)
+    bundle.update_run(run, scored=made_from, heads_of=features.FeatureFile(run).made_from())
 
 
 def _fit(run, preset, train, val, train_and_val):

@@ -35,7 +35,7 @@ def _parser():
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted")
     parser.add_argument("--data", required=True, help="the other database's folder, prepared; its clips are not read")
     parser.add_argument("--out", required=True, metavar="RUN", help="the folder to write; make report reads it")
-    parser.add_argument("--resamples", type=commands.positive, default=1000, help="of the bootstrap")
+    parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
     return parser
 
 
@@ -46,6 +46,7 @@ def _start(run, data, out):
     prep, videos = files.read_json(data / "prep.json", made_by="make prep"), manifest.usable(data)
     facts = {
         "database": f"{prep['database']}, trained on {bundle.read_run(run).get('database')}",
+        "labels_sha256": prep["labels_sha256"],
         "data_dir": str(data.resolve()),
         "mos_range": [videos[0].mos_low, videos[0].mos_high],
         "videos": len(videos),
@@ -54,6 +55,7 @@ def _start(run, data, out):
     if begun not in (None, facts["data_dir"]):
         raise ValueError(f"{out} was begun with {begun}. Choose another --out, or delete it.")
     for folder in bundle.repeat_dirs(run):
+        bundle.check_heads(folder)
         _refuse_known(folder, videos)
     bundle.derive(run, out, keep=bundle.MODELS, facts=facts)
 

@@ -1,17 +1,20 @@
 """python -m experiments.extract_features: 3D-CNN + videos -> <run>/features.h5."""
 
 import functools
+from pathlib import Path
 
 from nr_vqm import commands
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, devices, manifest
+    from nr_vqm import bundle, devices, files, manifest
 
     devices.quiet_tensorflow()
-    videos = manifest.usable(args.data)
+    data = Path(args.data)
+    prep, videos = files.read_json(data / "prep.json", made_by="make prep"), manifest.usable(data)
     for run in bundle.repeat_dirs(args.run):
+        bundle.check_data(run, prep, data)
         _extract_all(run, videos, args)
 
 

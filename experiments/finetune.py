@@ -24,7 +24,7 @@ def _parser():
     parser.add_argument("--run", required=True, help="a run folder whose heads are compared already")
     parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run, its LSTM head fitted")
     parser.add_argument("--learning-rate", type=float, help="instead of a tenth of the preset's")
-    parser.add_argument("--resamples", type=commands.positive, default=1000, help="of the bootstrap")
+    parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
     return parser
 
 
@@ -37,6 +37,7 @@ def _finetune(run, start, repeat, learning_rate):
     preset, videos = bundle.read_preset(run), features.read_head_inputs(run)
     split = splits.read(run / "splits.json")
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
+    _refuse_known(start, split)
     model = heads.load_lstm(start, "lstm")
     if model.input_shape[1:] != train.clip_quality.shape[1:]:
         raise ValueError(
@@ -51,6 +52,21 @@ def _finetune(run, start, repeat, learning_rate):
         rows = [heads.score_rows(head, part, name="lstm_finetuned", repeat=repeat) for part in (test, train)]
         results.add_head(run, *rows)
     bundle.update_run(run, finetuned_from=str(start))
+
+
+def _refuse_known(start, split):
+    """Refuse a head that was fitted on videos which are the test here."""
+    from nr_vqm import splits
+
+    if not (start / "splits.json").exists():  # copied without it
+        return
+    known = splits.read(start / "splits.json")
+    seen = sorted({*known.train, *known.val} & set(split.test))
+    if seen:
+        raise ValueError(
+            f"The head of {start} was fitted on {len(seen)} of this run's test videos, {seen[0]!r} first. "
+            "Take a run of another database, or of the same split."
+        )
 
 
 if __name__ == "__main__":

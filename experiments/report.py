@@ -104,7 +104,7 @@ def headline(metrics, *, raters):
     if len(order) > 1:
         found["sentence"] = _verdict(metrics, order[0], order[1])
         test, _ = _srocc_test(metrics, order[0], order[1])
-        if test and test["p"] is not None and test["p"] >= ALPHA:
+        if test and (test["p"] is None or test["p"] >= ALPHA):
             found["winner"] = f"No head clearly agrees best with {raters}"
     if {"lstm", "svr"} <= set(order) and set(order[:2]) != {"lstm", "svr"}:
         found["claim"] = _verdict(metrics, "lstm", "svr")

@@ -28,6 +28,7 @@ def main(argv=None):
     _check_prep(prep, preset, table, data)
     facts = {
         "database": prep["database"],
+        "labels_sha256": prep["labels_sha256"],
         "data_dir": str(data.resolve()),
         "mos_range": [videos[0].mos_low, videos[0].mos_high],
         "videos": len(videos),
@@ -122,6 +123,7 @@ def _start_run(run, preset, facts):
         return
     run.mkdir(parents=True, exist_ok=True)
     files.drop_leftovers(run)
+    bundle.check_data(run, facts, facts["data_dir"])
     if (run / "preset.json").exists() and bundle.read_preset(run) != preset:
         raise ValueError(f"{run} was begun with other settings. Choose another --run, or delete it.")
     repeats = facts.get("repeats", 1)
@@ -139,7 +141,7 @@ def _split(run, preset, videos, args, number):
     path = run / "splits.json"
     contents = {video.video_id: video.content for video in videos}
     index = args.split_index + number
-    made_by = args.split if args.split in ("strict", "paper") else f"{Path(args.split).name}, number {index}"
+    made_by = args.split if args.split in ("strict", "paper") else published_splits.describe(args.split, index)
     if not path.exists():
         if args.split in ("strict", "paper"):
             split = splits.split_by_content(

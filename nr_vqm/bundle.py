@@ -74,6 +74,18 @@ def update_run(run_dir, **values):
     files.write_json(Path(run_dir) / "run.json", run)
 
 
+def check_data(run_dir, prep, data):
+    """Raise ValueError where a run was begun with other videos or labels than those of a data folder.
+
+    Args:
+        run_dir: a run folder; one that does not say is taken at its word.
+        prep: prep.json of the data folder `data`.
+    """
+    begun = read_run(run_dir).get("labels_sha256")
+    if begun not in (None, prep["labels_sha256"]):
+        raise ValueError(f"{run_dir} was begun with other videos or labels than {data} holds. Choose another --run.")
+
+
 @contextmanager
 def stage(run_dir, name):
     """Time a stage; when it ends well note the checksums of the run's models.
@@ -230,7 +242,17 @@ def check_run(run_dir, head):
     else:
         _require_file(pooling, made_by="make compare")
         svr_baseline.check_types(pooling)
+    check_heads(run_dir)
     return hashlib.sha256((check_sum(cnn3d) + check_sum(pooling)).encode()).hexdigest()[:12]
+
+
+def check_heads(run_dir):
+    """Raise ValueError where the 3D-CNN has been trained further since the heads were fitted on its answers."""
+    heads_of = read_run(run_dir).get("heads_of")
+    if heads_of and heads_of != check_sum(Path(run_dir) / CNN3D):
+        raise ValueError(
+            f"{run_dir}: the heads were fitted on another 3D-CNN than {CNN3D}. Fit them again: make features compare."
+        )
 
 
 def _check_model(path, input_shape, *, made_by):

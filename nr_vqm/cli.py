@@ -79,7 +79,7 @@ def _score(args):
         if rows:
             _usage(rows.check_model, args.head, model_id)
         with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
-            scores = _scores(args, scorer, [path for _, path in todo], raw)
+            scores = _scores(args, scorer, model_id, [path for _, path in todo], raw)
             for (number, path), (score, error) in zip(todo, scores, strict=True):
                 row = batch.row_of(score) if score else batch.failed_row(path, error)
                 if score:
@@ -93,13 +93,13 @@ def _score(args):
     return commands.EXIT_FAILED if failed else 0
 
 
-def _scores(args, scorer, paths, raw):
+def _scores(args, scorer, model_id, paths, raw):
     """(Score, None) or (None, error) of every path, in order."""
     if scorer:
         return scorer.score_many(paths, raw)
     from nr_vqm import cluster, worker
 
-    work = functools.partial(worker.score, run_dir=Path(args.run).resolve(), head=args.head, raw=raw)
+    work = functools.partial(worker.score, run_dir=Path(args.run).resolve(), head=args.head, model_id=model_id, raw=raw)
     found = cluster.each(
         work,
         [Path(path).absolute() for path in paths],  # workers may be in another folder

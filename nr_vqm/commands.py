@@ -71,6 +71,16 @@ def positive(text):
     return value
 
 
+def resamples(text):
+    """An argparse type: how often a bootstrap draws."""
+    from nr_vqm import comparison
+
+    value = positive(text)
+    if value < comparison.MIN_RESAMPLES:
+        raise argparse.ArgumentTypeError(f"must be at least {comparison.MIN_RESAMPLES:,}, received {text}")
+    return value
+
+
 def share(text):
     """An argparse type: a number between 0 and 1."""
     value = float(text)

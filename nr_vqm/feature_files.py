@@ -132,6 +132,10 @@ def _read_csv(path):
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"row {number} has {len(row)} cells, the header has {len(header)}")
+    names = [name.strip() for name in header]
+    twice = [name for name in names if names.count(name) > 1 and not _is_number(name)]
+    if twice:
+        raise ValueError(f"the column {twice[0]!r} is there twice")
     if header and all(_is_number(cell) for cell in header):  # no header: the first row is data
         rows, header = [header, *rows], [str(number) for number in range(len(header))]
     return {name.strip(): np.array([row[i] for row in rows], dtype=object) for i, name in enumerate(header)}

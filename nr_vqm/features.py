@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -97,10 +98,20 @@ class FeatureFile:
         """Whether the joined file is there, made from this 3D-CNN, and of these videos and labels."""
         if self.made_from() != made_from:
             return False
-        with h5py.File(self.path) as file:
-            stored = [file[name].asstr()[:] for name in TEXTS] + [file[name][:] for name in NUMBERS]
         wanted = [[getattr(one, name) for one in videos] for name in (*TEXTS, *NUMBERS)]
-        return all(map(np.array_equal, stored, wanted))
+        stored = self._labels()
+        return len(stored) == len(wanted) and all(map(np.array_equal, stored, wanted))
+
+    def identity(self):
+        """What the heads are fitted on, as hex digits: the 3D-CNN, the videos and their labels."""
+        parts = [self.made_from(), *(column.tolist() for column in self._labels())]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _labels(self):
+        """The columns TEXTS and NUMBERS; those that a file of before they were noted lacks are left out."""
+        with h5py.File(self.path) as file:
+            texts = [file[name].asstr()[:] for name in TEXTS if name in file]
+            return texts + [file[name][:] for name in NUMBERS if name in file]
 
     def made_from(self):
         """What the joined file was made from, or None where there is none."""
@@ -175,10 +186,17 @@ def read_head_inputs(run_dir):
     with h5py.File(path) as file:
         if file.attrs.get("schema") != SCHEMA:
             raise ValueError(f"{path} has schema {file.attrs.get('schema')}, {SCHEMA} is needed. Run: make features.")
-        features = file["features"]
         return HeadInputs(
             video_id=file["video_id"].asstr()[:],
             content=file["content"].asstr()[:],
             **{name: file[name][:] for name in ("mos", "mos_low", "mos_high", "clip_quality")},
-            group_features=np.stack([features[i].astype(np.float32).mean(axis=1) for i in range(len(features))]),
+            group_features=_group_features(file["features"]),
         )
+
+
+def _group_features(features):
+    """The mean over the blocks of every group, float32 (num_videos, num_groups, feature_dim), video by video."""
+    means = np.empty((*features.shape[:2], features.shape[3]), np.float32)
+    for index in range(len(means)):
+        means[index] = features[index].astype(np.float32).mean(axis=1)
+    return means

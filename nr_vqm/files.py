@@ -35,9 +35,23 @@ def replacing(path):
 
 
 def drop_leftovers(folder):
-    """Delete what killed writers left beside their files; for the one command that writes to `folder`."""
+    """Delete what killed writers left beside their files; not what a process of this machine is writing now."""
     for path in Path(folder).glob(".*.part-*"):
-        path.unlink(missing_ok=True)
+        node, _, ids = path.name.partition(".part-")[2].rpartition("-")[0].rpartition("-")
+        if not (node == platform.node() and ids.isdecimal() and _runs(int(ids))):
+            path.unlink(missing_ok=True)
+
+
+def _runs(pid):
+    """Whether there is such a process, other than one that has ended and that nobody has asked about yet."""
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 def sync_folder(folder):

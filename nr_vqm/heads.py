@@ -33,7 +33,7 @@ def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, **settings):
         input_dim=inputs.shape[2],
         # Clip qualities are on the known scale of 1-5; features are scaled as the training part is.
         input_offset=3.0 if blocks else float(inputs.mean()),
-        input_scale=1.0 if blocks else float(inputs.std()),
+        input_scale=1.0 if blocks else float(inputs.std()) or 1.0,
         lstm_units=lstm_units,
         fc_dim=fc_dim,
     )

@@ -16,6 +16,11 @@ PART_NAMES |= {"test": "test", "testing": "test"}
 FLICKR_NAME = re.compile(r"(\d+)_(?:original|cut)_centercrop")  # KoNViD-1k as it is packed in some mirrors
 
 
+def describe(path, index):
+    """Which split of which file, by its name and contents; errors as in `read`."""
+    return f"{Path(path).name} ({files.sha256(_checked(path))[:12]}), number {index}"
+
+
 def read(path, videos, *, index, val_share, seed):
     """The split that a file gives these videos.
 
@@ -34,13 +39,8 @@ def read(path, videos, *, index, val_share, seed):
         FileNotFoundError: no such file.
         ValueError: the file has no such split, or names none of the videos.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"A split is strict, paper or a .mat, .json or .csv file; there is no file {path}.")
-    readers = {".mat": _read_mat, ".json": _read_json, ".csv": _read_csv}
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"A split file ends in {', '.join(readers)}, found {path.name}.")
-    named = readers[path.suffix.lower()](path, index)
+    path = _checked(path)
+    named = READERS[path.suffix.lower()](path, index)
     found = match([name for names in named.values() for name in names], videos)
     parts = {part: tuple(found[name] for name in named.get(part, ()) if name in found) for part in splits.PARTS}
     if not any(parts.values()):
@@ -155,3 +155,15 @@ def _pick(entries, index, path, what):
     if not 0 <= index < len(entries):
         raise ValueError(f"{path} has {len(entries)} {what}, numbered from 0: there is no number {index}.")
     return entries[index]
+
+
+READERS = {".mat": _read_mat, ".json": _read_json, ".csv": _read_csv}
+
+
+def _checked(path):
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"A split is strict, paper or a .mat, .json or .csv file; there is no file {path}.")
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"A split file ends in {', '.join(READERS)}, found {path.name}.")
+    return path

@@ -48,24 +48,28 @@ def _extract(one, trunk, preset):
         raise ValueError(f"Video {one.video_id!r} was whole when it was prepared, and is not now: {error}") from error
 
 
-def score(path, *, run_dir, head, raw):
+def score(path, *, run_dir, head, model_id, raw):
     """Score one video.
 
     Args:
         path: the video.
         run_dir, head: of the scorer, as in `nr_vqm.load`.
+        model_id: of the run as the asker sees it: a worker may have loaded what was there before, or see another file.
         raw: as in `scoring.Scorer.score`.
 
     Returns:
         (Score, None), or (None, ValueError) for a video that cannot be scored.
     """
     with _LOADING:
-        scorer = _scorer(run_dir, head)
+        scorer = _scorer(run_dir, head, model_id)
     found, error = scoring.attempt(scorer.score, path, raw)
     return found, error and ValueError(batch.reason(error))  # not every error can be sent to another process
 
 
 @functools.lru_cache(maxsize=1)
-def _scorer(run_dir, head):
+def _scorer(run_dir, head, model_id):
     devices.quiet_tensorflow()
-    return scoring.Scorer(run_dir, head=head)
+    scorer = scoring.Scorer(run_dir, head=head)
+    if scorer.model_id != model_id:
+        raise ValueError(f"{run_dir} holds other models on a worker than here, or has changed since. Begin again.")
+    return scorer

@@ -10,7 +10,7 @@ import h5py
 import keras
 import pytest
 
-from nr_vqm import bundle, cnn3d, commands, files, lstm_head, presets, svr_baseline
+from nr_vqm import bundle, cnn3d, commands, files, lstm_head, presets, svr_baseline, worker
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
 
@@ -245,6 +245,21 @@ def test_a_run_s_identity_is_that_of_its_models(run_dir):
     with bundle.stage(run_dir, "train"):
         pass
     assert bundle.check_run(run_dir, "lstm") != lstm
+
+
+def test_heads_of_a_network_that_was_trained_on_are_refused(run_dir):
+    bundle.update_run(run_dir, heads_of=bundle.check_sum(run_dir / "cnn3d.keras"))
+    bundle.check_run(run_dir, "svr")
+    cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(run_dir / "cnn3d.keras")
+    with bundle.stage(run_dir, "train"):
+        pass
+    with pytest.raises(ValueError, match="fitted on another 3D-CNN .* Fit them again: make features compare"):
+        bundle.check_run(run_dir, "svr")
+
+
+def test_a_worker_with_other_models_is_refused(run_dir):
+    with pytest.raises(ValueError, match="holds other models on a worker than here"):
+        worker.score("x.mp4", run_dir=run_dir, head="svr", model_id="0" * 12, raw=None)
 
 
 def wrong_grid(run):

@@ -9,6 +9,7 @@ from data_prep import databases
     ("text", "message"),
     [
         ("file,mos\na.mkv,3\n", "needs columns path and mos, found: file, mos"),
+        ("path;mos\na.mkv;3,5\n", "needs columns path and mos, found: path;mos"),
         ("path,mos\n", "needs columns path and mos, found: no rows"),
         ("path,mos\na.mkv,good\n", "line 2: mos must be a number, found 'good'"),
         ("path,mos\na.mkv\n", "line 2: mos must be a number, found None"),
@@ -26,6 +27,12 @@ from data_prep import databases
 def test_refused_labels(tmp_path, text, message):
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
+        databases.read_csv(tmp_path, mos_range=(1, 5))
+
+
+def test_labels_in_another_encoding(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,mos\nü.mkv,3\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"labels\.csv must be UTF-8 text .* Save it as that"):
         databases.read_csv(tmp_path, mos_range=(1, 5))
 
 

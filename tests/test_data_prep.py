@@ -70,13 +70,34 @@ def test_shards_that_are_written_need_no_new_space(root, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "SHARD_BYTES", 80_000)
     prep(root, tmp_path / "data")
     (tmp_path / "data" / "clips-00002.h5").unlink()
-    needed = build.stored_size(24, clip_frames=7, clip_size=24)
-    usage = type("Usage", (), {"free": needed - build.written_bytes(tmp_path / "data") // 2})
+    usage = type("Usage", (), {"free": build.stored_size(6, clip_frames=7, clip_size=24) + 1})  # one shard of four
     monkeypatch.setattr(build.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(OSError, match="The shards need"):
         prep(root, tmp_path / "other")
     prep(root, tmp_path / "data")
     assert (tmp_path / "data" / "clips-00002.h5").exists()
+
+
+def test_what_was_opened_before_a_stop_is_not_opened_again(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "NOTE_SECONDS", 0)
+    opened, real = [], build._open
+
+    def stops_at_the_third(one, **settings):
+        opened.append(one.video_id)
+        if opened.count("c.mkv") == 1 and one.video_id == "c.mkv":
+            raise KeyboardInterrupt
+        return real(one, **settings)
+
+    monkeypatch.setattr(build, "_open", stops_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        prep(root, tmp_path / "data")
+    prep(root, tmp_path / "data")
+    assert opened[:5] == ["a b.mkv", "in/ü.mkv", "c.mkv", "c.mkv", "d.mkv"]
+    assert not list((tmp_path / "data").glob("opened-*"))
+    monkeypatch.undo()
+    prep(root, tmp_path / "whole")
+    for name in ("manifest.csv", "index.json"):
+        assert (tmp_path / "data" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_stopped_prep_goes_on_and_ends_the_same(root, tmp_path, monkeypatch):

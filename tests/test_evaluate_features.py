@@ -55,6 +55,12 @@ def test_the_same_features_from_every_kind_of_file(tmp_path, kind):
     np.testing.assert_array_equal(feature_files.read_features(path, num_videos=11), features)
 
 
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    (tmp_path / "features.csv").write_text("a,b,a\n0,0.5,0.25\n1,0.75,0.125\n")
+    with pytest.raises(ValueError, match="the column 'a' is there twice"):
+        feature_files.read_features(tmp_path / "features.csv", num_videos=2)
+
+
 @pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
 def test_row_numbers_are_no_features(tmp_path, name):
     (tmp_path / "features.csv").write_text(f"{name},f1,f2\n0,0.5,0.25\n1,0.75,0.125\n")

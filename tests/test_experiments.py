@@ -15,7 +15,7 @@ from stand_ins import make_konvid1k, make_live_qualcomm
 import nr_vqm
 from data_prep import __main__ as data_prep
 from experiments import ablations, compare_heads, cross_database, extract_features, finetune, report, train_cnn
-from nr_vqm import bundle, commands, comparison, features, files, manifest, raw_video, splits
+from nr_vqm import bundle, commands, comparison, features, files, heads, manifest, raw_video, splits
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
@@ -142,6 +142,40 @@ def test_a_run_keeps_to_its_settings(konvid1k, capsys, changes, message):
     assert message in fails(capsys, train_cnn.main, "--data", data, "--run", run, *SHORT, *changes)
 
 
+def test_a_run_keeps_to_its_labels(konvid1k, live_qualcomm, tmp_path, capsys):
+    (data, run), (other, _) = konvid1k, live_qualcomm
+    message = f"was begun with other videos or labels than {other} holds"
+    for main in (train_cnn.main, extract_features.main):
+        settings = [*SHORT, "--split", "paper", "--repeats", 2] if main is train_cnn.main else []
+        assert message in fails(capsys, main, "--data", other, "--run", run, *settings)
+    assert bundle.read_run(run)["data_dir"] == str(data.resolve())
+
+
+def test_too_few_resamples_are_refused_at_once(konvid1k, capsys):
+    with pytest.raises(SystemExit) as ended:
+        compare_heads.main(["--run", str(konvid1k[1]), "--resamples", "100"])
+    assert ended.value.code == commands.EXIT_USAGE
+    assert "must be at least 1,000, received 100" in capsys.readouterr().err
+
+
+def test_a_head_that_knows_the_test_videos_is_refused(live_qualcomm, tmp_path, capsys):
+    _, run = live_qualcomm
+    start = bundle.derive(run, tmp_path / "start", keep=["lstm_head.keras"])
+    split = splits.read(run / "splits.json")
+    other = splits.Split(train=split.test, val=split.val, test=split.train)
+    splits.write(start / "splits.json", other, made_by="other", leaks=[])
+    assert "was fitted on 4 of this run's test videos" in fails(capsys, finetune.main, "--run", run, "--start", start)
+
+
+def test_features_that_are_all_one_number_are_no_end(live_qualcomm, tmp_path):
+    _, run = live_qualcomm
+    videos = features.read_head_inputs(run)
+    flat = dataclasses.replace(videos, group_features=np.ones_like(videos.group_features))
+    settings = {"epochs": 1, "patience": 1, "batch_size": 4, "learning_rate": 1e-3, "seed": 1}
+    head = heads.fit_lstm(tmp_path, "lstm_features", flat, flat, lstm_units=4, fc_dim=4, **settings)
+    assert np.isfinite(head(flat)).all()
+
+
 def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     data, _ = live_qualcomm
     by_scene = sorted(manifest.usable(data), key=lambda one: one.content)
@@ -161,7 +195,7 @@ def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     heads_and_report(data, tmp_path / "leak")
     assert "1 contents are on two sides" in (tmp_path / "leak" / "report.html").read_text()
     other = fails(capsys, train_cnn.main, *arguments, "--run", tmp_path / "run", "--split-index", 1)
-    assert "was begun with the split 'published.json, number 0'" in other
+    assert "was begun with the split 'published.json (" in other and "), number 0'" in other
 
 
 def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcomm, capsys):

@@ -94,6 +94,25 @@ def test_parts_are_of_one_network_and_go_on(tmp_path, videos):
     assert not file.holds([dataclasses.replace(videos[1], mos=videos[1].mos + 1)], "network")
 
 
+def test_identity_is_of_the_network_and_the_labels(run_dir, tmp_path, videos):
+    corrected = features.FeatureFile(tmp_path / "corrected")
+    corrected.path.parent.mkdir()
+    for number, one in enumerate(videos):
+        corrected.write_part(one.video_id, "network", made_up(number))
+    corrected.join(videos, "network")
+    assert corrected.identity() == features.FeatureFile(run_dir).identity()
+    for number, one in enumerate(videos):
+        corrected.write_part(one.video_id, "network", made_up(number))
+    corrected.join([*videos[:2], dataclasses.replace(videos[2], mos=51.0)], "network")
+    assert corrected.identity() != features.FeatureFile(run_dir).identity()
+
+
+def test_a_file_of_before_the_intervals_were_noted_is_made_again(run_dir, videos):
+    with h5py.File(run_dir / "features.h5", "a") as file:
+        del file["mos_ci95"]
+    assert not features.FeatureFile(run_dir).holds(videos, "network")
+
+
 def test_no_features_or_those_of_another_version(run_dir, tmp_path):
     with h5py.File(run_dir / "features.h5", "a") as file:
         file.attrs["schema"] = 0

@@ -1,4 +1,8 @@
 import math
+import os
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -38,6 +42,17 @@ def test_read_json_says_what_makes_it(tmp_path):
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(ValueError, match=r"is not a JSON file .* Make it again: make prep"):
         files.read_json(tmp_path / "index.json", made_by="make prep")
+
+
+def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    node = platform.node()
+    names = {number: f".a.part-{node}-{number}-7.keras" for number in (ended.pid, os.getppid())}
+    for name in (*names.values(), ".a.part-elsewhere-1-7.keras", "a.keras"):
+        (tmp_path / name).touch()
+    files.drop_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.keras", names[os.getppid()]}
 
 
 def test_sha256(tmp_path):

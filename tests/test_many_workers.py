@@ -28,15 +28,18 @@ def end(process, *, code=0):
     return output
 
 
+def is_worker(child):
+    try:
+        return "spawn_main" in str(child.cmdline())
+    except psutil.Error:  # it has ended meanwhile
+        return False
+
+
 def kill_one_worker(process, *, when):
     """Kill one of a command's Dask workers as soon as `when()`."""
     deadline = time.monotonic() + 200
     while process.poll() is None and time.monotonic() < deadline:
-        workers = [
-            child
-            for child in psutil.Process(process.pid).children(recursive=True)
-            if "spawn_main" in str(child.cmdline())
-        ]
+        workers = [child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)]
         if workers and when():
             workers[0].kill()
             return

@@ -129,6 +129,7 @@ def heads(srocc, p):
     ("srocc", "p", "winner", "sentence", "claim"),
     [
         ({"lstm": 0.8, "svr": 0.7}, 0.2, "No head clearly", "0.100 above .* not beyond chance .p = 0.20", "^$"),
+        ({"lstm": 0.8, "svr": 0.7}, None, "No head clearly", "too few test contents", "^$"),
         ({"lstm": 0.7, "svr": 0.8}, 0.01, "3D-CNN + SVR agrees", "SVR is 0.100 above .* more than chance", "^$"),
         ({"lstm": 0.7, "svr": 0.6, "mean": 0.9}, 0.5, "No head clearly", "0.200 above that of 3D-CNN . LSTM", "SVR"),
     ],
