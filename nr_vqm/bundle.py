@@ -24,6 +24,7 @@ HEADS = {"lstm": "lstm_head.keras", "svr": "svr.skops"}  # the heads that score 
 OTHER_HEADS = {"lstm_features": "lstm_features_head.keras", "lstm_finetuned": "lstm_finetuned_head.keras"}
 MODELS = (CNN3D, *HEADS.values(), *OTHER_HEADS.values())
 MAX_CLIPS = 100_000  # of one video; the paper's grid has 1,024
+MAX_REPEATS = 1000
 MAX_JSON_BYTES = 10_000_000
 
 
@@ -40,7 +41,16 @@ def read_preset(run_dir):
 def read_run(run_dir):
     """run.json as a dict; empty where there is none yet."""
     path = Path(run_dir) / "run.json"
-    return _read_object(path) if path.exists() else {}
+    run = _read_object(path) if path.exists() else {}
+    for name in ("sha256", "seconds"):
+        if not isinstance(run.get(name, {}), dict):
+            raise ValueError(
+                f"{path} must hold an object as {name!r}, found {run[name]!r}. Copy or make the run again."
+            )
+    repeats = run.get("repeats", 1)
+    if type(repeats) is not int or not 1 <= repeats <= MAX_REPEATS:
+        raise ValueError(f"{path} needs 1 to {MAX_REPEATS} repeats, found {repeats!r}. Copy or make the run again.")
+    return run
 
 
 def _read_object(path):

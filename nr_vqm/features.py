@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from nr_vqm import clips, files, manifest
+from nr_vqm import clips, files, hdf5, manifest
 
 SCHEMA = 1
 TEXTS, NUMBERS = ("video_id", "content"), ("mos", "mos_low", "mos_high", "mos_ci95")  # of the manifest
@@ -64,7 +64,7 @@ class FeatureFile:
     def write_part(self, video_id, made_from, outputs):
         """Store one video's outputs; features as float16, which is finer than bfloat16 computing."""
         self.parts.mkdir(exist_ok=True)
-        with files.replacing(self.part(video_id, made_from)) as beside, h5py.File(beside, "w") as file:
+        with hdf5.writing(self.part(video_id, made_from)) as file:
             file.create_dataset("features", data=outputs.features.astype(np.float16))
             file.create_dataset("clip_quality", data=outputs.clip_quality)
 
@@ -75,7 +75,7 @@ class FeatureFile:
             videos: list of manifest.Video.
             made_from: as in `part`.
         """
-        with files.replacing(self.path) as beside, h5py.File(beside, "w") as out:
+        with hdf5.writing(self.path) as out:
             out.attrs["schema"] = SCHEMA
             out.attrs["made_from"] = made_from
             for name in TEXTS:

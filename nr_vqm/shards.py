@@ -12,7 +12,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from nr_vqm import files
+from nr_vqm import files, hdf5
 
 SCHEMA = 1
 COMPRESSION = hdf5plugin.LZ4()  # decision 0008: reads at twice Zstd's speed, and training reads every clip each epoch
@@ -48,7 +48,7 @@ def writing(path, *, clip_frames, clip_size):
     clip = (clip_frames, clip_size, clip_size, 3)
     # No times in the file, and what is written has a fixed order: the same clips give the same bytes, so a checksum
     # tells a changed shard. Datasets that are opened again for every group are flushed in any order.
-    with files.replacing(path) as beside, h5py.File(beside, "w", track_order=False) as file:
+    with hdf5.writing(path, track_order=False) as file:
         file.attrs["schema"] = SCHEMA
         # One chunk a clip: training reads single clips in random order.
         options = {"chunks": (1, *clip), "track_times": False, **COMPRESSION}

@@ -262,6 +262,22 @@ def test_a_worker_with_other_models_is_refused(run_dir):
         worker.score("x.mp4", run_dir=run_dir, head="svr", model_id="0" * 12, raw=None)
 
 
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"repeats": "x"}, "needs 1 to 1000 repeats, found 'x'"),
+        ({"repeats": None}, "needs 1 to 1000 repeats, found None"),
+        ({"repeats": 10**9}, "needs 1 to 1000 repeats"),
+        ({"repeats": True}, "needs 1 to 1000 repeats"),
+        ({"sha256": []}, r"must hold an object as 'sha256', found \[\]"),
+    ],
+)
+def test_a_foreign_run_json_is_refused(tmp_path, facts, message):
+    files.write_json(tmp_path / "run.json", facts)
+    with pytest.raises(ValueError, match=message):
+        bundle.read_run(tmp_path)
+
+
 def wrong_grid(run):
     bundle.write_preset(run, presets.get_preset("tiny", overrides=["num_groups=4"]))
 
