@@ -49,7 +49,7 @@ prep: setup ## videos and labels -> manifest and clip shards
 
 train: setup ## clip shards -> the 3D-CNN
 	$(PY) -m experiments.train_cnn --data $(DATA) --run $(RUN) --preset $(PRESET) $(SET) \
-	  --split $(SPLIT) --repeats $(REPEATS) $(OWN_ARGS) $(TRAIN_ARGS)
+	  --split $(SPLIT) --repeats $(REPEATS) $(if $(filter-out 1,$(DEVICES)),--devices $(DEVICES)) $(OWN_ARGS) $(TRAIN_ARGS)
 
 features: setup ## 3D-CNN and videos -> features and clip qualities
 	$(PY) -m experiments.extract_features --data $(DATA) --run $(RUN) $(OWN_ARGS)

@@ -108,6 +108,8 @@ def _check_options(args):
         raise ValueError(f"{args.database} needs --root DIR, the folder of the videos: docs/databases.md.")
     if args.database == "csv" and not args.mos_range:
         raise ValueError("csv needs --mos-range LOW HIGH, the ends of the MOS scale.")
+    if args.mos_range and not args.mos_range[0] < args.mos_range[1]:
+        raise ValueError(f"--mos-range needs LOW below HIGH. Received: {args.mos_range[0]:g} {args.mos_range[1]:g}.")
     if args.database != "csv" and args.mos_range:
         raise ValueError(f"--mos-range is for csv, the scale of {args.database} is known.")
     if args.database in ("csv", "synthetic") and args.labels:

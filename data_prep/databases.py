@@ -237,7 +237,9 @@ def read_csv(root, *, mos_range):
         raise FileNotFoundError(f"A csv file with columns path,mos is needed, there is no {labels}.")
     try:
         with open(labels, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            rows = list(reader)
     except UnicodeDecodeError as error:
         raise ValueError(f"{labels} must be UTF-8 text ({error}). Save it as that.") from error
     if not rows or not {"path", "mos"} <= set(rows[0]):
@@ -259,6 +261,8 @@ def csv_path(root):
 
 
 def _csv_row(row, labels, mos_range, where):
+    if None in row:
+        raise ValueError(f"{where} has more cells than the header has columns: {row[None]}. Quote cells with commas.")
     path = label_files.inside(labels.parent, row["path"], where)
     one = manifest.Video(
         video_id=row.get("video_id") or row["path"],

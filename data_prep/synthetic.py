@@ -50,9 +50,10 @@ def make_database(out_dir, *, num_videos, num_frames, size, seed, workers, sched
         workers, scheduler: as in `cluster.each`.
 
     Raises:
-        ValueError: the folder holds a database of other settings, or the size is odd.
+        ValueError: the folder holds something else or a database of other settings, or the size is odd.
     """
     out_dir = Path(out_dir)
+    _refuse_others(out_dir)
     (out_dir / "videos").mkdir(parents=True, exist_ok=True)
     for folder in (out_dir, out_dir / "videos"):
         files.drop_leftovers(folder)
@@ -63,6 +64,18 @@ def make_database(out_dir, *, num_videos, num_frames, size, seed, workers, sched
     work = [{"out_dir": out_dir, "index": index, **settings} for index in range(num_videos)]
     rated = list(cluster.each(_work, work, workers=workers, scheduler=scheduler))
     _write_tables(out_dir, rated)
+
+
+def _refuse_others(out_dir):
+    """Somebody's own videos and labels are not to be written over."""
+    if not out_dir.exists() or (out_dir / SETTINGS_FILE).exists():
+        return
+    others = [path.name for path in out_dir.iterdir() if path.name != "videos" and not path.name.startswith(".")]
+    if others:
+        raise ValueError(
+            f"The made-up videos need a folder of their own, {out_dir} holds {others[0]!r}. For videos of your own "
+            "name their database: make prep DATABASE=csv, or python -m data_prep csv."
+        )
 
 
 def _check(out_dir, settings):

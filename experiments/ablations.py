@@ -18,6 +18,8 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     from nr_vqm import bundle, files, tables
 
+    for run in bundle.repeat_dirs(args.run):
+        files.require(run / bundle.CNN3D, made_by="make train")
     folder = Path(args.run) / "ablations"
     found = {
         name: _measure(args, folder / args.setting / name.replace(" ", ""), changes)

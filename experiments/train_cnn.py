@@ -21,7 +21,7 @@ def main(argv=None):
     devices.quiet_tensorflow()
     devices.split_cpu(args.devices)
     processes.join()
-    from nr_vqm import shards, training
+    from nr_vqm import metrics, shards, training
 
     training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
     table, videos = shards.read_table(data), manifest.usable(data)
@@ -40,6 +40,10 @@ def main(argv=None):
         name = "" if folder == run else f"{folder.name}: "
         train, val, test = (len(getattr(split, part)) for part in ("train", "val", "test"))
         print(f"{name}{train} videos to train, {val} to validate, {test} kept for the test", flush=True)
+        if test < metrics.MIN_VIDEOS:
+            print(
+                f"Too few for figures of agreement, which need {metrics.MIN_VIDEOS}: compare will refuse.", flush=True
+            )
         _train(folder, settings, table, videos, split, args, stop_asked)
 
 
@@ -103,8 +107,10 @@ def _check_prep(prep, preset, table, data):
 
 def _start(run, preset, facts, videos, args):
     """[(folder, preset, split)] of every repeat; all splits before the first training, as a file may have too few."""
-    from nr_vqm import bundle
+    from nr_vqm import bundle, published_splits
 
+    if args.split not in ("strict", "paper"):
+        published_splits.describe(args.split, args.split_index)  # before the run is begun
     _start_run(run, preset, facts | {"repeats": args.repeats})
     repeats = []
     for number, folder in enumerate(bundle.repeat_dirs(run)):

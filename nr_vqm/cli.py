@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import nr_vqm
 from nr_vqm import commands
 
 FORMATS = ("text", "json", "jsonl", "csv")
@@ -24,6 +25,7 @@ def entry_point(argv=None):
 
 def _parser():
     parser = commands.new_parser("nr-vqm", __doc__)
+    parser.add_argument("--version", action="version", version=f"nr-vqm {nr_vqm.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_score(subparsers)
     info = subparsers.add_parser(
@@ -73,8 +75,12 @@ def _score(args):
     videos, raw, rows, clips = _usage(_prepare, args)
     # The number of a page is that of the video in the whole list, however often it was gone on with.
     todo = [(number, path) for number, path in enumerate(videos, start=1) if not (rows and path in rows.done)]
-    failed = sum(row["status"] == batch.FAILED for row in rows.rows) if rows else 0
-    if todo:
+    asked = set(videos)
+    failed = sum(row["status"] == batch.FAILED and row["path"] in asked for row in rows.rows) if rows else 0
+    if not todo:
+        _check_rows(args, rows)
+        print(f"Nothing is left to do: {args.out} has all {len(videos)} videos, {failed} failed.", file=sys.stderr)
+    else:
         scorer, model_id = _load(args)
         if rows:
             _usage(rows.check_model, args.head, model_id)
@@ -91,6 +97,17 @@ def _score(args):
                 printer.add(row)
                 failed += row["status"] == batch.FAILED
     return commands.EXIT_FAILED if failed else 0
+
+
+def _check_rows(args, rows):
+    """Refuse a complete file of rows of another model, as one that is gone on with."""
+    from nr_vqm import bundle
+
+    try:
+        model_id = bundle.check_run(args.run, args.head)
+    except (ValueError, OSError) as error:
+        raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
+    _usage(rows.check_model, args.head, model_id)
 
 
 def _scores(args, scorer, model_id, paths, raw):
@@ -145,7 +162,6 @@ def _prepare(args):
 
 def _load(args):
     """(Scorer, or None where workers load their own; the model's identity)."""
-    import nr_vqm
     from nr_vqm import bundle, intervals
 
     try:

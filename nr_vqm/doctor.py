@@ -24,7 +24,7 @@ CODECS = {
 }
 LEVELS = range(40, 190, 15)  # the grey of each frame of the test video
 HEIGHT, WIDTH = 96, 128
-MIN_FREE = 5e9  # bytes; the demo needs 3 GB
+MIN_FREE = 6e9  # bytes; the demo leaves 4.3 GB, and has 5.8 for a moment, while its features are joined
 
 
 @dataclasses.dataclass(frozen=True)

@@ -83,7 +83,7 @@ def count_frames(path, raw):
         raise FileNotFoundError(f"No video file at {path}.")
     if raw is None:
         raise ValueError(
-            f"{path} is raw video without a header. Prepare it with its size, pixel format and rate, "
+            f"{path} is raw video without a header. Give its size, pixel format and rate, "
             "--raw 1920x1080:yuv420p:30, or convert it to .y4m or .mkv."
         )
     size = Path(path).stat().st_size

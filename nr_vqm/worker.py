@@ -3,7 +3,7 @@
 import functools
 import threading
 
-from nr_vqm import batch, bundle, devices, features, files, scoring, video
+from nr_vqm import batch, bundle, devices, features, files, video
 
 _LOADING = threading.Lock()  # so that two threads do not load the same
 
@@ -28,7 +28,9 @@ def write_part(one, *, run_dir, made_from):
 
 @functools.lru_cache(maxsize=1)
 def _load(run_dir, made_from):
-    devices.quiet_tensorflow()
+    devices.quiet_tensorflow()  # before anything imports TensorFlow
+    from nr_vqm import scoring
+
     if files.sha256(run_dir / bundle.CNN3D) != made_from:
         raise ValueError(f"{run_dir / bundle.CNN3D} has changed since the extraction began. Begin it again.")
     return scoring.load_trunk(run_dir), bundle.read_preset(run_dir)
@@ -61,6 +63,9 @@ def score(path, *, run_dir, head, model_id, raw):
         (Score, None), or (None, ValueError) for a video that cannot be scored.
     """
     with _LOADING:
+        devices.quiet_tensorflow()  # before anything imports TensorFlow
+        from nr_vqm import scoring
+
         scorer = _scorer(run_dir, head, model_id)
     found, error = scoring.attempt(scorer.score, path, raw)
     return found, error and ValueError(batch.reason(error))  # not every error can be sent to another process
@@ -68,7 +73,8 @@ def score(path, *, run_dir, head, model_id, raw):
 
 @functools.lru_cache(maxsize=1)
 def _scorer(run_dir, head, model_id):
-    devices.quiet_tensorflow()
+    from nr_vqm import scoring
+
     scorer = scoring.Scorer(run_dir, head=head)
     if scorer.model_id != model_id:
         raise ValueError(f"{run_dir} holds other models on a worker than here, or has changed since. Begin again.")

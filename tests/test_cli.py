@@ -121,6 +121,17 @@ def test_resume_goes_on_where_the_file_ends(tiny_run, folder, tmp_path, format, 
     assert scored == []
 
 
+def test_resume_of_a_complete_file_checks_the_model_too(tiny_run, folder, tmp_path, capsys):
+    out, good = tmp_path / "out.csv", folder / "a b.mkv"
+    score(good, folder / "broken.mp4", "--run", tiny_run, "--out", out)
+    code, printed = score(good, "--run", tiny_run, "--out", out, "--resume", capsys=capsys)
+    assert code == 0  # the one that failed was not asked for
+    assert f"Nothing is left to do: {out} has all 1 videos, 0 failed." in printed.err
+    code, printed = score(good, "--run", tiny_run, "--out", out, "--resume", "--head", "svr", capsys=capsys)
+    assert code == commands.EXIT_USAGE
+    assert "this run is svr" in printed.err
+
+
 def test_resume_does_not_mix_models(tiny_run, folder, tmp_path, capsys):
     out = tmp_path / "out.csv"
     score(folder / "a b.mkv", "--run", tiny_run, "--out", out)

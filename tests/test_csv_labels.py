@@ -11,6 +11,7 @@ from data_prep import databases
         ("file,mos\na.mkv,3\n", "needs columns path and mos, found: file, mos"),
         ("path;mos\na.mkv;3,5\n", "needs columns path and mos, found: path;mos"),
         ("path,mos\n", "needs columns path and mos, found: no rows"),
+        ("path,mos\na.mkv,3,4\n", r"line 2 has more cells than the header has columns: \['4'\]"),
         ("path,mos\na.mkv,good\n", "line 2: mos must be a number, found 'good'"),
         ("path,mos\na.mkv\n", "line 2: mos must be a number, found None"),
         ("path,mos\na.mkv,7\n", "line 2: mos must be in 1 to 5, found 7"),
@@ -34,6 +35,11 @@ def test_labels_in_another_encoding(tmp_path):
     (tmp_path / "labels.csv").write_text("path,mos\nü.mkv,3\n", encoding="latin-1")
     with pytest.raises(ValueError, match=r"labels\.csv must be UTF-8 text .* Save it as that"):
         databases.read_csv(tmp_path, mos_range=(1, 5))
+
+
+def test_spaces_in_the_header(tmp_path):
+    (tmp_path / "labels.csv").write_text("path, mos\na.mkv, 3\n")
+    assert databases.read_csv(tmp_path, mos_range=(1, 5))[0].mos == 3
 
 
 def test_no_labels(tmp_path):

@@ -200,7 +200,7 @@ def test_raw_video_that_nothing_describes(tmp_path, capsys):
     (tmp_path / "labels.csv").write_text("path,mos\na.yuv,3\n")
     with pytest.raises(ValueError, match="No video can be prepared"):
         prep(tmp_path, tmp_path / "data")
-    assert "a.yuv is raw video without a header. Prepare it with its size, pixel" in capsys.readouterr().out
+    assert "a.yuv is raw video without a header. Give its size, pixel" in capsys.readouterr().out
     raw = ["--raw", "34x26:yuv420p:30"]
     assert prep(tmp_path, tmp_path / "data", *raw) == 0
     assert manifest.read(tmp_path / "data" / "manifest.csv")[0].frames == 8

@@ -110,7 +110,7 @@ def test_a_cut_off_file_is_refused(tmp_path, size, frames):
 
 def test_a_file_without_a_format_is_refused(tmp_path):
     (tmp_path / "a.yuv").write_bytes(bytes(462))
-    with pytest.raises(ValueError, match="is raw video without a header. Prepare it with its size, .*, --raw 1920x"):
+    with pytest.raises(ValueError, match="is raw video without a header. Give its size, .*, --raw 1920x"):
         video.probe(tmp_path / "a.yuv")
 
 

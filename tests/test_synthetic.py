@@ -45,6 +45,13 @@ CODEC = {"codec": "libx264", "preset": "superfast", "gop": 12, "b_frames": True,
 # ---------------------------------------------------------------- the folder
 
 
+def test_a_folder_of_somebody_s_is_left_alone(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,mos\n")
+    with pytest.raises(ValueError, match="need a folder of their own, .* holds 'labels.csv'.* DATABASE=csv"):
+        synthetic.make_database(tmp_path, num_videos=1, workers=1, **SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+
+
 def test_labels_can_be_read(database):
     rows = labels(database)
     assert list(rows[0]) == ["path", "mos", "content", "video_id"]
