@@ -70,10 +70,11 @@ def _refuse_others(out_dir):
     """Somebody's own videos and labels are not to be written over."""
     if not out_dir.exists() or (out_dir / SETTINGS_FILE).exists():
         return
-    others = [path.name for path in out_dir.iterdir() if path.name != "videos" and not path.name.startswith(".")]
+    stopped = {out_dir / "videos"}  # all that is there before the settings
+    others = [path for path in out_dir.rglob("*") if path not in stopped and not path.name.startswith(".")]
     if others:
         raise ValueError(
-            f"The made-up videos need a folder of their own, {out_dir} holds {others[0]!r}. For videos of your own "
+            f"The made-up videos need a folder of their own, {out_dir} holds {others[0].name!r}. For videos of your own "
             "name their database: make prep DATABASE=csv, or python -m data_prep csv."
         )
 

@@ -1,6 +1,7 @@
 """The made-up database: repeatable, resumable, and worse damage always means a lower MOS."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,11 +46,13 @@ CODEC = {"codec": "libx264", "preset": "superfast", "gop": 12, "b_frames": True,
 # ---------------------------------------------------------------- the folder
 
 
-def test_a_folder_of_somebody_s_is_left_alone(tmp_path):
-    (tmp_path / "labels.csv").write_text("path,mos\n")
-    with pytest.raises(ValueError, match="need a folder of their own, .* holds 'labels.csv'.* DATABASE=csv"):
+@pytest.mark.parametrize("name", ["labels.csv", "videos/mine.mp4"])
+def test_a_folder_of_somebody_s_is_left_alone(tmp_path, name):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / name).write_text("path,mos\n")
+    with pytest.raises(ValueError, match="need a folder of their own, .* DATABASE=csv"):
         synthetic.make_database(tmp_path, num_videos=1, workers=1, **SETTINGS)
-    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+    assert [path.name for path in tmp_path.rglob("*.*")] == [Path(name).name]
 
 
 def test_labels_can_be_read(database):
