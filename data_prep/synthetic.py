@@ -74,8 +74,8 @@ def _refuse_others(out_dir):
     others = [path for path in out_dir.rglob("*") if path not in stopped and not path.name.startswith(".")]
     if others:
         raise ValueError(
-            f"The made-up videos need a folder of their own, {out_dir} holds {others[0].name!r}. For videos of your own "
-            "name their database: make prep DATABASE=csv, or python -m data_prep csv."
+            f"The made-up videos need a folder of their own, {out_dir} holds {others[0].name!r}. For videos of your "
+            "own name their database: make prep DATABASE=csv, or python -m data_prep csv."
         )
 
 

@@ -9,7 +9,7 @@ from nr_vqm import bundle, comparison, files, intervals, manifest, model_files, 
 def facts(run_dir):
     """Everything that is known of a run, JSON-ready; what is not there yet is None or missing.
 
-    A run of several repeats has the training of each and the figures of all; their models are in the repeats' folders.
+    A run of several repeats has the training of each and the figures of all; their models and intervals are in the repeats' folders.
 
     Args:
         run_dir: a run folder, finished or still training.
@@ -20,6 +20,7 @@ def facts(run_dir):
     """
     run_dir = Path(run_dir)
     preset, run = bundle.read_preset(run_dir), bundle.read_run(run_dir)
+    folders = bundle.repeat_dirs(run_dir)
     return {
         "run": str(run_dir),
         "preset": preset.name,
@@ -33,14 +34,14 @@ def facts(run_dir):
             folder.name: _training(
                 folder, preset.epochs, done=bundle.CNN3D in bundle.read_run(folder).get("sha256", {})
             )
-            for folder in bundle.repeat_dirs(run_dir)
+            for folder in folders
         },
         "models": {name: _model(run_dir / name) for name in bundle.MODELS if (run_dir / name).exists()},
         "heads": _heads(run_dir),
-        "intervals": {head: _interval(run_dir, head) for head in bundle.HEADS},
+        "intervals": {head: _interval(run_dir, head) for head in bundle.HEADS} if folders == [run_dir] else {},
         "seconds": bundle.total_seconds(run_dir),
         "bytes": sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file()),
-        "versions": run.get("versions", {}),
+        "versions": bundle.read_run(folders[0]).get("versions", {}),
     }
 
 
