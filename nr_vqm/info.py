@@ -9,7 +9,8 @@ from nr_vqm import bundle, comparison, files, intervals, manifest, model_files, 
 def facts(run_dir):
     """Everything that is known of a run, JSON-ready; what is not there yet is None or missing.
 
-    A run of several repeats has the training of each and the figures of all; their models and intervals are in the repeats' folders.
+    A run of several repeats has the training of each and the figures of all; models and intervals are in the folders
+    of the repeats.
 
     Args:
         run_dir: a run folder, finished or still training.
