@@ -70,44 +70,42 @@ def _add_score(subparsers):
 
 def _score(args):
     """Score every video; a failed one is a row with its error."""
-    from nr_vqm import batch
+    from nr_vqm import batch, bundle
 
-    videos, raw, rows, clips = _usage(_prepare, args)
+    videos, raw, rows, clips = _or_exit(commands.EXIT_USAGE, _prepare, args)
+    model_id = _or_exit(commands.EXIT_NO_MODEL, bundle.check_run, args.run, args.head)
+    failed = 0
+    if rows:
+        _or_exit(commands.EXIT_USAGE, rows.check_model, args.head, model_id)
+        asked = set(videos)
+        failed = sum(row["status"] == batch.FAILED and row["path"] in asked for row in rows.rows)
     # The number of a page is that of the video in the whole list, however often it was gone on with.
     todo = [(number, path) for number, path in enumerate(videos, start=1) if not (rows and path in rows.done)]
-    asked = set(videos)
-    failed = sum(row["status"] == batch.FAILED and row["path"] in asked for row in rows.rows) if rows else 0
-    if not todo:
-        _check_rows(args, rows)
-        print(f"Nothing is left to do: {args.out} has all {len(videos)} videos, {failed} failed.", file=sys.stderr)
+    if todo:
+        failed += _score_all(args, model_id, todo, raw, rows, clips, several=len(videos) > 1)
     else:
-        scorer, model_id = _load(args)
-        if rows:
-            _usage(rows.check_model, args.head, model_id)
-        with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
-            scores = _scores(args, scorer, model_id, [path for _, path in todo], raw)
-            for (number, path), (score, error) in zip(todo, scores, strict=True):
-                row = batch.row_of(score) if score else batch.failed_row(path, error)
-                if score:
-                    _write_pages(args, score, number if len(videos) > 1 else None)
-                    if clips:
-                        clips.add(score)
-                if rows:
-                    rows.add(row)
-                printer.add(row)
-                failed += row["status"] == batch.FAILED
+        print(f"Nothing is left to do: {args.out} has all {len(videos)} videos, {failed} failed.", file=sys.stderr)
     return commands.EXIT_FAILED if failed else 0
 
 
-def _check_rows(args, rows):
-    """Refuse a complete file of rows of another model, as one that is gone on with."""
-    from nr_vqm import bundle
+def _score_all(args, model_id, todo, raw, rows, clips, *, several):
+    """Score the videos of `todo`, (number, path) each, and write what is asked for; how many failed."""
+    from nr_vqm import batch
 
-    try:
-        model_id = bundle.check_run(args.run, args.head)
-    except (ValueError, OSError) as error:
-        raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
-    _usage(rows.check_model, args.head, model_id)
+    scorer, failed = _or_exit(commands.EXIT_NO_MODEL, _load, args), 0
+    with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
+        scores = _scores(args, scorer, model_id, [path for _, path in todo], raw)
+        for (number, path), (score, error) in zip(todo, scores, strict=True):
+            row = batch.row_of(score) if score else batch.failed_row(path, error)
+            if score:
+                _write_pages(args, score, number if several else None)
+                if clips:
+                    clips.add(score)
+            if rows:
+                rows.add(row)
+            printer.add(row)
+            failed += row["status"] == batch.FAILED
+    return failed
 
 
 def _scores(args, scorer, model_id, paths, raw):
@@ -128,12 +126,12 @@ def _scores(args, scorer, model_id, paths, raw):
             for path, (score, error) in zip(paths, found, strict=True))  # fmt: skip
 
 
-def _usage(function, *args):
-    """Call it; what it cannot do is the options' fault."""
+def _or_exit(code, function, *args):
+    """Call it; what it cannot do ends the command with this exit code."""
     try:
         return function(*args)
     except (ValueError, OSError) as error:
-        raise commands.Refusal(str(error), commands.EXIT_USAGE) from error
+        raise commands.Refusal(str(error), code) from error
 
 
 def _prepare(args):
@@ -161,18 +159,14 @@ def _prepare(args):
 
 
 def _load(args):
-    """(Scorer, or None where workers load their own; the model's identity)."""
+    """The Scorer, or None where workers load their own."""
     from nr_vqm import bundle, intervals
 
-    try:
-        if args.workers > 1 or args.scheduler:
-            intervals.read(args.run, args.head)
-            bundle.read_mos_range(args.run)
-            return None, bundle.check_run(args.run, args.head)
-        scorer = nr_vqm.load(args.run, head=args.head)
-        return scorer, scorer.model_id
-    except (ValueError, OSError) as error:
-        raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
+    if args.workers == 1 and not args.scheduler:
+        return nr_vqm.load(args.run, head=args.head)
+    intervals.read(args.run, args.head)  # what they would refuse, said once and here
+    bundle.read_mos_range(args.run)
+    return None
 
 
 def _write_pages(args, score, number):
