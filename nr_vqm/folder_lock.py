@@ -1,0 +1,65 @@
+"""One command at a time on a folder: the second one is refused, and told which process holds the folder."""
+
+import contextlib
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from nr_vqm import files
+
+LOCK_FILE = ".lock"  # stays in the folder, empty: a lock is the operating system's, not the presence of a file
+HOLDER_FILE = ".lock-holder.json"  # for people: what the lock itself does not say
+MAX_COMMAND = 200  # characters of a command in a message
+
+
+@contextlib.contextmanager
+def folder_lock(folder: str | os.PathLike) -> Iterator[None]:
+    """Lock a folder that this command writes to; the operating system releases the lock of a process that dies.
+
+    Within one process the lock may be taken again for the same folder: a command that runs another one keeps it.
+
+    Args:
+        folder: the folder; it is created where it is missing.
+
+    Raises:
+        BlockingIOError: another process holds the lock. The message names it.
+    """
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / LOCK_FILE, timeout=0, is_singleton=True, thread_local=False)
+    outermost = not lock.is_locked
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise BlockingIOError(
+            f"{folder} is in use by {_describe_holder(folder)}. Wait until that command has ended, or stop it."
+        ) from None
+    try:
+        if outermost:
+            _write_holder(folder)
+        yield
+    finally:
+        if outermost:
+            (folder / HOLDER_FILE).unlink(missing_ok=True)
+        lock.release()
+
+
+def _write_holder(folder: Path) -> None:
+    holder = {"pid": os.getpid(), "host": platform.node(), "command": shlex.join(sys.orig_argv)}
+    files.write_json(folder / HOLDER_FILE, holder)
+
+
+def _describe_holder(folder: Path) -> str:
+    """'process 12 on HOST (COMMAND)'; 'another process' where the holder has not written who it is."""
+    try:
+        holder = json.loads((folder / HOLDER_FILE).read_text(encoding="utf-8"))
+        text = f"process {holder['pid']} on {holder['host']} ({holder['command']:.{MAX_COMMAND}})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+    return "".join(character if character.isprintable() else "?" for character in text)
