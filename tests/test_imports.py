@@ -36,7 +36,7 @@ def imports(path):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages(package):
-    files = list((ROOT / package).glob("*.py"))
+    files = list((ROOT / package).rglob("*.py"))
     assert files
     for path in files:
         assert {name.split(".")[0] for name in imports(path)} <= PACKAGES[package], path
@@ -51,6 +51,31 @@ def test_modules_of_the_library_import_only_those_before_them():
             other = name.split(".")[1] if "." in name else ""
             if other in ORDER:
                 assert ORDER.index(other) < ORDER.index(path.stem), f"{path.stem} imports {other}"
+
+
+# A module of nr_vqm/handcrafted likewise.
+HANDCRAFTED_ORDER = """natural_scene
+frame_sampling""".split()
+
+
+def test_handcrafted_modules_import_only_those_before_them():
+    for path in (ROOT / "nr_vqm" / "handcrafted").glob("*.py"):
+        if path.stem == "__init__":
+            continue
+        assert path.stem in HANDCRAFTED_ORDER, f"{path.stem} has no place in the list yet"
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[1] == "handcrafted":
+                assert parts[2] in HANDCRAFTED_ORDER[: HANDCRAFTED_ORDER.index(path.stem)], (
+                    f"{path.stem} imports {name}"
+                )
+
+
+def test_handcrafted_modules_never_load_tensorflow():
+    modules = [f"nr_vqm.handcrafted.{path.stem}" for path in (ROOT / "nr_vqm" / "handcrafted").glob("[!_]*.py")]
+    code = f"import sys, {', '.join(modules)}\n"
+    code += "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize(
