@@ -88,16 +88,25 @@ def _read(connection, ring, request):
     """Say what the video is, then put frame after frame into the ring."""
     path, raw = request["path"], request["raw"] and raw_video.RawFormat(**request["raw"])
     found = decoders.inspect(path, raw, _Progress(connection))
-    with contextlib.closing(decoders.read(path, decoder=request["decoder"], raw=raw)) as frames:
+    source = decoders.read_planes(path, raw=raw) if request["planes"] else _rgb(path, request["decoder"], raw)
+    with contextlib.closing(source) as frames:
         first = next(frames, None)
         if first is None:
             raise ValueError(f"A video with at least one decodable frame is needed, {path} has none.")
-        _send(connection, is_="info", height=first.shape[0], width=first.shape[1], **found)
-        slots = _Slots(connection, ring, first.shape)
-        for frame in itertools.chain([first], frames):
-            slots.put(frame)
+        height, width, bits, pixels = first
+        _send(connection, is_="info", height=height, width=width, bits=bits, **found)
+        slots = _Slots(connection, ring, pixels.shape)
+        for *_, pixels in itertools.chain([first], frames):
+            slots.put(pixels)
         slots.tell()
     _send(connection, is_="end")
+
+
+def _rgb(path, decoder, raw):
+    """Yield RGB frames in the form of `decoders.read_planes`."""
+    with contextlib.closing(decoders.read(path, decoder=decoder, raw=raw)) as frames:
+        for frame in frames:
+            yield *frame.shape[:2], 8, frame
 
 
 class _Slots:

@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -85,7 +86,7 @@ class Worker:
 
     def start_reading(self, shape):
         """Let it decode ahead; the ring of frames, uint8 (slots, *shape)."""
-        frame_bytes = shape[0] * shape[1] * shape[2]
+        frame_bytes = math.prod(shape)
         slots = min(MAX_SLOTS, max(MIN_SLOTS, RING_BYTES // frame_bytes))
         os.ftruncate(self.ring.fileno(), slots * frame_bytes)
         self.tell(do="read", slots=slots)

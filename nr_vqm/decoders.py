@@ -6,6 +6,7 @@ Nothing ever seeks: on variable-frame-rate files a seek lands elsewhere.
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 import av
 import cv2
@@ -13,7 +14,7 @@ import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from nr_vqm import raw_video
+from nr_vqm import planes, raw_video
 
 MAX_PIXELS = 2**26  # of one picture, twice 8K: more is a damaged header
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
@@ -124,19 +125,59 @@ def _size(shape):
     return f"{shape[1]}x{shape[0]}"
 
 
+def read_planes(path: str, *, raw: raw_video.RawFormat | None) -> Iterator[tuple[int, int, int, np.ndarray]]:
+    """Yield the decoder's own planes, with PyAV or our raw reader.
+
+    Args:
+        path: the file, absolute.
+        raw: of a headerless file, else None.
+
+    Yields:
+        height, width and bits of a sample, the same for all frames, and the frame as `planes.pack` gives it.
+
+    Raises:
+        ValueError, Refusal: as `read`.
+    """
+    convert, first = VideoReformatter(), None
+    if raw:
+        frames = (raw_video.to_av_frame(data, raw) for data in raw_video.map_frames(path, raw))
+    else:
+        frames = _pyav_frames(path)
+    with contextlib.closing(frames):
+        for frame in frames:
+            bits, parts = planes.split(frame, convert)
+            parts = [_upright(part, frame) for part in parts]
+            shape = (*parts[0].shape, bits)
+            first = first or shape
+            _check_shape(path, shape[:2], first[:2])
+            if bits != first[2]:
+                raise Refusal(f"One bit depth is needed, {path} changes from {first[2]} to {bits} bits.")
+            yield *shape, planes.pack(parts)
+
+
 def read_pyav(path):
     """Yield a file's frames as PyAV decodes them; skips what cannot be decoded, and says so as FFmpeg does."""
+    convert = VideoReformatter()  # one for all frames: setting it up costs as much as decoding a small frame
+    with contextlib.closing(_pyav_frames(path)) as frames:
+        for frame in frames:
+            # Bicubic and by way of BGR, as OpenCV and raw_video do: libswscale rounds otherwise on its way to RGB.
+            picture = convert.reformat(frame, format="bgr24", interpolation="BICUBIC").to_ndarray()
+            yield _upright(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, picture), frame)
+
+
+def _upright(picture, frame):
+    """As the file asks; PyAV does not apply it."""
+    return np.rot90(picture, frame.rotation // 90 % 4)
+
+
+def _pyav_frames(path):
+    """Yield a file's frames, av.VideoFrame, as decoded."""
     try:
         with av.open(path) as container:
             stream = _video_streams(container)[0]
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = int(os.environ.get("OPENCV_FFMPEG_THREADS", 1))
-            convert = VideoReformatter()  # one for all frames: setting it up costs as much as decoding a small frame
-            for frame in _decode(container, stream):
-                # Bicubic and by way of BGR, as OpenCV and raw_video do: libswscale rounds otherwise on its way to RGB.
-                picture = convert.reformat(frame, format="bgr24", interpolation="BICUBIC").to_ndarray()
-                picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, picture)
-                yield np.rot90(picture, frame.rotation // 90 % 4)  # as the file asks; PyAV does not apply it
+            yield from _decode(container, stream)
     except (av.FFmpegError, IndexError) as error:
         reason = getattr(error, "strerror", None) or "it has no video stream"
         raise ValueError(f"A video file is needed, {path} cannot be opened as one: {reason}.") from error

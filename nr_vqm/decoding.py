@@ -5,11 +5,12 @@ PyAV is tried first; where it fails, crashes or stands still, OpenCV. Decision 0
 
 import contextlib
 import dataclasses
+import functools
 import os
 import re
 from pathlib import Path
 
-from nr_vqm import raw_video
+from nr_vqm import planes, raw_video
 from nr_vqm.decoder_worker import DecoderFailed, borrowed
 
 MISSING_FRAMES = 0.01  # containers without an index declare duration x rate, which is off by a frame or two
@@ -40,7 +41,8 @@ class VideoInfo:
 class Frames:
     """The frames of one video, in order, once. Iterate; `with` or `close` ends the decoding early.
 
-    Gives uint8 RGB, shape (height, width, 3), values 0-255; each frame is an array of its own.
+    Gives uint8 RGB, shape (height, width, 3), values 0-255; each frame is an array of its own. With `as_planes`:
+    planes.Planes.
 
     Attributes:
         info: VideoInfo.
@@ -48,11 +50,11 @@ class Frames:
         warnings: what makes the frames doubtful, a list of str; complete when the iteration has ended.
     """
 
-    def __init__(self, path, *, raw, stall_seconds):
+    def __init__(self, path, *, raw, stall_seconds, as_planes=False):
         """See `video.read_frames`."""
         self.decoded, self.warnings, self._error = 0, [], None
         # No method of ours: a cycle would be collected in any order, the process before the generator that uses it.
-        self._frames = _read(_request(path, raw), stall_seconds, self.warnings)
+        self._frames = _read(_request(path, raw) | {"planes": as_planes}, stall_seconds, self.warnings)
         self.info = next(self._frames)
 
     def __iter__(self):
@@ -83,7 +85,8 @@ class Frames:
 def _read(request, stall_seconds, warnings):
     """Yield the VideoInfo, then the frames, of the first decoder that can; where it dies half-way, the next goes on."""
     info, decoded, failures = None, 0, []
-    for decoder in ("raw",) if request["raw"] else ("PyAV", "OpenCV"):
+    decoders = ("raw",) if request["raw"] else ("PyAV",) if request["planes"] else ("PyAV", "OpenCV")
+    for decoder in decoders:
         try:
             with contextlib.closing(_read_with(decoder, request, stall_seconds, decoded, warnings)) as source:
                 found = next(source)
@@ -112,15 +115,16 @@ def _read_with(decoder, request, stall_seconds, skip, warnings):
     """Yield the VideoInfo, then the frames after the first `skip`, from one decoder."""
     with borrowed(stall_seconds) as worker:
         worker.tell(do="open", decoder=decoder, **request)
-        info = _info(worker.answer())
-        ring = worker.start_reading((info.height, info.width, 3))
+        answer = worker.answer()
+        info, (shape, unpack) = _info(answer), _layout(answer, request["planes"])
+        ring = worker.start_reading(shape)
         yield info
         number = 0
         while (message := worker.answer())["is"] != "end":
             frames = [ring[i % len(ring)].copy() for i in range(number, number + message["count"]) if i >= skip]
             number += message["count"]
             worker.tell(do="release", count=message["count"])
-            yield from frames
+            yield from map(unpack, frames)
         warnings += _damage(worker.take_messages())
 
 
@@ -133,6 +137,15 @@ def _request(path, raw):
         return {"path": os.path.abspath(path), "raw": None}
     raw_video.count_frames(path, raw)
     return {"path": os.path.abspath(path), "raw": dataclasses.asdict(raw)}
+
+
+def _layout(answer, as_planes):
+    """The shape of a frame in the ring, and the function that makes of it what the reader wants."""
+    height, width, bits = answer["height"], answer["width"], answer["bits"]
+    if as_planes:
+        shape = (planes.packed_bytes(height, width, bits),)
+        return shape, functools.partial(planes.unpack, height=height, width=width, bits=bits)
+    return (height, width, 3), lambda frame: frame
 
 
 def _info(answer):

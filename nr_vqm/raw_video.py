@@ -5,6 +5,7 @@ decodes from a lossless file of the same frames.
 """
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -110,9 +111,20 @@ def read_frames(path, raw):
     Raises:
         FileNotFoundError, ValueError: as `count_frames`.
     """
-    frames = np.memmap(path, np.uint8, mode="r", shape=(count_frames(path, raw), raw.frame_bytes))
-    for data in frames:
+    for data in map_frames(path, raw):
         yield to_rgb(data, raw)
+
+
+def map_frames(path: str | os.PathLike, raw: RawFormat) -> np.ndarray:
+    """The frames of a raw file, mapped from the disk.
+
+    Returns:
+        uint8, shape (frames, raw.frame_bytes): Y, U and V of a frame one after another.
+
+    Raises:
+        FileNotFoundError, ValueError: as `count_frames`.
+    """
+    return np.memmap(path, np.uint8, mode="r", shape=(count_frames(path, raw), raw.frame_bytes))
 
 
 def to_rgb(data, raw):
@@ -125,9 +137,14 @@ def to_rgb(data, raw):
     Returns:
         uint8, shape (raw.height, raw.width, 3).
     """
+    return cv2.cvtColor(to_av_frame(data, raw).to_ndarray(format="bgr24", interpolation="BICUBIC"), cv2.COLOR_BGR2RGB)
+
+
+def to_av_frame(data: np.ndarray, raw: RawFormat) -> av.VideoFrame:
+    """One frame's bytes (as `to_rgb`) as a decoder would give them."""
     frame, start = av.VideoFrame(raw.width, raw.height, raw.pixel_format), 0
     for plane, (rows, columns) in zip(frame.planes, raw.plane_shapes, strict=True):
         target = np.frombuffer(memoryview(plane), np.uint8).reshape(rows, plane.line_size)
         target[:, :columns] = data[start : start + rows * columns].reshape(rows, columns)
         start += rows * columns
-    return cv2.cvtColor(frame.to_ndarray(format="bgr24", interpolation="BICUBIC"), cv2.COLOR_BGR2RGB)
+    return frame

@@ -1,5 +1,6 @@
 """A video file -> RGB frames, and what was wrong with it. Decoding runs in a process of its own (`decoding`)."""
 
+import os
 from pathlib import Path
 
 from nr_vqm import decoder_worker, raw_video
@@ -49,6 +50,24 @@ def read_frames(path, raw=None, *, stall_seconds=decoder_worker.STALL_SECONDS):
             crashes or hangs.
     """
     return Frames(path, raw=raw, stall_seconds=stall_seconds)
+
+
+def read_planes(
+    path: str | os.PathLike,
+    raw: raw_video.RawFormat | None = None,
+    *,
+    stall_seconds: float = decoder_worker.STALL_SECONDS,
+) -> Frames:
+    """Open a video as `read_frames`, for the decoder's own luma and chroma instead of RGB.
+
+    Returns:
+        decoding.Frames: an iterator of planes.Planes: y, u and v in the range of the file, 0-255, 4:2:0. More than
+        8 bits are divided by 2^(bits - 8) and not rounded. RGB files are converted to BT.601, limited range.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_frames`; PyAV alone decodes here.
+    """
+    return Frames(path, raw=raw, stall_seconds=stall_seconds, as_planes=True)
 
 
 def probe(path, raw=None):
