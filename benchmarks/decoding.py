@@ -38,11 +38,10 @@ def _parser():
 
 def compare(path, rounds):
     """{figure: value} of one video; the fastest of several rounds."""
-    os.environ.setdefault("OPENCV_FFMPEG_THREADS", "2")
     from nr_vqm import decoders, video
 
     def here():
-        return decoders.read(os.path.abspath(path), decoder="PyAV", raw=None)
+        return decoders.read(os.path.abspath(path), raw=None, warnings=[])
 
     video.probe(path)  # starts the process
     times = {"here": [], "apart": []}

@@ -41,6 +41,17 @@ def find_videos(names):
     return found
 
 
+def find_skipped(names: list[str]) -> list[str]:
+    """Paths of the files in the folders among `names` that are no videos by their extension: `find_videos` skips them.
+
+    Args:
+        names: as in `find_videos`.
+    """
+    from nr_vqm import video
+
+    return [str(path) for name in names if os.path.isdir(name) for path in video.list_skipped(name)]
+
+
 def read_list(file):
     """The paths in a list: one a line, or with NUL bytes between them as `find -print0` writes.
 

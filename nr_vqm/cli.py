@@ -10,6 +10,7 @@ from pathlib import Path
 import nr_vqm
 from nr_vqm import commands
 
+LISTED = 10  # skipped files that are named; the rest is counted
 FORMATS = ("text", "json", "jsonl", "csv")
 
 
@@ -153,9 +154,20 @@ def _prepare(args):
             names += batch.read_list(file)
     if not names:
         raise ValueError("No video was given. Name files, folders or patterns, or a list: --from-file FILE.")
+    _print_skipped(batch.find_skipped(names))
     rows = batch.RowFile(args.out, resume=args.resume) if args.out else None
     clips = batch.ClipFile(args.clips, keep=rows.done if args.resume else None) if args.clips else None
     return batch.find_videos(names), raw_video.parse(args.raw) if args.raw else None, rows, clips
+
+
+def _print_skipped(paths: list[str]) -> None:
+    """One line on standard error with the files of folders that are no videos."""
+    from nr_vqm.score_page import printable
+
+    if paths:
+        more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
+        names = ", ".join(printable(path) for path in paths[:LISTED])
+        print(f"{len(paths)} files in folders are skipped, they are no videos: {names}{more}", file=sys.stderr)
 
 
 def _load(args):

@@ -24,7 +24,6 @@ from nr_vqm import decoders, raw_video
 
 MAX_MEMORY = 8 * 2**30  # address space: damaged headers ask for more than the machine has
 MAX_MESSAGES = 16 * 2**20  # bytes that a decoder may print about one video
-THREADS = 4  # of a decoder: each holds pictures
 PROGRESS_SECONDS = 1
 
 
@@ -36,10 +35,9 @@ def main():
     """Serve requests until the parent goes away. Arguments: the file descriptors of the socket and the ring."""
     connection, ring = Connection(int(sys.argv[1])), int(sys.argv[2])
     _protect()
-    os.environ.setdefault("OPENCV_FFMPEG_THREADS", str(min(THREADS, os.cpu_count() or 1)))
     cv2.setNumThreads(1)
     av.logging.set_libav_level(av.logging.ERROR)
-    av.logging.restore_default_callback()  # FFmpeg's messages to stderr, as OpenCV does
+    av.logging.restore_default_callback()  # FFmpeg's messages to stderr
     with contextlib.suppress(EOFError, ConnectionError):
         _send(connection, is_="ready")
         while True:
@@ -87,8 +85,8 @@ def _serve(connection, ring, request):
 def _read(connection, ring, request):
     """Say what the video is, then put frame after frame into the ring."""
     path, raw = request["path"], request["raw"] and raw_video.RawFormat(**request["raw"])
-    found = decoders.inspect(path, raw, _Progress(connection))
-    source = decoders.read_planes(path, raw=raw) if request["planes"] else _rgb(path, request["decoder"], raw)
+    found, warnings = decoders.inspect(path, raw, _Progress(connection)), []
+    source = decoders.read_planes(path, raw=raw, warnings=warnings) if request["planes"] else _rgb(path, raw, warnings)
     with contextlib.closing(source) as frames:
         first = next(frames, None)
         if first is None:
@@ -99,12 +97,12 @@ def _read(connection, ring, request):
         for *_, pixels in itertools.chain([first], frames):
             slots.put(pixels)
         slots.tell()
-    _send(connection, is_="end")
+    _send(connection, is_="end", warnings=warnings)
 
 
-def _rgb(path, decoder, raw):
+def _rgb(path, raw, warnings):
     """Yield RGB frames in the form of `decoders.read_planes`."""
-    with contextlib.closing(decoders.read(path, decoder=decoder, raw=raw)) as frames:
+    with contextlib.closing(decoders.read(path, raw=raw, warnings=warnings)) as frames:
         for frame in frames:
             yield *frame.shape[:2], 8, frame
 

@@ -1,6 +1,6 @@
 """Decoding in processes of their own: ahead of the reader, and a decoder that crashes or hangs fails one video alone.
 
-PyAV is tried first; where it fails, crashes or stands still, OpenCV. Decision 0011.
+A decoder that crashes or stands still is started once more and continues at the same frame. Decision 0011.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from pathlib import Path
 from nr_vqm import planes, raw_video
 from nr_vqm.decoder_worker import DecoderFailed, borrowed
 
+ATTEMPTS = 2  # a decoder may crash or stand still because the machine is short of memory or busy
 MISSING_FRAMES = 0.01  # containers without an index declare duration x rate, which is off by a frame or two
 FFMPEG_MESSAGE = re.compile(r"^\[(\w[^\]]*) @ 0x[0-9a-f]+\] (.+)$", re.MULTILINE)
 
@@ -83,38 +84,36 @@ class Frames:
 
 
 def _read(request, stall_seconds, warnings):
-    """Yield the VideoInfo, then the frames, of the first decoder that can; where it dies half-way, the next goes on."""
+    """Yield the VideoInfo, then the frames; where the decoder dies half-way, another process continues."""
     info, decoded, failures = None, 0, []
-    decoders = ("raw",) if request["raw"] else ("PyAV",) if request["planes"] else ("PyAV", "OpenCV")
-    for decoder in decoders:
+    while len(failures) < ATTEMPTS:
         try:
-            with contextlib.closing(_read_with(decoder, request, stall_seconds, decoded, warnings)) as source:
+            with contextlib.closing(_read_with(request, stall_seconds, decoded, warnings)) as source:
                 found = next(source)
                 if info is None:
                     info = found
                     warnings += info.warnings
                     yield info
                 elif found != info:
-                    raise DecoderFailed("It sees another video in the file.")
+                    raise ValueError(f"{request['path']} has changed while it was read. Read it again.")
                 for frame in source:
                     decoded += 1
                     yield frame
         except DecoderFailed as error:
-            failures.append((decoder, error))
+            if not error.died:
+                raise ValueError(error) from error
+            failures.append(str(error))
             continue
-        warnings += [f"decoded with {decoder}, because {other} failed: {error}" for other, error in failures]
+        warnings += [f"decoded at the second attempt: {failure}" for failure in failures]
         warnings += missing_frames(decoded, info.frames)
         return
-    if any(error.died for _, error in failures):
-        reasons = " ".join(f"{other}: {error}" for other, error in failures)
-        raise ValueError(f"{request['path']} cannot be decoded. {reasons}")
-    raise ValueError(failures[0][1])
+    raise ValueError(f"{request['path']} cannot be decoded, attempted {ATTEMPTS} times. {' '.join(failures)}")
 
 
-def _read_with(decoder, request, stall_seconds, skip, warnings):
-    """Yield the VideoInfo, then the frames after the first `skip`, from one decoder."""
+def _read_with(request, stall_seconds, skip, warnings):
+    """Yield the VideoInfo, then the frames after the first `skip`, from one decoder process."""
     with borrowed(stall_seconds) as worker:
-        worker.tell(do="open", decoder=decoder, **request)
+        worker.tell(do="open", **request)
         answer = worker.answer()
         info, (shape, unpack) = _info(answer), _layout(answer, request["planes"])
         ring = worker.start_reading(shape)
@@ -125,11 +124,16 @@ def _read_with(decoder, request, stall_seconds, skip, warnings):
             number += message["count"]
             worker.tell(do="release", count=message["count"])
             yield from map(unpack, frames)
+        warnings += message["warnings"]
         warnings += _damage(worker.take_messages())
 
 
 def _request(path, raw):
-    """What the decoder process is asked; refuses at once what is no file, or raw and not described."""
+    """What the decoder process is asked; refuses at once what is no file, or raw and not described.
+
+    `raw`: a RawFormat, its text form, or None.
+    """
+    raw = raw_video.parse(raw) if isinstance(raw, str) else raw
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No video file at {path}.")

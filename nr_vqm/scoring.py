@@ -57,7 +57,7 @@ class Scorer:
 
         Args:
             source: a path, or an array of frames: uint8 RGB, shape (num_frames, height, width, 3).
-            raw: the raw_video.RawFormat of a .yuv file; it is not looked at for any other.
+            raw: the raw_video.RawFormat of a .yuv file, or its text, '1920x1080:yuv420p:30'; other files ignore it.
             fps: frames a second of an array, for the time axis only; a file says its own.
 
         Returns:

@@ -6,29 +6,11 @@ from pathlib import Path
 from nr_vqm import decoder_worker, raw_video
 from nr_vqm.decoding import Frames
 
+# Containers and elementary streams that FFmpeg's demuxers read. Names of single images and of sound are not among them.
 EXTENSIONS = frozenset(
-    [
-        ".264",
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogv",
-        ".ts",
-        ".webm",
-        ".wmv",
-        ".y4m",
-        ".yuv",
-    ]
+    """.264 .265 .3g2 .3gp .amv .asf .avc .avi .dav .divx .dv .f4v .flv .gif .gxf .h261 .h263 .h264 .h265 .hevc .ivf
+    .m1v .m2p .m2t .m2ts .m2v .m4v .mj2 .mjpeg .mjpg .mk3d .mkv .mov .mp4 .mpe .mpeg .mpg .mpv .mts .mxf .nut
+    .obu .ogm .ogv .qt .rm .rmvb .tod .trp .ts .vob .webm .wmv .wtv .y4m .yuv""".split()
 )
 
 
@@ -37,7 +19,7 @@ def read_frames(path, raw=None, *, stall_seconds=decoder_worker.STALL_SECONDS):
 
     Args:
         path: the file.
-        raw: the raw_video.RawFormat of a .yuv file; here and below it is not looked at for any other.
+        raw: the raw_video.RawFormat of a .yuv file, or its text, '1920x1080:yuv420p:30'; other files ignore it.
         stall_seconds: a decoder that gives no sign of life for so long has failed.
 
     Returns:
@@ -46,8 +28,8 @@ def read_frames(path, raw=None, *, stall_seconds=decoder_worker.STALL_SECONDS):
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not one frame can be decoded; while iterating also: the picture's size changes, or every decoder
-            crashes or hangs.
+        ValueError: not one frame can be decoded; while iterating also: the frame size changes, or the decoder crashes
+            or hangs again after it was started once more.
     """
     return Frames(path, raw=raw, stall_seconds=stall_seconds)
 
@@ -86,6 +68,30 @@ def count_frames(path, raw=None):
         return frames.info.frames if raw_video.is_raw(path) else sum(1 for _ in frames)
 
 
-def list_videos(folder):
-    """Every file below `folder` with a video's extension, sorted by path."""
-    return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+def list_videos(folder: str | os.PathLike) -> list[Path]:
+    """Every file below `folder` with a video's extension, sorted by path; links to files and folders are followed."""
+    return [path for path in _list_files(folder) if path.suffix.lower() in EXTENSIONS]
+
+
+def list_skipped(folder: str | os.PathLike) -> list[Path]:
+    """Every other file below `folder`, sorted by path; hidden ones are not listed."""
+    return [
+        path
+        for path in _list_files(folder)
+        if path.suffix.lower() not in EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
+def _list_files(folder: str | os.PathLike) -> list[Path]:
+    """Every file below `folder`, sorted; a folder that links lead to again is visited once."""
+    found, visited = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders.sort()
+        found += [path for path in (Path(parent, name) for name in names) if path.is_file()]
+    return sorted(found)

@@ -72,6 +72,7 @@ def test_folders_patterns_and_lists(folder):
         f"{folder}/below/deep.mkv", f"{folder}/none*"
     ]  # fmt: skip
     assert batch.find_videos([f"{folder}/list[1].mkv"]) == [f"{folder}/list[1].mkv"]  # a name, not a pattern
+    assert batch.find_skipped([str(folder), str(folder / "a b.mkv")]) == [f"{folder}/notes.txt"]
     assert batch.read_list(io.BytesIO(b"a b.mkv\r\n\n\xff.mkv\n")) == ["a b.mkv", os.fsdecode(b"\xff.mkv")]
     assert batch.read_list(io.BytesIO(b"two\nlines.mkv\0b.mkv\0")) == ["two\nlines.mkv", "b.mkv"]
 
@@ -86,6 +87,18 @@ def test_every_video_is_a_row_whatever_its_name(tiny_run, folder, tmp_path, form
     assert [row["status"] for row in rows] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "failed"]
     assert "No video file at" in rows[-1]["error"]
     assert printed.out.count("\n") == len(rows)  # a name with a line end stays one line
+    assert f"1 files in folders are skipped, they are no videos: {folder}/notes.txt\n" in printed.err
+
+
+def test_skipped_files_are_counted_and_some_are_named(tiny_run, folder, tmp_path, capsys):
+    for number in range(12):
+        (tmp_path / f"notes\n{number:02d}.txt").touch()
+    (tmp_path / "a.mkv").symlink_to(folder / "a b.mkv")
+    code, printed = score(tmp_path, "--run", tiny_run, capsys=capsys)
+    assert code == 0 and printed.out.count("\n") == 1
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"12 files in folders are skipped, they are no videos: {tmp_path}/notes")
+    assert line.endswith("notes\N{REPLACEMENT CHARACTER}09.txt and 2 more")
 
 
 def test_a_name_that_is_no_text(tiny_run, folder, tmp_path, capfdbinary):

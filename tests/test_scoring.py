@@ -3,10 +3,12 @@ import shutil
 
 import numpy as np
 import pytest
+import stand_ins
+import test_containers
 from conftest import place_frame, write_ffv1
 
 import nr_vqm
-from nr_vqm import intervals, scoring
+from nr_vqm import intervals, raw_video, scoring, video
 
 
 @pytest.fixture
@@ -126,3 +128,22 @@ def test_a_batch_that_is_left_ends_the_decoding_ahead(run_dir, place_video, monk
     scores.close()
     assert len(opened) == 2
     assert list(opened[1]) == []  # closed: it gives no frame of its 21
+
+
+def test_raw_video_may_be_described_by_text(run_dir, tmp_path):
+    path = stand_ins.write_yuv420p(tmp_path / "a.yuv", stand_ins.noisy_frames(1, 9, 26, 34, noise=3))
+    scorer = nr_vqm.load(run_dir)
+    score = scorer.score(path, raw="34x26:yuv420p:12")
+    assert (score.width, score.height, score.fps) == (34, 26, 12)
+    assert score.mos == scorer.score(path, raw_video.parse("34x26:yuv420p:12")).mos
+    (many, error), *_ = scorer.score_many([path], raw="34x26:yuv420p:12")
+    assert (many.mos, error) == (score.mos, None)
+    with pytest.raises(ValueError, match="Raw video is described as WIDTHxHEIGHT:PIXEL_FORMAT:FPS. Received: 'big'"):
+        scorer.score(path, raw="big")
+
+
+def test_a_trimmed_video_is_decoded_once_and_without_a_warning(run_dir, tmp_path, monkeypatch):
+    opened, real = [], video.read_frames
+    monkeypatch.setattr(video, "read_frames", lambda *args: opened.append(args[0]) or real(*args))
+    score = nr_vqm.load(run_dir).score(test_containers.trimmed(tmp_path / "trim.mp4", first=15, count=25))
+    assert (score.frames, score.declared_frames, score.warnings, len(opened)) == (25, 25, (), 1)

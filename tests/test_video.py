@@ -46,7 +46,20 @@ def test_a_truncated_file_gives_fewer_frames_than_declared(place_video):
 
 
 def test_list_videos(tmp_path):
-    (tmp_path / "in").mkdir()
-    for name in ("b.MP4", "a.txt", "in/a.mkv", ".hidden"):
+    (tmp_path / "in" / ".cache").mkdir(parents=True)
+    for name in ("b.MP4", "a.txt", "in/a.mkv", ".hidden", "in/.cache/c.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in video.list_videos(tmp_path)] == ["b.MP4", "a.mkv"]
+    assert [path.name for path in video.list_skipped(tmp_path)] == ["a.txt"]
+
+
+def test_list_videos_follows_links_and_visits_a_folder_once(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a.mkv").touch()
+    (tmp_path / "farm").mkdir()
+    (tmp_path / "farm" / "videos").symlink_to(tmp_path / "store")
+    (tmp_path / "farm" / "b.mkv").symlink_to(tmp_path / "store" / "a.mkv")
+    (tmp_path / "farm" / "again").symlink_to(tmp_path / "farm")
+    (tmp_path / "farm" / "dangling.mkv").symlink_to(tmp_path / "none.mkv")
+    found = video.list_videos(tmp_path / "farm")
+    assert [path.relative_to(tmp_path / "farm").as_posix() for path in found] == ["b.mkv", "videos/a.mkv"]

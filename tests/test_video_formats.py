@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import place_frame, write_ffv1
 
-from nr_vqm import decoders, raw_video, video
+from nr_vqm import raw_video, video
 
 
 def picture(number, height, width):
@@ -85,31 +85,6 @@ def test_variable_frame_rate_gives_every_frame_once(tmp_path):
     assert_pictures(list(frames))
     frames = video.read_frames(write(tmp_path / "vfr.mp4", encoder="libx264", times=times))
     assert_pictures(list(frames))
-
-
-@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), 3), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
-@pytest.mark.parametrize("decoder", ["PyAV", "OpenCV"])
-def test_rotation_is_applied(tmp_path, matrix, turns, decoder):
-    path = write(tmp_path / "turned.mp4", encoder="libx264")
-    data = bytearray(path.read_bytes())
-    start = data.index(b"tkhd") + 4 + 40  # the track's matrix: a b u, c d v, x y w
-    a, b, c, d = (value * 65536 for value in matrix)
-    data[start : start + 36] = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], ">i4").tobytes()
-    path.write_bytes(data)
-    frames = list(decoders.read(str(path), decoder=decoder, raw=None))
-    assert len(frames) == 20
-    for number, frame in enumerate(frames):
-        expected = np.rot90(picture(number, 96, 128), turns)
-        assert frame.shape == expected.shape
-        assert np.abs(frame.astype(int) - expected).mean() < 8
-
-
-@pytest.mark.parametrize("kind", ["H.264", "VP9, odd size", "FFV1, odd size", "H.265, 10 bit"])
-def test_the_second_decoder_gives_the_same_pixels(tmp_path, kind):
-    name, settings = FILES[kind]
-    path = write(tmp_path / name, **settings)
-    for one, other in zip(*(decoders.read(str(path), decoder=d, raw=None) for d in ("PyAV", "OpenCV")), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_the_first_of_several_video_streams_and_sound(tmp_path):
