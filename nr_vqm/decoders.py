@@ -24,7 +24,7 @@ HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 
 
 class Refusal(ValueError):
-    """The file could be read, and is no video to score: another decoder would not help."""
+    """The file can be read, and is no video to score."""
 
 
 def inspect(path, raw, progress):

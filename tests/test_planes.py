@@ -123,9 +123,9 @@ def test_raw_video(tmp_path, pixel_format):
 
 def test_a_change_of_bit_depth_is_refused(tmp_path, monkeypatch):
     eight, ten = (av.VideoFrame(16, 16, name) for name in ("yuv420p", "yuv420p10le"))
-    monkeypatch.setattr(decoders, "_pyav_frames", lambda path: (frame for frame in (eight, ten)))
+    monkeypatch.setattr(decoders, "_pyav_frames", lambda path, warnings: (frame for frame in (eight, ten)))
     with pytest.raises(decoders.Refusal, match="One bit depth is needed, a.mkv changes from 8 to 10 bits"):
-        list(decoders.read_planes("a.mkv", raw=None))
+        list(decoders.read_planes("a.mkv", raw=None, warnings=[]))
 
 
 def test_no_video(tmp_path):
