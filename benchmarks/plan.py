@@ -88,10 +88,10 @@ def _disk_rows(preset, clips):
 def _feature_rows(preset, videos, devices, clips_per_second):
     clips = preset.num_groups * math.prod(preset.block_grid)
     seconds = videos * clips * FORWARD_SHARE / SHARED / clips_per_second / devices
-    stored = videos * clips * preset.fc_dims[-1] * 2
+    stored = 4 * videos * (preset.num_groups * preset.fc_dims[-1] + clips)
     return [
         ("features", hours(seconds), f"{clips:,} clips a video, forwards only, shared trunk {SHARED} times less"),
-        ("features.h5", gigabytes(stored), f"{preset.fc_dims[-1]} float16 a clip"),
+        ("features.h5", gigabytes(stored), f"{preset.fc_dims[-1]} means a group and a quality a clip, float32"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""3D-CNN + videos -> features and clip qualities, one pass over each video, memory bounded."""
+"""3D-CNN + videos -> what the heads read: each group's mean features and the clip qualities. Memory is bounded."""
 
 import dataclasses
 import hashlib
@@ -11,14 +11,15 @@ import numpy as np
 
 from nr_vqm import clips, files, hdf5, manifest
 
-SCHEMA = 1
+SCHEMA = 2
 TEXTS, NUMBERS = ("video_id", "content"), ("mos", "mos_low", "mos_high", "mos_ci95")  # of the manifest
+OUTPUTS = ("group_features", "clip_quality")  # of the 3D-CNN
 
 
 def extract(
     frames, *, trunk, num_frames, height, width, num_groups, block_grid, clip_frames, clip_size, downscale=False
 ):
-    """Features and quality of every clip of one video.
+    """Extract the mean features of every group and the clip qualities of one video.
 
     Args:
         frames: iterable of uint8 RGB, shape (height, width, 3).
@@ -58,15 +59,15 @@ class FeatureFile:
     def part(self, video_id, made_from):
         """Where the part of a video lies; another 3D-CNN (`made_from`) has other parts."""
         # Hashed: a video_id comes from a label file and is no safe file name.
-        name = hashlib.sha256(f"{made_from}\n{video_id}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{SCHEMA}\n{made_from}\n{video_id}".encode()).hexdigest()[:32]
         return self.parts / f"{name}.h5"
 
     def write_part(self, video_id, made_from, outputs):
-        """Store one video's outputs; features as float16, which is finer than bfloat16 computing."""
+        """Store the trunk.ClipOutputs of one video."""
         self.parts.mkdir(exist_ok=True)
         with hdf5.writing(self.part(video_id, made_from)) as file:
-            file.create_dataset("features", data=outputs.features.astype(np.float16))
-            file.create_dataset("clip_quality", data=outputs.clip_quality)
+            for name in OUTPUTS:
+                file.create_dataset(name, data=getattr(outputs, name))
 
     def join(self, videos, made_from):
         """Write features.h5 from the parts of all videos, then drop the parts.
@@ -84,7 +85,7 @@ class FeatureFile:
                 out.create_dataset(name, data=[getattr(one, name) for one in videos])
             for index, one in enumerate(videos):
                 with h5py.File(self.part(one.video_id, made_from)) as part:
-                    for name in ("features", "clip_quality"):
+                    for name in OUTPUTS:
                         if name not in out:
                             out.create_dataset(name, (len(videos), *part[name].shape), part[name].dtype)
                         out[name][index] = part[name][:]
@@ -95,8 +96,8 @@ class FeatureFile:
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def holds(self, videos, made_from):
-        """Whether the joined file is there, made from this 3D-CNN, and of these videos and labels."""
-        if self.made_from() != made_from:
+        """Whether the joined file is there, of this version, made from this 3D-CNN, and of these videos and labels."""
+        if self.made_from() != made_from or self._attribute("schema") != SCHEMA:
             return False
         wanted = [[getattr(one, name) for one in videos] for name in (*TEXTS, *NUMBERS)]
         stored = self._labels()
@@ -115,21 +116,26 @@ class FeatureFile:
 
     def made_from(self):
         """What the joined file was made from, or None where there is none."""
+        return self._attribute("made_from")
+
+    def _attribute(self, name):
         if not self.path.exists():
             return None
         with h5py.File(self.path) as file:
-            return file.attrs.get("made_from")
+            return file.attrs.get(name)
 
 
 @dataclasses.dataclass(frozen=True)
 class HeadInputs:
-    """What the heads read of every video.
+    """What the heads read of some videos.
 
     Attributes:
         video_id, content: object arrays of str (num_videos,).
         mos, mos_low, mos_high: float64 (num_videos,), the MOS in the database's unit and the ends of its scale.
         clip_quality: float32 (num_videos, num_groups, num_blocks), on 1-5.
-        group_features: float32 (num_videos, num_groups, feature_dim), the means over a group's blocks.
+        mean_features: float32 (num_videos, feature_dim), the means over all clips.
+        row: int (num_videos,), the videos' rows in `stored`.
+        stored: float32 (rows, num_groups, feature_dim), the group features of all videos of the run, on the disk.
     """
 
     video_id: np.ndarray
@@ -138,17 +144,22 @@ class HeadInputs:
     mos_low: np.ndarray
     mos_high: np.ndarray
     clip_quality: np.ndarray
-    group_features: np.ndarray
+    mean_features: np.ndarray
+    row: np.ndarray
+    stored: np.ndarray
 
     @property
-    def quality(self):
+    def quality(self) -> np.ndarray:
         """The MOS on 1-5, float32 (num_videos,)."""
         return manifest.to_unit_5(self.mos, self.mos_low, self.mos_high).astype(np.float32)
 
     @property
-    def mean_features(self):
-        """Mean over all clips, float32 (num_videos, feature_dim)."""
-        return self.group_features.mean(axis=1)
+    def group_features(self) -> np.ndarray:
+        """The means over the blocks of each group, float32 (num_videos, num_groups, feature_dim), read when asked for.
+
+        They are the largest part of the features, and only one head reads them.
+        """
+        return self.stored[self.row]
 
     def of(self, video_ids):
         """The same for some videos, in the order asked for; ValueError where one is missing."""
@@ -159,7 +170,8 @@ class HeadInputs:
                 f"No features of video {missing[0]!r} ({len(missing)} missing). Extract again: make features."
             )
         rows = [row_of[video_id] for video_id in video_ids]
-        return HeadInputs(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+        names = [field.name for field in dataclasses.fields(self) if field.name != "stored"]
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 def read_ci95(run_dir):
@@ -175,7 +187,7 @@ def read_ci95(run_dir):
 
 
 def read_head_inputs(run_dir):
-    """The HeadInputs of a run, without loading all features at once.
+    """The HeadInputs of all videos of a run.
 
     Raises:
         FileNotFoundError: features were not extracted.
@@ -186,17 +198,17 @@ def read_head_inputs(run_dir):
     with h5py.File(path) as file:
         if file.attrs.get("schema") != SCHEMA:
             raise ValueError(f"{path} has schema {file.attrs.get('schema')}, {SCHEMA} is needed. Run: make features.")
+        stored = hdf5.memory_map(path, "group_features")
         return HeadInputs(
             video_id=file["video_id"].asstr()[:],
             content=file["content"].asstr()[:],
             **{name: file[name][:] for name in ("mos", "mos_low", "mos_high", "clip_quality")},
-            group_features=_group_features(file["features"]),
+            mean_features=np.stack([mean_features(groups) for groups in stored]),
+            row=np.arange(len(stored)),
+            stored=stored,
         )
 
 
-def _group_features(features):
-    """The mean over the blocks of every group, float32 (num_videos, num_groups, feature_dim), video by video."""
-    means = np.empty((*features.shape[:2], features.shape[3]), np.float32)
-    for index in range(len(means)):
-        means[index] = features[index].astype(np.float32).mean(axis=1)
-    return means
+def mean_features(group_features: np.ndarray) -> np.ndarray:
+    """The mean over the groups of one video, what the SVR reads: (num_groups, feature_dim) -> (feature_dim,)."""
+    return group_features.mean(axis=0)

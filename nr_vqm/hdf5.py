@@ -4,6 +4,7 @@ import contextlib
 import os
 
 import h5py
+import numpy as np
 
 from nr_vqm import files
 
@@ -34,3 +35,24 @@ def writing(path, **options):
                 raise
     except RuntimeError as error:  # what HDF5 raises where it cannot close
         raise OSError(f"{path} could not be written: {error}") from error
+
+
+def memory_map(path: str | os.PathLike, name: str) -> np.ndarray:
+    """Map a dataset that is stored uncompressed in one piece, so that only the rows that are read take memory.
+
+    Args:
+        path: the HDF5 file.
+        name: the dataset, written without chunks and filters.
+
+    Returns:
+        np.memmap with the dataset's shape and dtype, read-only.
+
+    Raises:
+        ValueError: the dataset is chunked, compressed, external or empty.
+    """
+    with h5py.File(path) as file:
+        dataset = file[name]
+        offset = dataset.id.get_offset()
+        if offset is None or dataset.external:
+            raise ValueError(f"{name!r} must be stored in {path} in one piece, without compression. Write it again.")
+        return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)

@@ -14,6 +14,7 @@ from nr_vqm import (
     cnn3d,
     decoding,
     devices,
+    features,
     heads,
     intervals,
     lstm_head,
@@ -50,7 +51,7 @@ class Scorer:
             self._predict = lambda outputs: lstm_head.predict(model, outputs.clip_quality[None])[0]
         else:
             pipeline = heads.load_svr(run_dir)
-            self._predict = lambda outputs: pipeline.predict(outputs.features.mean(axis=(0, 1))[None])[0]
+            self._predict = lambda outputs: pipeline.predict(features.mean_features(outputs.group_features)[None])[0]
 
     def score(self, source, raw=None, *, fps=0.0):
         """Score one video.

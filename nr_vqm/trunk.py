@@ -21,14 +21,14 @@ HEAD_BATCH = 256  # clips through the fully connected layers at a time: their we
 
 @dataclasses.dataclass(frozen=True)
 class ClipOutputs:
-    """What the 3D-CNN says of every clip of a video.
+    """Outputs of the 3D-CNN for one video, as the heads read them.
 
     Attributes:
-        features: float32 (num_groups, num_blocks, fc_dims[-1]).
+        group_features: float32 (num_groups, fc_dims[-1]), the features' means over the blocks of each group.
         clip_quality: float32 (num_groups, num_blocks), on 1-5; blocks row by row.
     """
 
-    features: np.ndarray
+    group_features: np.ndarray
     clip_quality: np.ndarray
 
 
@@ -48,7 +48,7 @@ class SharedTrunk:
         self._head = devices.compiled(cnn3d.head_view(model))
 
     def run(self, frames, grid):
-        """Features and quality of every clip.
+        """Compute the clip qualities and the mean features of every group.
 
         Args:
             frames: iterable of uint8 RGB, shape (height, width, 3).
@@ -71,14 +71,15 @@ class SharedTrunk:
             self._cut_windows(maps, start, stacks, windows[(number - 1) % batch])
             if number % batch == 0 or number == num_groups:
                 outputs.append(self._finish(windows[: (number - 1) % batch + 1]))
-        features, quality = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-        shape = (num_groups, num_blocks)
-        return ClipOutputs(features=features.reshape(*shape, -1), clip_quality=quality.reshape(shape))
+        group_features, clip_quality = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+        return ClipOutputs(group_features=group_features, clip_quality=clip_quality)
 
     def _finish(self, windows):
-        flattened = windows.reshape(windows.shape[0] * windows.shape[1], -1)
-        features, quality = self._head(ops.convert_to_tensor(flattened))
-        return ops.convert_to_numpy(features).astype(np.float32), ops.convert_to_numpy(quality)
+        """(mean features, clip qualities) of the groups whose windows these are."""
+        groups, blocks = windows.shape[:2]
+        features, quality = self._head(ops.convert_to_tensor(windows.reshape(groups * blocks, -1)))
+        features = ops.convert_to_numpy(features).astype(np.float32).reshape(groups, blocks, -1)
+        return features.mean(axis=1), ops.convert_to_numpy(quality).reshape(groups, blocks)
 
     def _groups(self, frames, grid, plan, stacks):
         """Yield for each group in order: each stack's recent trunk outputs, and the frame of them it starts at."""

@@ -170,7 +170,7 @@ def test_a_head_that_knows_the_test_videos_is_refused(live_qualcomm, tmp_path, c
 def test_features_that_are_all_one_number_are_no_end(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     videos = features.read_head_inputs(run)
-    flat = dataclasses.replace(videos, group_features=np.ones_like(videos.group_features))
+    flat = dataclasses.replace(videos, stored=np.ones_like(videos.stored))
     settings = {"epochs": 1, "patience": 1, "batch_size": 4, "learning_rate": 1e-3, "seed": 1}
     head = heads.fit_lstm(tmp_path, "lstm_features", flat, flat, lstm_units=4, fc_dim=4, **settings)
     assert np.isfinite(head(flat)).all()

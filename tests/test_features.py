@@ -19,11 +19,11 @@ def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
     of_clips = keras.Model(model.input, [model.get_layer(cnn3d.FEATURES).output, model.output])
     frames = np.random.default_rng(0).integers(0, 256, (21, 45, 61, 3), np.uint8)
     outputs = features.extract(frames, trunk=SharedTrunk(model), num_frames=21, height=45, width=61, **GRID)
-    assert (outputs.features.dtype, outputs.clip_quality.dtype) == (np.float32, np.float32)
+    assert (outputs.group_features.dtype, outputs.clip_quality.dtype) == (np.float32, np.float32)
     places = [(start, top, left) for start in (0, 7, 14) for top in (0, 20) for left in (0, 20, 36)]
     clips = np.stack([frames[t : t + 7, row : row + 24, column : column + 24] for t, row, column in places])
     expected, quality = (np.asarray(keras.ops.cast(x, "float32")) for x in of_clips(clips, training=False))
-    np.testing.assert_allclose(outputs.features.reshape(18, 8), expected, atol=tolerance)
+    np.testing.assert_allclose(outputs.group_features, expected.reshape(3, 6, 8).mean(axis=1), atol=tolerance)
     np.testing.assert_allclose(outputs.clip_quality.reshape(18), quality[:, 0], atol=tolerance)
 
 
@@ -34,10 +34,10 @@ def test_a_video_shorter_than_a_clip():
 
 
 def made_up(number):
-    """Outputs of one video of 3 groups x 4 blocks, 5 features, exact in float16."""
+    """Outputs of one video of 3 groups x 4 blocks, 5 features."""
     rng = np.random.default_rng(number)
     return ClipOutputs(
-        features=rng.integers(0, 99, (3, 4, 5)).astype(np.float32),
+        group_features=rng.random((3, 5), np.float32),
         clip_quality=rng.random((3, 4), np.float32),
     )
 
@@ -65,8 +65,9 @@ def test_written_and_read(run_dir, videos):
     assert list(inputs.content) == [one.content for one in videos]
     np.testing.assert_array_equal(inputs.quality, [1, 2, 3])
     np.testing.assert_array_equal(inputs.clip_quality, [made_up(i).clip_quality for i in range(3)])
-    np.testing.assert_allclose(inputs.group_features[2], made_up(2).features.mean(axis=1), rtol=1e-6)
-    np.testing.assert_allclose(inputs.mean_features[1], made_up(1).features.mean(axis=(0, 1)), rtol=1e-6)
+    np.testing.assert_array_equal(inputs.group_features, [made_up(i).group_features for i in range(3)])
+    np.testing.assert_array_equal(inputs.mean_features[1], features.mean_features(made_up(1).group_features))
+    np.testing.assert_allclose(inputs.mean_features[1], made_up(1).group_features.mean(axis=0), rtol=1e-6)
     assert sorted(path.name for path in run_dir.iterdir()) == ["features.h5"]
 
 
@@ -75,8 +76,22 @@ def test_some_videos_in_the_order_asked_for(run_dir):
     some = inputs.of(["three", "one"])
     np.testing.assert_array_equal(some.mos, [50, 0])
     np.testing.assert_array_equal(some.clip_quality[1], made_up(0).clip_quality)
+    np.testing.assert_array_equal(some.group_features[0], made_up(2).group_features)
+    np.testing.assert_array_equal(some.of(["one"]).group_features[0], made_up(0).group_features)
     with pytest.raises(ValueError, match=r"No features of video 'four' \(1 missing\). Extract again: make features"):
         inputs.of(["one", "four"])
+
+
+def test_group_features_stay_on_the_disk_until_a_head_reads_them(run_dir):
+    inputs = features.read_head_inputs(run_dir)
+    assert isinstance(inputs.stored, np.memmap)
+    assert isinstance(inputs.of(["three"]).stored, np.memmap)
+
+
+def test_a_video_takes_the_bytes_of_its_means_and_clip_qualities(run_dir):
+    with h5py.File(run_dir / "features.h5") as file:
+        stored = {name: file[name].nbytes // 3 for name in file if file[name].ndim > 1}
+    assert stored == {"group_features": 3 * 5 * 4, "clip_quality": 3 * 4 * 4}
 
 
 def test_parts_are_of_one_network_and_go_on(tmp_path, videos):
@@ -113,10 +128,11 @@ def test_a_file_of_before_the_intervals_were_noted_is_made_again(run_dir, videos
     assert not features.FeatureFile(run_dir).holds(videos, "network")
 
 
-def test_no_features_or_those_of_another_version(run_dir, tmp_path):
+def test_no_features_or_those_of_another_version(run_dir, tmp_path, videos):
     with h5py.File(run_dir / "features.h5", "a") as file:
         file.attrs["schema"] = 0
-    with pytest.raises(ValueError, match="has schema 0, 1 is needed. Run: make features"):
+    with pytest.raises(ValueError, match="has schema 0, 2 is needed. Run: make features"):
         features.read_head_inputs(run_dir)
+    assert not features.FeatureFile(run_dir).holds(videos, "network")
     with pytest.raises(FileNotFoundError, match=r"features\.h5 is missing. Make it first: make features"):
         features.read_head_inputs(tmp_path / "elsewhere")

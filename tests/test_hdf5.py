@@ -44,3 +44,15 @@ def test_a_failing_block_leaves_the_old_file(tmp_path):
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["x"].shape == (3,)
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_only_a_dataset_in_one_piece_is_mapped(tmp_path):
+    rows = np.arange(21.0).reshape(3, 7)
+    with hdf5.writing(tmp_path / "a.h5") as file:
+        file["whole"] = rows
+        file.create_dataset("compressed", data=rows, compression="gzip")
+    mapped = hdf5.memory_map(tmp_path / "a.h5", "whole")
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped, rows)
+    with pytest.raises(ValueError, match="'compressed' must be stored in .* in one piece"):
+        hdf5.memory_map(tmp_path / "a.h5", "compressed")

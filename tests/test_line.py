@@ -47,7 +47,7 @@ def test_what_the_contract_promises_is_there(line):
 def test_features_of_every_video(line):
     _, run = line
     with h5py.File(run / "features.h5") as file:
-        assert file["features"].shape == (20, 5, 6, 8)
+        assert file["group_features"].shape == (20, 5, 8)
         assert file["clip_quality"].shape == (20, 5, 6)
 
 

@@ -21,7 +21,7 @@ def run(tmp_path):
     file = features.FeatureFile(tmp_path)
     for one in videos:
         quality = manifest.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
-        outputs = ClipOutputs(features=rng.random((5, 6, 8)), clip_quality=quality.astype(np.float32))
+        outputs = ClipOutputs(group_features=rng.random((5, 8)), clip_quality=quality.astype(np.float32))
         file.write_part(one.video_id, "network", outputs)
     file.join(videos, "network")
     return tmp_path

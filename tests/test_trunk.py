@@ -43,7 +43,7 @@ def test_equals_clip_by_clip(model, num_frames, height, width, num_groups, block
     frames = made_up(num_frames, height, width)
     grid = clips.plan_grid(num_frames, height, width, num_groups=num_groups, block_grid=block_grid, **SIZES)
     outputs = SharedTrunk(model).run(iter(frames), grid)
-    assert outputs.features.shape == (num_groups, block_grid[0] * block_grid[1], 8)
+    assert outputs.group_features.shape == (num_groups, 8)
     np.testing.assert_allclose(outputs.clip_quality, clip_by_clip(model, frames, grid), atol=1e-5)
 
 
