@@ -56,7 +56,9 @@ def test_modules_of_the_library_import_only_those_before_them():
 
 # A module of nr_vqm/handcrafted likewise.
 HANDCRAFTED_ORDER = """natural_scene
-frame_sampling""".split()
+frame_sampling
+brisque
+niqe""".split()
 
 
 def test_handcrafted_modules_import_only_those_before_them():
