@@ -61,10 +61,13 @@ def qualcomm(data_dir, *, repeats, num_jobs):
 
 
 def _evaluate(path, labels, *, contents, **options):
-    from nr_vqm import feature_evaluation, feature_files
+    from nr_vqm import feature_evaluation, feature_files, presets
 
+    search = presets.PRESETS["paper"].svr_search
     features, _ = feature_files.clean(feature_files.read_features(path, num_videos=len(labels.mos)))
-    agreements = feature_evaluation.evaluate(features, labels.mos, contents=list(contents), seed=1, **options)
+    agreements = feature_evaluation.evaluate(
+        features, labels.mos, contents=list(contents), seed=1, svr_search=search, **options
+    )
     return feature_evaluation.summary(agreements)
 
 

@@ -56,10 +56,10 @@ def _fit(run, preset, train, val, train_and_val):
     from nr_vqm import devices, heads
 
     devices.seed_everything(preset.seed)
-    settings = {"lstm_units": preset.lstm_units, "fc_dim": preset.head_fc_dim, **commands.head_settings(preset)}
+    settings = preset.lstm | preset.lstm_training
     return {
         "lstm": heads.fit_lstm(run, "lstm", train, val, **settings),
-        "svr": heads.fit_svr(run, train_and_val, seed=preset.seed),
+        "svr": heads.fit_svr(run, train_and_val, seed=preset.seed, **preset.svr_search),
         "mean": heads.mean,
         "lstm_features": heads.fit_lstm(run, "lstm_features", train, val, **settings),
     }

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from nr_vqm import commands
+from nr_vqm import commands, presets
 
 
 def main(argv=None):
@@ -27,6 +27,7 @@ def main(argv=None):
         contents=list(contents),
         repeats=args.repeats,
         seed=args.seed,
+        svr_search=presets.PRESETS["paper"].svr_search,
         num_jobs=args.jobs,
         protocol=args.protocol,
         progress=lambda done: _show_progress(done, args.repeats),

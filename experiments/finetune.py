@@ -2,8 +2,6 @@
 
 from nr_vqm import commands
 
-SLOWER = 0.1  # of the preset's learning rate: the head starts near a good place
-
 
 def main(argv=None):
     args = _parser().parse_args(argv)
@@ -23,7 +21,7 @@ def _parser():
     parser = commands.new_parser("python -m experiments.finetune", __doc__)
     parser.add_argument("--run", required=True, help="a run folder whose heads are compared already")
     parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run, its LSTM head fitted")
-    parser.add_argument("--learning-rate", type=float, help="instead of a tenth of the preset's")
+    parser.add_argument("--learning-rate", type=float, help="instead of finetune_rate x head_learning_rate")
     parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
     return parser
 
@@ -45,8 +43,8 @@ def _finetune(run, start, repeat, learning_rate):
             f"{run} has {train.clip_quality.shape[1:]}. Use the same num_groups and block_grid."
         )
     devices.seed_everything(preset.seed)
-    settings = commands.head_settings(preset)
-    settings["learning_rate"] = learning_rate or SLOWER * preset.head_learning_rate
+    rate = learning_rate or preset.finetune_rate * preset.head_learning_rate
+    settings = preset.lstm_training | {"learning_rate": rate}
     with bundle.stage(run, "finetune"):
         head = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
         rows = [heads.score_rows(head, part, name="lstm_finetuned", repeat=repeat) for part in (test, train)]

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from nr_vqm import commands, presets
 
-VAL_SHARE = 0.1  # of the paper's training part, which has no validation part of its own
-
 
 def main(argv=None):
     args = _parser().parse_args(argv)
@@ -67,8 +65,8 @@ def _parser():
     parser.add_argument(
         "--val-share",
         type=commands.share,
-        help=f"strict: instead of the preset's val_fraction; paper, and files without val: share of the contents to "
-        f"train on that is taken out ({VAL_SHARE})",
+        help="strict: instead of the preset's val_fraction; paper, and files without val: instead of val_share, the "
+        "share of the contents to train on that is taken out",
     )
     parser.add_argument("--allow-leak", action="store_true", help="train although a file's split divides contents")
     parser.add_argument("--repeats", type=commands.positive, default=1, help="3D-CNNs to train, each on its own split")
@@ -83,9 +81,10 @@ def _with_shares(preset, args, database):
     if args.split != "strict":
         if args.train_share:
             raise ValueError(f"--train-share goes with --split strict. Received: --split {args.split}.")
-        if args.split != "paper":
-            return preset
-        shares = dict(zip(shares, splits.paper_fractions(database, val_share=args.val_share or VAL_SHARE), strict=True))
+        val_share = args.val_share or preset.val_share
+        shares = {"val_share": val_share}
+        if args.split == "paper":
+            shares |= splits.paper_fractions(database, val_share=val_share)
     return presets.changed(preset, **{name: value for name, value in shares.items() if value})
 
 
@@ -154,8 +153,9 @@ def _split(run, preset, videos, args, number):
                 contents, train_fraction=preset.train_fraction, val_fraction=preset.val_fraction, seed=preset.seed
             )
         else:
-            val_share = args.val_share or VAL_SHARE
-            split, notes = published_splits.read(args.split, videos, index=index, val_share=val_share, seed=preset.seed)
+            split, notes = published_splits.read(
+                args.split, videos, index=index, val_share=preset.val_share, seed=preset.seed
+            )
             for note in notes:
                 print(note)
         leaks = splits.check(split, contents, allow_leak=args.allow_leak)
@@ -181,7 +181,7 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             quality,
             batch_size=preset.batch_size,
             shuffle_seed=preset.seed if part == "train" else None,
-            mirror=part == "train",
+            mirror=preset.mirror and part == "train",
             part=processes.this(),
         )
         for part in ("train", "val")
@@ -200,6 +200,8 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             warmup_epochs=preset.warmup_epochs,
             accumulate=preset.accumulate,
             patience=preset.patience,
+            start_clips=preset.start_clips,
+            start_roughness=preset.start_roughness,
             seed=preset.seed,
             stop_asked=stop_asked,
         )

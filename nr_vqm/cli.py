@@ -176,7 +176,8 @@ def _load(args):
 
     if args.workers == 1 and not args.scheduler:
         return nr_vqm.load(args.run, head=args.head)
-    intervals.read(args.run, args.head)  # what they would refuse, said once and here
+    # What each of them would refuse is refused once and here.
+    intervals.read(args.run, args.head, **bundle.read_preset(args.run).interval)
     bundle.read_mos_range(args.run)
     return None
 

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-FEATURES = "fc2"  # the layer whose outputs are the clip's features
+from nr_vqm import network_sizes
 
 
 def build_cnn3d(*, clip_frames, clip_size, convs, fc_dims, dropout, dtype):
@@ -19,13 +19,17 @@ def build_cnn3d(*, clip_frames, clip_size, convs, fc_dims, dropout, dtype):
     Returns:
         keras.Model: uint8 RGB (batch, clip_frames, clip_size, clip_size, 3) -> clip quality, float32 (batch, 1) on 1-5.
 
+    Raises:
+        ValueError: sizes of which no network can be built; `network_sizes.check_network`.
+
     Source: ICIP 2019, section 2. Padding, pixel scaling and output scaling: decision 0001.
     """
+    network_sizes.check_network(clip_frames=clip_frames, clip_size=clip_size, convs=convs, fc_dims=fc_dims)
     inputs = keras.Input((clip_frames, clip_size, clip_size, 3), dtype="uint8", name="clip")
     # Exact in bfloat16, whose eight bits would round other scalings by half a grey level.
     x = layers.Rescaling(1 / 64, offset=-2, dtype=dtype, name="scale")(inputs)
     for number, (width, kernel, repeats) in enumerate(convs, start=1):
-        for letter in "abcdefgh"[:repeats]:
+        for letter in network_sizes.LETTERS[:repeats]:
             x = layers.Conv3D(width, kernel, activation="relu", dtype=dtype, name=f"conv{number}{letter}")(x)
         x = layers.MaxPooling3D((1, 2, 2), dtype=dtype, name=f"pool{number}")(x)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
@@ -81,8 +85,8 @@ def head_view(cnn3d):
     x = inputs
     for layer in cnn3d.layers[cnn3d.layers.index(flatten) + 1 :]:
         x = layer(x)
-        if layer.name == FEATURES:
-            features = x
+        if layer.name.startswith("fc"):
+            features = x  # of the last one
     return keras.Model(inputs, [features, x], name="cnn3d_head")
 
 

@@ -56,13 +56,6 @@ def preset_from(args, *, database=None):
     return presets.get_preset(args.preset, database=database, overrides=args.overrides)
 
 
-def head_settings(preset):
-    """What `lstm_head.fit_lstm_head` takes, out of a preset."""
-    names = {"epochs": "head_epochs", "patience": "head_patience", "batch_size": "head_batch_size"}
-    names |= {"learning_rate": "head_learning_rate", "seed": "seed"}
-    return {name: getattr(preset, setting) for name, setting in names.items()}
-
-
 def positive(text):
     """An argparse type: a whole number above zero."""
     value = int(text)

@@ -23,7 +23,7 @@ ROUGH_MARGIN = 0.006
 TURNED_UP = 0.016  # above the best so far, in deviations of the MOS, after two rises in a row
 
 
-def evaluate(features, mos, *, contents, repeats, seed, num_jobs, protocol="default", progress=None):
+def evaluate(features, mos, *, contents, repeats, seed, svr_search, num_jobs, protocol="default", progress=None):
     """Split, fit and score `repeats` times.
 
     Args:
@@ -32,6 +32,7 @@ def evaluate(features, mos, *, contents, repeats, seed, num_jobs, protocol="defa
         contents: shape (num_videos,); no content is on both sides of a split. Unused by protocol 'videval'.
         repeats: number of splits, numbered from 1.
         seed: of the default protocol's splits; 'videval' has seeds of its own.
+        svr_search: num_folds, c_grid, gamma_grid and epsilon_grid of `svr_baseline.fit_svr`; 'videval' has its own.
         num_jobs: processes, each with one thread.
         protocol: 'default' or 'videval'.
         progress: called with the number of repeats done.
@@ -49,7 +50,9 @@ def evaluate(features, mos, *, contents, repeats, seed, num_jobs, protocol="defa
         calls = [joblib.delayed(videval_repeat)(features, mos, number=i) for i in range(1, repeats + 1)]
     else:
         calls = [
-            joblib.delayed(content_repeat)(features, mos, contents=np.asarray(contents), seed=seed + i)
+            joblib.delayed(content_repeat)(
+                features, mos, contents=np.asarray(contents), seed=seed + i, svr_search=svr_search
+            )
             for i in range(repeats)
         ]
     agreements = []
@@ -61,7 +64,7 @@ def evaluate(features, mos, *, contents, repeats, seed, num_jobs, protocol="defa
     return agreements
 
 
-def content_repeat(features, mos, *, contents, seed):
+def content_repeat(features, mos, *, contents, seed, svr_search):
     """One content-disjoint 80/20 split with the SVR of `svr_baseline.fit_svr`; an Agreement on its test part.
 
     The SVR learns on the 1-5 scale, whose ends are the lowest and highest MOS of the training part.
@@ -75,8 +78,8 @@ def content_repeat(features, mos, *, contents, seed):
         features[train],
         manifest.to_unit_5(mos[train], low, high),
         contents=contents[train],
-        num_folds=svr_baseline.NUM_FOLDS,
         seed=seed,
+        **svr_search,
     )
     return _agreement(lambda part: manifest.from_unit_5(svr.predict(part), low, high), features, mos, train, test)
 

@@ -1,5 +1,6 @@
 """The heads of a run, fitted or loaded. A head is a function: features.HeadInputs -> qualities on 1-5."""
 
+import functools
 from pathlib import Path
 
 from nr_vqm import bundle, files, lstm_head, manifest, svr_baseline, training
@@ -13,7 +14,7 @@ def mean(videos):
     return videos.clip_quality.mean(axis=(1, 2))
 
 
-def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, **settings):
+def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, forget_bias, input_bias, **settings):
     """Fit an LSTM head from nothing and save it in the run.
 
     Args:
@@ -21,7 +22,8 @@ def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, **settings):
         name: 'lstm' on clip qualities, 'lstm_features' on group features.
         train, val: features.HeadInputs.
         lstm_units, fc_dim: of `lstm_head.build_lstm_head`.
-        settings: epochs, patience, batch_size, learning_rate, seed, as in `lstm_head.fit_lstm_head`.
+        forget_bias, input_bias: of `lstm_head.start_as_average`.
+        settings: of `continue_lstm`.
 
     Returns:
         the fitted head.
@@ -37,18 +39,27 @@ def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, **settings):
         lstm_units=lstm_units,
         fc_dim=fc_dim,
     )
-    lstm_head.start_as_average(model, equal_blocks=blocks, seed=settings["seed"])
+    lstm_head.start_as_average(
+        model, equal_blocks=blocks, forget_bias=forget_bias, input_bias=input_bias, seed=settings["seed"]
+    )
     return continue_lstm(run_dir, name, model, train, val, **settings)
 
 
-def continue_lstm(run_dir, name, model, train, val, **settings):
-    """Like `fit_lstm`, from the weights that `model` has: fine-tuning."""
+def continue_lstm(run_dir, name, model, train, val, *, clip_noise, **settings):
+    """Like `fit_lstm`, from the weights that `model` has: fine-tuning.
+
+    Args:
+        run_dir, name, train, val: as in `fit_lstm`.
+        model: a keras.Model of `lstm_head.build_lstm_head`; trained in place.
+        clip_noise: of `lstm_head.vary_clips`, where the head reads clip qualities.
+        settings: epochs, patience, batch_size, learning_rate, seed, as in `lstm_head.fit_lstm_head`.
+    """
     field = LSTM_INPUTS[name]
     history = lstm_head.fit_lstm_head(
         model,
         (getattr(train, field), train.quality),
         (getattr(val, field), val.quality),
-        augment=lstm_head.vary_clips if field == "clip_quality" else None,
+        augment=functools.partial(lstm_head.vary_clips, noise=clip_noise) if field == "clip_quality" else None,
         **settings,
     )
     path = Path(run_dir) / FILES[name]
@@ -58,11 +69,18 @@ def continue_lstm(run_dir, name, model, train, val, **settings):
     return _lstm(model, field)
 
 
-def fit_svr(run_dir, train, *, seed):
-    """Fit the SVR on the videos' mean features and save it in the run; the fitted head."""
-    pipeline = svr_baseline.fit_svr(
-        train.mean_features, train.quality, contents=train.content, num_folds=svr_baseline.NUM_FOLDS, seed=seed
-    )
+def fit_svr(run_dir, train, *, seed, **search):
+    """Fit the SVR on the videos' mean features and save it in the run.
+
+    Args:
+        run_dir: the run folder.
+        train: features.HeadInputs.
+        seed, search: as in `svr_baseline.fit_svr`; `search` has num_folds, c_grid, gamma_grid and epsilon_grid.
+
+    Returns:
+        the fitted head.
+    """
+    pipeline = svr_baseline.fit_svr(train.mean_features, train.quality, contents=train.content, seed=seed, **search)
     svr_baseline.save_svr(Path(run_dir) / FILES["svr"], pipeline)
     return _svr(pipeline)
 

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from nr_vqm import bundle, comparison, files, intervals, manifest, model_files, splits
+from nr_vqm import bundle, comparison, files, intervals, manifest, model_files, presets, splits
 
 
 def facts(run_dir):
@@ -25,6 +25,7 @@ def facts(run_dir):
     return {
         "run": str(run_dir),
         "preset": preset.name,
+        "settings": presets.differences(preset),
         "seed": preset.seed,
         "database": run.get("database"),
         "mos_range": list(bundle.read_mos_range(run_dir)),
@@ -39,7 +40,7 @@ def facts(run_dir):
         },
         "models": {name: _model(run_dir / name) for name in bundle.MODELS if (run_dir / name).exists()},
         "heads": _heads(run_dir),
-        "intervals": {head: _interval(run_dir, head) for head in bundle.HEADS} if folders == [run_dir] else {},
+        "intervals": {head: _interval(run_dir, head, preset) for head in bundle.HEADS} if folders == [run_dir] else {},
         "seconds": bundle.total_seconds(run_dir),
         "bytes": sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file()),
         "versions": bundle.read_run(folders[0]).get("versions", {}),
@@ -94,9 +95,9 @@ def _heads(run_dir):
     return {head: {name: heads[head][name]["median"] for name in ("srocc", "plcc", "rmse")} for head in heads}
 
 
-def _interval(run_dir, head):
+def _interval(run_dir, head, preset):
     """How wide the intervals are in the middle of the scale, and how many MOS of the test videos they hold."""
-    spread, path = intervals.read(run_dir, head), run_dir / "scores.csv"
+    spread, path = intervals.read(run_dir, head, **preset.interval), run_dir / "scores.csv"
     if spread is None or spread.interval(3.0) is None:
         return {"validation_videos": spread.num_videos if spread else 0}
     low, high = spread.interval(3.0)
@@ -122,6 +123,7 @@ def to_text(found):
         ("trained on", _trained_on(found)),
         ("MOS", "{:g} to {:g}".format(*found["mos_range"])),
         ("preset", f"{found['preset']}, seed {found['seed']}"),
+        ("settings", ", ".join(found["settings"]) or "as in the preset"),
         ("clips", f"{found['clip']}, {found['grid']}"),
         *(("training" if not row else "", text) for row, text in enumerate(_progress(found["training"]))),
         *(("model" if not row else "", _model_text(*item)) for row, item in enumerate(found["models"].items())),

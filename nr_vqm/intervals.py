@@ -4,6 +4,7 @@ Decision 0012 has the method and what it promises.
 """
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,6 @@ from nr_vqm import files
 FILE = "intervals.json"
 CONFIDENCE = 0.95
 MIN_VIDEOS = 20  # with 19 the interval reaches as far as the largest error seen; one more to measure the spread by
-MIN_NEIGHBOURS = 15
-FLOOR = 0.1  # no place is taken to be better than a tenth of the whole spread
 
 
 def write(run_dir, values):
@@ -31,8 +30,15 @@ def write(run_dir, values):
     files.write_json(Path(run_dir) / FILE, table)
 
 
-def read(run_dir, head):
-    """The Spread of one head; None where the run has none, because it was compared by an older version.
+def read(
+    run_dir: str | os.PathLike, head: str, *, neighbours: float, min_neighbours: int, floor: float
+) -> "Spread | None":
+    """Read the Spread of one head; None where the run has none, because it was compared by an older version.
+
+    Args:
+        run_dir: the run folder.
+        head: its name.
+        neighbours, min_neighbours, floor: as in `Spread`; a run's preset has them as `interval`.
 
     Raises:
         ValueError: the file is not of this kind.
@@ -49,21 +55,26 @@ def read(run_dir, head):
         raise ValueError(
             f"{path} has no usable spread of head {head!r} ({error}). Make it again: make compare."
         ) from error
-    return Spread(scores, mos)
+    return Spread(scores, mos, neighbours=neighbours, min_neighbours=min_neighbours, floor=floor)
 
 
 class Spread:
     """The errors of a head on the validation videos, and intervals from them."""
 
-    def __init__(self, scores, mos):
+    def __init__(
+        self, scores: np.ndarray, mos: np.ndarray, *, neighbours: float, min_neighbours: int, floor: float
+    ) -> None:
         """
         Args:
             scores, mos: float, shape (num_videos,), on 1-5.
+            neighbours: share of the videos, the nearest in score, whose errors tell the spread at a score, in (0, 1].
+            min_neighbours: at least so many of them.
+            floor: no spread is taken to be less than this share of the whole one, 0-1.
         """
         order = np.argsort(scores, kind="stable")
         self.scores, self.errors = np.asarray(scores)[order], np.asarray(mos)[order] - np.asarray(scores)[order]
         self.num_videos = len(self.scores)
-        self.neighbours = max(MIN_NEIGHBOURS, round(self.num_videos / 5))
+        self.neighbours, self.floor = max(min_neighbours, round(self.num_videos * neighbours)), floor
         if self.num_videos >= MIN_VIDEOS:
             # Each video's error in units of what the others beside it show: a video does not vouch for itself.
             units = [self._local(score, leave_out=row) for row, score in enumerate(self.scores)]
@@ -91,4 +102,4 @@ class Spread:
             distances[leave_out] = np.inf
         nearest = np.argsort(distances, kind="stable")[: self.neighbours]
         local = math.sqrt(np.mean(self.errors[nearest] ** 2))
-        return max(local, FLOOR * math.sqrt(np.mean(self.errors**2)), 1e-6)
+        return max(local, self.floor * math.sqrt(np.mean(self.errors**2)), 1e-6)

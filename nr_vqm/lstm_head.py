@@ -4,9 +4,6 @@ import keras
 import numpy as np
 from keras import layers
 
-KEEP, WRITE = 3.0, -2.0  # biases of the forget and input gates: sigmoid(3) = 0.95, sigmoid(-2) = 0.12; decision 0005
-CLIP_DOUBT = 0.6  # deviation of the chance in `vary_clips`, on 1-5; decision 0005
-
 
 def build_lstm_head(*, num_groups, input_dim, input_offset, input_scale, lstm_units, fc_dim):
     """LSTM -> FC with ReLU -> FC 1.
@@ -31,24 +28,28 @@ def build_lstm_head(*, num_groups, input_dim, input_offset, input_scale, lstm_un
     return keras.Model(inputs, quality, name="lstm_head")
 
 
-def start_as_average(head, *, equal_blocks, seed):
-    """Starting weights with which the LSTM's cells hold slow averages of what they read.
+def start_as_average(
+    head: keras.Model, *, equal_blocks: bool, forget_bias: float, input_bias: float, seed: int
+) -> None:
+    """Set starting weights with which the LSTM's cells hold slow averages of what they read.
 
-    Gates that start half open forget a group within a few others; these keep 95 % of a cell at each step and add 12 %
-    of what is new where the quality is 3, so the first group of 32 still weighs a quarter of the last. Decision 0005.
+    Gates that start half open forget a group within a few others. With biases of 3 and -2 a cell keeps 95 % of itself
+    at each step and adds 12 % of what is new where the quality is 3, so the first group of 32 still weighs a quarter of
+    the last. Decision 0005.
 
     Args:
         head: of `build_lstm_head`, untrained; changed in place.
-        equal_blocks: the inputs are clip qualities, of which each unit starts with the mean, times a chance.
-        seed: of the chance.
+        equal_blocks: the inputs are clip qualities, of which each unit starts with the mean, times a random number.
+        forget_bias, input_bias: of the gates that keep a cell and that write to it.
+        seed: of the random numbers.
     """
     lstm = head.get_layer("lstm")
     kernel, recurrent, bias = lstm.get_weights()
-    bias[: lstm.units], bias[lstm.units : 2 * lstm.units] = WRITE, KEEP
+    bias[: lstm.units], bias[lstm.units : 2 * lstm.units] = input_bias, forget_bias
     recurrent *= 0.3
     if equal_blocks:
-        chance = np.random.default_rng(seed).normal(size=(1, kernel.shape[1]))
-        kernel = 0.1 * kernel + chance / len(kernel)
+        factors = np.random.default_rng(seed).normal(size=(1, kernel.shape[1]))
+        kernel = 0.1 * kernel + factors / len(kernel)
     lstm.set_weights([kernel, recurrent, bias])
 
 
@@ -118,17 +119,21 @@ def shuffle_blocks(inputs, rng):
     return np.take_along_axis(inputs, orders[:, None, :], axis=2)
 
 
-def vary_clips(inputs, rng):
-    """The augmentation of clip qualities: blocks in another order, and each quality off by chance.
+def vary_clips(inputs: np.ndarray, rng: np.random.Generator, *, noise: float) -> np.ndarray:
+    """Augment clip qualities: blocks in another order, and noise on each quality.
 
     The 3D-CNN has seen the training videos, so it is surer of them than it will be of others; with this the head learns
     not to trust single clips. Decision 0005.
 
     Args:
         inputs: float32 (batch, num_groups, num_blocks), on 1-5.
-        rng: a numpy Generator.
+        rng: draws the order and the noise.
+        noise: its standard deviation, on 1-5.
+
+    Returns:
+        float32, the shape of `inputs`.
     """
-    return shuffle_blocks(inputs, rng) + rng.normal(0, CLIP_DOUBT, inputs.shape).astype(np.float32)
+    return shuffle_blocks(inputs, rng) + rng.normal(0, noise, inputs.shape).astype(np.float32)
 
 
 def predict(head, inputs):

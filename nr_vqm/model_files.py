@@ -8,10 +8,10 @@ import json
 import math
 import zipfile
 
+from nr_vqm.network_sizes import MAX_LAYERS, MAX_VALUES
+
 MEMBERS = ("config.json", "metadata.json", "model.weights.h5")  # all that Keras writes for our networks, uncompressed
 MAX_CONFIG_BYTES = 1_000_000
-MAX_LAYERS = 100
-MAX_VALUES = 2_000_000_000  # in all weights or one layer's activations of a clip; `paper` has 190 million
 VALUE_BYTES = 4  # saved weights are float32
 MAX_COPIES = 3  # a fitted head's file also holds Adam's two moments of every weight
 SPARE_BYTES = 1_000_000  # of HDF5's own bookkeeping

@@ -2,7 +2,13 @@
 
 import dataclasses
 import json
+import math
 import typing
+from collections.abc import Iterable, Iterator, Mapping
+
+from nr_vqm import network_sizes
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +35,14 @@ class Preset:
     learning_rate: float = 1e-4
     warmup_epochs: float = 1.0
     patience: int = 10
+    mirror: bool = True  # training clips left-right and top-bottom, each with probability one half
+    start_clips: int = 8  # that scale the starting weights; more change little and cost memory
+    start_roughness: float = 0.2  # share of independent weights in the averaging layers at the start
+    precision: str = "auto"  # of the 3D-CNN in training, features and scores; auto: what is fast on the machine
     # the split, by content
     train_fraction: float = 0.6
     val_fraction: float = 0.2
+    val_share: float = 0.1  # of a training part that comes without a validation part: the paper's, split files
     # the LSTM head; decision 0005
     lstm_units: int = 32  # paper, section 3
     head_fc_dim: int = 16
@@ -39,6 +50,19 @@ class Preset:
     head_patience: int = 60
     head_batch_size: int = 32
     head_learning_rate: float = 2e-3
+    forget_bias: float = 3.0  # of the gate that keeps a cell at the start: sigmoid(3) = 0.95
+    input_bias: float = -2.0  # of the gate that writes to it: sigmoid(-2) = 0.12
+    clip_noise: float = 0.6  # standard deviation added to each clip quality in training, on 1-5
+    finetune_rate: float = 0.1  # times head_learning_rate: a fitted head starts near a good place
+    # the SVR head's search; decision 0007. Holds the nearest evidence for the paper's C 64, gamma 0.1, epsilon 0.3.
+    svr_c: tuple[float, ...] = (1.0, 8.0, 64.0, 512.0)
+    svr_gamma: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+    svr_epsilon: tuple[float, ...] = (0.1, 0.3)
+    svr_folds: int = 5
+    # the interval of a score; decision 0012
+    interval_neighbours: float = 0.2  # share of the validation videos whose errors tell the spread at a score
+    interval_min_neighbours: int = 15
+    interval_floor: float = 0.1  # no spread is taken to be less than this share of the whole one
     # the synthetic database; decision 0003
     synthetic_videos: int = 1400
     synthetic_frames: int = 48
@@ -46,25 +70,48 @@ class Preset:
     seed: int = 1
 
     @property
-    def block_stride(self):
+    def block_stride(self) -> int:
         """Block corners are multiples of this: the product of the poolings."""
         return 2 ** len(self.convs)
 
     @property
-    def network(self):
+    def network(self) -> dict:
         """What `cnn3d.build_cnn3d` takes, but dtype."""
         return self._of("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
 
     @property
-    def training_clips(self):
+    def training_clips(self) -> dict:
         """What `clips.plan_grid` takes for the clips that the 3D-CNN is trained on, but the trunk's stride."""
         grid = {"num_groups": self.train_groups, "block_grid": self.train_grid}
         return self._of("clip_frames", "clip_size", "downscale") | grid
 
     @property
-    def head_clips(self):
+    def head_clips(self) -> dict:
         """The same for the clips that the heads read."""
         return self._of("clip_frames", "clip_size", "downscale", "num_groups", "block_grid")
+
+    @property
+    def lstm(self) -> dict:
+        """What `heads.fit_lstm` takes to build an LSTM head."""
+        return {"fc_dim": self.head_fc_dim} | self._of("lstm_units", "forget_bias", "input_bias")
+
+    @property
+    def lstm_training(self) -> dict:
+        """What `heads.fit_lstm` and `heads.continue_lstm` take to train one."""
+        names = ("epochs", "patience", "batch_size", "learning_rate")
+        return {name: getattr(self, f"head_{name}") for name in names} | self._of("clip_noise", "seed")
+
+    @property
+    def svr_search(self) -> dict:
+        """What `svr_baseline.fit_svr` takes beside the videos and a seed."""
+        grids = {"c_grid": self.svr_c, "gamma_grid": self.svr_gamma, "epsilon_grid": self.svr_epsilon}
+        return grids | {"num_folds": self.svr_folds}
+
+    @property
+    def interval(self) -> dict:
+        """What `intervals.Spread` takes beside the validation videos."""
+        names = ("neighbours", "min_neighbours", "floor")
+        return {name: getattr(self, f"interval_{name}") for name in names}
 
     def _of(self, *names):
         return {name: getattr(self, name) for name in names}
@@ -121,43 +168,52 @@ FOR_DATABASE = {
 }
 
 
-def get_preset(name, *, database=None, overrides=()):
-    """A preset by name, with some settings changed.
+def get_preset(name: str, *, database: str | None = None, overrides: Iterable[str] = ()) -> Preset:
+    """Return a preset by name, with some settings changed.
 
     Args:
         name: a key of PRESETS.
-        database: changes what FOR_DATABASE has for it; None is none in particular.
+        database: applies what FOR_DATABASE has for it; for 'synthetic' its videos must be as long as a clip. None: any.
         overrides: strings 'setting=value'; a value is JSON, or for a grid '2x4'.
 
     Raises:
-        ValueError: an unknown name, or a value of the wrong type.
+        ValueError: an unknown name, a value of the wrong type, or sizes of which no network can be built.
     """
     if name not in PRESETS:
         raise ValueError(f"Unknown preset {name!r}. Choose from: {', '.join(PRESETS)}.")
     overridden = dict(_parse_override(text) for text in overrides)
-    return changed(PRESETS[name], **FOR_DATABASE.get((name, database), {}) | overridden)
+    preset = changed(PRESETS[name], **FOR_DATABASE.get((name, database), {}) | overridden)
+    if database == "synthetic":
+        _check_synthetic(preset)
+    return preset
 
 
-def changed(preset, **changes):
-    """The preset with some settings changed; ValueError where no run can use them."""
+def changed(preset: Preset, **changes) -> Preset:
+    """Return the preset with some settings changed; ValueError where no run can use them."""
     preset = dataclasses.replace(preset, **changes)
     _check(preset)
     return preset
 
 
-def differences(preset):
-    """What a preset changes of the one it is named after, as 'setting=value' strings; the seed is no difference."""
-    original = PRESETS[preset.name]
+def differences(preset: Preset) -> list[str]:
+    """List what a preset changes of the one it is named after as 'setting=value', the seed left out."""
+    original = PRESETS.get(preset.name, Preset(preset.name))
     names = [field.name for field in dataclasses.fields(preset) if field.name != "seed"]
     return [f"{name}={getattr(preset, name)}" for name in names if getattr(preset, name) != getattr(original, name)]
 
 
-def from_json(values):
-    """The Preset that `dataclasses.asdict` and JSON made `values` from; unknown names are refused."""
+def from_json(values: Mapping) -> Preset:
+    """Return the Preset that `dataclasses.asdict` and JSON made `values` from.
+
+    Raises:
+        ValueError: an unknown setting, no name, a value of the wrong type, or one that no run can use.
+    """
     types = _types()
     unknown = sorted(set(values) - set(types))
     if unknown:
         raise ValueError(f"Unknown setting {unknown[0]!r}. Choose from: {', '.join(types)}.")
+    if "name" not in values:
+        raise ValueError(f"A preset needs the setting 'name'. Received: {', '.join(values) or 'no settings'}.")
     preset = Preset(**{name: _cast(name, value, types[name]) for name, value in values.items()})
     _check(preset)
     return preset
@@ -199,28 +255,62 @@ def _cast(name, value, kind):
     raise ValueError(f"Setting {name!r} needs {wanted}. Received: {value!r}.")
 
 
-def _check(preset):
+ZERO_ALLOWED = ("seed", "dropout", "warmup_epochs", "start_roughness", "clip_noise", "interval_floor")
+ANY_NUMBER = ("forget_bias", "input_bias")
+AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor")
+BELOW_1 = ("dropout", "val_share")
+
+
+def _check(preset: Preset) -> None:
     """Refuse values of the right type that no run can use."""
     for field in dataclasses.fields(preset):
-        value = getattr(preset, field.name)
-        zero_allowed = field.name in ("seed", "dropout", "warmup_epochs", "downscale")
-        for number in _numbers(value):
-            if not number == number or number < 0 or (number == 0 and not zero_allowed):
-                raise ValueError(f"Setting {field.name!r} must be above zero. Received: {value!r}.")
+        for number in _numbers(value := getattr(preset, field.name)):
+            if problem := _problem(field.name, number):
+                raise ValueError(f"Setting {field.name!r} must be {problem}. Received: {value!r}.")
+        if value == ():
+            raise ValueError(f"Setting {field.name!r} needs at least one value. Received: an empty list.")
+    if preset.precision not in PRECISIONS:
+        raise ValueError(f"Setting 'precision' must be one of {', '.join(PRECISIONS)}. Received: {preset.precision!r}.")
+    if preset.svr_folds < 2:
+        raise ValueError(f"Setting 'svr_folds' must be at least 2. Received: {preset.svr_folds}.")
     if preset.downscale and (preset.train_grid, preset.block_grid) != ((1, 1), (1, 1)):
-        raise ValueError(
-            "A downscaled picture is one block: set train_grid=1x1 and block_grid=1x1 with downscale=true."
-        )
+        raise ValueError("A downscaled frame is one block: set train_grid=1x1 and block_grid=1x1 with downscale=true.")
     if preset.train_fraction + preset.val_fraction >= 1:
         raise ValueError(
-            "Settings 'train_fraction' and 'val_fraction' must leave a part for test: their sum must be below 1."
+            "Settings 'train_fraction' and 'val_fraction' must leave a part for test: their sum must be below 1. "
+            f"Received: {preset.train_fraction:g} and {preset.val_fraction:g}."
         )
-    if preset.dropout >= 1:
-        raise ValueError(f"Setting 'dropout' must be below 1. Received: {preset.dropout!r}.")
+    sizes = {name: value for name, value in preset.network.items() if name != "dropout"}
+    network_sizes.check_network(**sizes)
+    network_sizes.check_grid(num_groups=preset.train_groups, block_grid=preset.train_grid)
+    network_sizes.check_grid(num_groups=preset.num_groups, block_grid=preset.block_grid)
 
 
-def _numbers(value):
-    if isinstance(value, (int, float)):
+def _problem(name, number):
+    """What a number must be and is not, or None."""
+    if not math.isfinite(number):
+        return "a finite number"
+    if name not in ANY_NUMBER and number < 0:
+        return "zero or more" if name in ZERO_ALLOWED else "above zero"
+    if name not in ANY_NUMBER + ZERO_ALLOWED and number == 0:
+        return "above zero"
+    if name in BELOW_1 and number >= 1:
+        return "below 1"
+    return "at most 1" if name in AT_MOST_1 and number > 1 else None
+
+
+def _check_synthetic(preset: Preset) -> None:
+    """Refuse clips that are longer than the synthetic videos."""
+    if preset.synthetic_frames < preset.clip_frames:
+        raise ValueError(
+            f"One clip needs {preset.clip_frames} frames, the synthetic videos would have {preset.synthetic_frames}. "
+            "Use a larger synthetic_frames or a smaller clip_frames."
+        )
+
+
+def _numbers(value) -> Iterator[float]:
+    """Yield every number of a setting; true and false are none."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         yield value
     elif isinstance(value, tuple):
         for item in value:

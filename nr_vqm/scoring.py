@@ -44,7 +44,7 @@ class Scorer:
         self.model_id = bundle.check_run(run_dir, head)
         self.head, self.preset = head, bundle.read_preset(run_dir)
         self.mos_range = bundle.read_mos_range(run_dir)
-        self.spread = intervals.read(run_dir, head)
+        self.spread = intervals.read(run_dir, head, **self.preset.interval)
         self.trunk = load_trunk(run_dir, precision=precision)
         if head == "lstm":
             model = heads.load_lstm(run_dir, head)

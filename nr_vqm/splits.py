@@ -55,8 +55,8 @@ def split_by_content(contents, *, train_fraction, val_fraction, seed):
     return Split(**{part: tuple(parts[part]) for part in PARTS})
 
 
-def paper_fractions(database, *, val_share):
-    """(train_fraction, val_fraction) of the paper's split: val is taken out of its training part.
+def paper_fractions(database: str, *, val_share: float) -> dict[str, float]:
+    """Return train_fraction and val_fraction of the paper's split: val is taken out of its training part.
 
     Args:
         database: LIVE-Qualcomm trains on 80 %, KoNViD-1k and any other on 90 %.
@@ -66,7 +66,7 @@ def paper_fractions(database, *, val_share):
     """
     training = 0.8 if database == "live_qualcomm" else 0.9
     val = round(training * val_share, 6)
-    return round(training - val, 6), val
+    return {"train_fraction": round(training - val, 6), "val_fraction": val}
 
 
 def take_val(train, contents, *, val_share, seed):

@@ -8,10 +8,8 @@ from layer to layer. Decision 0004 has the measured figures.
 import keras
 import numpy as np
 
-ROUGHNESS = 0.2  # share of independent weights in the averaging layers; decision 0004
 
-
-def prepare(cnn3d, clips, *, seed):
+def prepare(cnn3d: keras.Model, clips: np.ndarray, *, roughness: float, seed: int) -> None:
     """Set the weights of an untrained 3D-CNN in place.
 
     The first filters are the eight patterns of the 3 x 3 cosine transform but its mean, on the luma of the middle
@@ -23,6 +21,7 @@ def prepare(cnn3d, clips, *, seed):
     Args:
         cnn3d: of `cnn3d.build_cnn3d`.
         clips: uint8 (num_clips, frames, rows, columns, 3), some training clips.
+        roughness: share of independent weights in the averaging layers, 0-1; decision 0004.
         seed: of the random weights.
     """
     rng = np.random.default_rng(seed)
@@ -32,7 +31,7 @@ def prepare(cnn3d, clips, *, seed):
             layer.kernel.assign(np.zeros(layer.kernel.shape, np.float32))
             return
         if hasattr(layer, "kernel"):
-            kernel = _kernel(layer, rng)
+            kernel = _kernel(layer, rng, roughness)
             layer.kernel.assign(kernel)
             answers = keras.ops.cast(layer(x, training=False), "float32")
             # After a ReLU half of a symmetric signal is left, so its mean square is half its variance.
@@ -41,14 +40,14 @@ def prepare(cnn3d, clips, *, seed):
         x = layer(x, training=False)
 
 
-def _kernel(layer, rng):
+def _kernel(layer, rng, roughness):
     shape = layer.kernel.shape
     if layer.name == "conv1a":
         return _patterns(shape, rng)
     kernel = rng.normal(size=shape)
     if len(shape) == 5:  # a convolution
         mixing = rng.normal(size=(1, 1, 1, *shape[3:]))
-        kernel = np.sqrt(1 - ROUGHNESS**2) * mixing + ROUGHNESS * kernel
+        kernel = np.sqrt(1 - roughness**2) * mixing + roughness * kernel
     return kernel.astype(np.float32)
 
 

@@ -9,11 +9,6 @@ import numpy as np
 
 from nr_vqm import files
 
-# Decision 0007. The grid holds the nearest evidence for the paper's settings (C 64, gamma 0.1, epsilon 0.3).
-C_GRID = (1.0, 8.0, 64.0, 512.0)
-GAMMA_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
-EPSILON_GRID = (0.1, 0.3)
-NUM_FOLDS = 5
 TOLERANCE = 1e-3  # scikit-learn's own
 MAX_SCHEMA_BYTES = 1_000_000
 MAX_BYTES = 2**30  # unpacked; 100,000 support vectors of 512 features are 0.4 GB
@@ -39,9 +34,9 @@ def fit_svr(
     contents,
     num_folds,
     seed,
-    c_grid=C_GRID,
-    gamma_grid=GAMMA_GRID,
-    epsilon_grid=EPSILON_GRID,
+    c_grid,
+    gamma_grid,
+    epsilon_grid,
 ):
     """Choose the settings by cross-validation that keeps contents apart, then fit on all videos given.
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from nr_vqm import cnn3d, files, inputs, processes, starting_weights, watching
 
-STARTING_CLIPS = 8  # that the starting weights are scaled by; more change little and cost memory
 SAVE_SECONDS = 900  # what a stop may cost at most: with `paper` an epoch takes hours, and saving 2.3 GB
 STATE = "training_state.json"  # names the file with the weights; written last
 
@@ -30,6 +29,8 @@ def fit_cnn3d(
     warmup_epochs,
     accumulate,
     patience,
+    start_clips,
+    start_roughness,
     seed,
     stop_asked=lambda: False,
 ):
@@ -51,6 +52,8 @@ def fit_cnn3d(
         warmup_epochs: of linear growth from zero.
         accumulate: batches whose mean gradient makes one step: for batches that no device holds at once.
         patience: stop after so many epochs without a lower validation error.
+        start_clips: how many clips of the first batch the starting weights are scaled by.
+        start_roughness: as in `starting_weights.prepare`.
         seed: of the starting weights.
         stop_asked: asked after every batch; True saves and stops.
 
@@ -69,7 +72,8 @@ def fit_cnn3d(
             _restore(_seed_variables(model), state["seeds"])
         else:
             schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
-            model = _new_model(network, dtype, train, seed=seed)
+            model = cnn3d.build_cnn3d(**network, dtype=dtype)
+            starting_weights.prepare(model, train[0][0][:start_clips], roughness=start_roughness, seed=seed)
             compile_cnn3d(model, schedule, accumulate=accumulate)
     limits = {"epochs": epochs, "patience": patience}
     callbacks = [
@@ -83,13 +87,6 @@ def fit_cnn3d(
             _fit(model, train, workers=workers, first_batch=first_batch, initial_epoch=len(state["history"]),
                  epochs=last, callbacks=callbacks)  # fmt: skip
     return state["history"]
-
-
-def _new_model(network, dtype, train, *, seed):
-    """An untrained 3D-CNN with its starting weights."""
-    model = cnn3d.build_cnn3d(**network, dtype=dtype)
-    starting_weights.prepare(model, train[0][0][:STARTING_CLIPS], seed=seed)
-    return model
 
 
 def compile_cnn3d(model, learning_rate, *, accumulate):

@@ -48,7 +48,9 @@ def write_run(folder, preset):
     """A run with untrained networks and an SVR on made-up features, on a scale of 0-100."""
     fuzz.make_run(folder, preset)
     features = np.random.default_rng(0).random((20, preset.fc_dims[-1]), np.float32)
-    pipeline = svr_baseline.fit_svr(features, 1 + 4 * features[:, 0], contents=np.arange(20), num_folds=3, seed=1)
+    pipeline = svr_baseline.fit_svr(
+        features, 1 + 4 * features[:, 0], contents=np.arange(20), seed=1, **preset.svr_search
+    )
     svr_baseline.save_svr(folder / "svr.skops", pipeline)
     bundle.update_run(folder, mos_range=[0.0, 100.0])
     return folder

@@ -10,10 +10,11 @@ import pytest
 import scipy.io
 
 from experiments import evaluate_features
-from nr_vqm import commands, feature_evaluation, feature_files, files, svr_baseline
+from nr_vqm import commands, feature_evaluation, feature_files, files, presets, svr_baseline
 
 DATA = Path(os.environ.get("NR_VQM_DATA") or "none")
 needs_data = pytest.mark.skipif(not (DATA / "features").is_dir(), reason="NR_VQM_DATA names no folder with features/")
+SEARCH = presets.PRESETS["tiny"].svr_search
 SCENE_REGEX = r"^(\d{4})_?([A-Za-z0-9]+?)_"
 
 
@@ -157,14 +158,14 @@ def test_contents_are_kept_apart(monkeypatch):
         return real(train, train_mos, **options)
 
     monkeypatch.setattr(feature_evaluation.svr_baseline, "fit_svr", spy)
-    got = feature_evaluation.content_repeat(features, mos, contents=contents, seed=3)
+    got = feature_evaluation.content_repeat(features, mos, contents=contents, seed=3, svr_search=SEARCH)
     assert seen == [8]
     assert got.num_videos == 8
 
 
 def test_the_number_of_processes_changes_nothing():
     features, mos = made_up()
-    options = {"contents": list(range(40)), "repeats": 3, "seed": 1}
+    options = {"contents": list(range(40)), "repeats": 3, "seed": 1, "svr_search": SEARCH}
     one = feature_evaluation.evaluate(features, mos, num_jobs=1, **options)
     assert one == feature_evaluation.evaluate(features, mos, num_jobs=2, **options)
 
@@ -201,7 +202,9 @@ def test_the_mos_among_the_features_is_refused(tmp_path, capsys):
 )
 def test_data_that_cannot_be_evaluated_is_refused(features, mos, message):
     with pytest.raises(ValueError, match=message):
-        feature_evaluation.evaluate(features, mos, contents=range(len(mos)), repeats=1, seed=1, num_jobs=1)
+        feature_evaluation.evaluate(
+            features, mos, contents=range(len(mos)), repeats=1, seed=1, svr_search=SEARCH, num_jobs=1
+        )
 
 
 @pytest.mark.parametrize("name", ["none.mat", "labels.txt", "broken.mat"])

@@ -16,7 +16,7 @@ GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 7, "clip_size": 24
 def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
     keras.utils.set_random_seed(0)
     model = cnn3d.build_cnn3d(**NETWORK, dtype=dtype)
-    of_clips = keras.Model(model.input, [model.get_layer(cnn3d.FEATURES).output, model.output])
+    of_clips = keras.Model(model.input, [model.get_layer("fc2").output, model.output])
     frames = np.random.default_rng(0).integers(0, 256, (21, 45, 61, 3), np.uint8)
     outputs = features.extract(frames, trunk=SharedTrunk(model), num_frames=21, height=45, width=61, **GRID)
     assert (outputs.group_features.dtype, outputs.clip_quality.dtype) == (np.float32, np.float32)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from nr_vqm import files, intervals
+from nr_vqm import files, intervals, presets
+
+SETTINGS = presets.PRESETS["tiny"].interval
 
 
 def made_up(rng, num_videos):
@@ -21,7 +23,7 @@ def test_nineteen_of_twenty_are_inside_at_both_ends_of_the_scale():
     rng = np.random.default_rng(3)
     inside, bad, good, width = [], [], [], {True: [], False: []}
     for _ in range(60):
-        spread = intervals.Spread(*made_up(rng, 120))
+        spread = intervals.Spread(*made_up(rng, 120), **SETTINGS)
         scores, mos = made_up(rng, 200)
         hits = coverage(spread, scores, np.clip(mos, 1, 5))
         inside.append(hits.mean())
@@ -41,7 +43,7 @@ def test_few_videos_give_wide_intervals_not_wrong_ones(num_videos):
     rng = np.random.default_rng(4)
     hits = []
     for _ in range(150):
-        spread = intervals.Spread(*made_up(rng, num_videos))
+        spread = intervals.Spread(*made_up(rng, num_videos), **SETTINGS)
         scores, mos = made_up(rng, 40)
         hits.append(coverage(spread, scores, np.clip(mos, 1, 5)).mean())
     assert np.mean(hits) > 0.93
@@ -49,25 +51,25 @@ def test_few_videos_give_wide_intervals_not_wrong_ones(num_videos):
 
 def test_a_head_that_is_always_off_has_intervals_that_reach_the_mos():
     scores = np.linspace(2, 3, 50)
-    spread = intervals.Spread(scores, scores + 1)
+    spread = intervals.Spread(scores, scores + 1, **SETTINGS)
     low, high = spread.interval(2.5)
     assert (low, high) == pytest.approx((1.5, 3.5))
     assert spread.interval(4.6)[1] == 5.0  # no MOS is above the scale
 
 
 def test_too_few_videos_give_none():
-    spread = intervals.Spread(np.arange(19) / 10 + 2, np.arange(19) / 10 + 2)
+    spread = intervals.Spread(np.arange(19) / 10 + 2, np.arange(19) / 10 + 2, **SETTINGS)
     assert spread.interval(3.0) is None
 
 
 def test_stored_and_read(tmp_path):
-    assert intervals.read(tmp_path, "lstm") is None
+    assert intervals.read(tmp_path, "lstm", **SETTINGS) is None
     scores, mos = made_up(np.random.default_rng(5), 60)
     intervals.write(tmp_path, {"lstm": (scores, mos), "svr": (scores, mos[::-1])})
-    read = intervals.read(tmp_path, "lstm")
-    assert read.interval(3.0) == pytest.approx(intervals.Spread(scores, mos).interval(3.0), abs=1e-3)
+    read = intervals.read(tmp_path, "lstm", **SETTINGS)
+    assert read.interval(3.0) == pytest.approx(intervals.Spread(scores, mos, **SETTINGS).interval(3.0), abs=1e-3)
     with pytest.raises(ValueError, match="no usable spread of head 'mean'"):
-        intervals.read(tmp_path, "mean")
+        intervals.read(tmp_path, "mean", **SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -76,4 +78,4 @@ def test_stored_and_read(tmp_path):
 def test_a_damaged_file_says_so(tmp_path, stored):
     files.write_json(tmp_path / "intervals.json", stored)
     with pytest.raises(ValueError, match=r"intervals\.json has no usable spread .* Make it again: make compare"):
-        intervals.read(tmp_path, "lstm")
+        intervals.read(tmp_path, "lstm", **SETTINGS)

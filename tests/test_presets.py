@@ -1,9 +1,12 @@
+import dataclasses
 import json
+import math
 from dataclasses import asdict, fields
 
+import keras
 import pytest
 
-from nr_vqm import presets
+from nr_vqm import cnn3d, network_sizes, presets
 
 
 def test_overrides():
@@ -26,7 +29,17 @@ def test_overrides():
         ("convs=[[3,3]]", "Setting 'convs' needs"),
         ("epochs=0", "Setting 'epochs' must be above zero"),
         ("learning_rate=-1", "Setting 'learning_rate' must be above zero"),
-        ("learning_rate=NaN", "Setting 'learning_rate' must be above zero"),
+        ("learning_rate=NaN", "Setting 'learning_rate' must be a finite number"),
+        ("learning_rate=Infinity", "Setting 'learning_rate' must be a finite number"),
+        ("seed=-1", "Setting 'seed' must be zero or more"),
+        ("dropout=-0.5", "Setting 'dropout' must be zero or more"),
+        ("interval_floor=1.5", "Setting 'interval_floor' must be at most 1"),
+        ("val_share=1", "Setting 'val_share' must be below 1"),
+        ("svr_c=[]", "Setting 'svr_c' needs at least one value"),
+        ("svr_folds=1", "Setting 'svr_folds' must be at least 2"),
+        ("precision=float16", "Setting 'precision' must be one of auto, float32, mixed_bfloat16. Received: 'float16'"),
+        ("mirror=1", "Setting 'mirror' needs bool"),
+        ("downscale=true", "set train_grid=1x1 and block_grid=1x1 with downscale=true"),
         ("train_fraction=0.9", "must leave a part for test"),
         ("dropout=1", "Setting 'dropout' must be below 1"),
     ],
@@ -81,3 +94,95 @@ def test_a_database_changes_the_paper_preset_and_set_changes_both():
     assert grids == [(26, (2, 4)), (26, (2, 4)), (55, (4, 8)), (3, (1, 2))]
     changed = presets.get_preset("paper", database="live_qualcomm", overrides=["train_grid=3x5"])
     assert (changed.train_groups, changed.train_grid) == (55, (3, 5))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("clip_size=53", "need clips of at least 54 pixels, found clip_size=53. Set clip_size=54 or more"),
+        ("clip_frames=10", "need clips of at least 11 frames, found clip_frames=10"),
+        ("convs=[[4,3,9]]", "at most 8 repeats of its convolution, found 9. Use fewer repeats, or more stages"),
+        ("convs=[]", "Setting 'convs' needs at least one value"),
+        ("fc_dims=[2000000000,2]", "at most 2,000,000,000 weights"),
+        ("clip_size=20000", "as many values in one layer"),
+        ("num_groups=4000", "at most 100,000 clips of one video, found 128,000: 4000 groups of 4 x 8 blocks"),
+        ("train_grid=400x400", "at most 100,000 clips of one video, found 480,000"),
+    ],
+)
+def test_sizes_of_which_no_network_can_be_built_are_refused(override, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        presets.get_preset("small", overrides=[override])
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("convs", "smallest"),
+    [
+        (((2, 3, 1),), (3, 4)),  # 4 pixels, 2 after the convolution, 1 after the pooling
+        (((2, 3, 2), (3, 2, 1)), (6, 10)),
+        (((3, 1, 1), (2, 4, 1), (2, 2, 3)), (7, 26)),
+        (presets.PRESETS["paper"].convs, (11, 54)),
+    ],
+)
+def test_the_smallest_clip_is_the_smallest_that_keras_can_build(convs, smallest):
+    assert network_sizes.smallest_clip(convs) == smallest
+    frames, size = smallest
+    settings = {"convs": convs, "fc_dims": (5,), "dropout": 0.1, "dtype": "float32"}
+    model = cnn3d.build_cnn3d(clip_frames=frames, clip_size=size, **settings)
+    trunk = cnn3d.trunk_layers(model)
+    assert model.get_layer("flatten").input.shape[1:4] == (1, 1, 1)
+    for one in ((frames - 1, size), (frames, size - 1)):
+        with pytest.raises(ValueError, match="need clips of at least"):
+            cnn3d.build_cnn3d(clip_frames=one[0], clip_size=one[1], **settings)
+        with pytest.raises(ValueError, match="output size would be zero or negative|no output is left"):
+            _run_through(trunk, (None, one[0], one[1], one[1], 3))
+
+
+def _run_through(layers, shape):
+    for layer in layers:
+        shape = layer.compute_output_shape(shape)
+        if min(size for size in shape if size is not None) < 1:
+            raise ValueError("no output is left")
+
+
+def test_a_network_of_more_layers_than_can_be_loaded_is_refused():
+    network_sizes.check_network(clip_frames=1, clip_size=2048, convs=((1, 1, 8),) * 10, fc_dims=(2, 2))
+    with pytest.raises(ValueError, match="at most 100 layers, found 108"):
+        network_sizes.check_network(clip_frames=1, clip_size=2048, convs=((1, 1, 8),) * 11, fc_dims=(2, 2))
+
+
+def test_features_are_of_the_last_connected_layer_however_many_there_are():
+    sizes = {"clip_frames": 5, "clip_size": 10, "convs": ((3, 3, 1),), "dropout": 0.1, "dtype": "float32"}
+    for fc_dims in ((7,), (9, 8, 6)):
+        features, quality = cnn3d.head_view(cnn3d.build_cnn3d(**sizes, fc_dims=fc_dims)).outputs
+        assert (features.shape, quality.shape) == ((None, fc_dims[-1]), (None, 1))
+
+
+def test_weights_are_counted_as_keras_does():
+    for preset in presets.PRESETS.values():
+        sizes = preset.network
+        del sizes["dropout"]
+        with keras.device("cpu"):
+            model = cnn3d.build_cnn3d(**preset.network, dtype="float32")
+        outputs, weights = network_sizes._layer_sizes(**sizes)
+        assert sum(weights) == model.count_params()
+        assert set(outputs) == {math.prod(layer.output.shape[1:]) for layer in model.layers}
+
+
+def test_a_clip_longer_than_the_synthetic_videos_is_refused_for_those():
+    with pytest.raises(ValueError, match="One clip needs 60 frames, the synthetic videos would have 48"):
+        presets.get_preset("small", database="synthetic", overrides=["clip_frames=60"])
+    assert presets.get_preset("small", database="csv", overrides=["clip_frames=60"]).clip_frames == 60
+
+
+def test_a_run_of_before_a_setting_existed_has_its_default():
+    old = {"name": "small", "clip_size": 64}
+    assert presets.from_json(old) == dataclasses.replace(presets.Preset("small"), clip_size=64)
+    with pytest.raises(ValueError, match="A preset needs the setting 'name'"):
+        presets.from_json({"clip_size": 64})
+
+
+def test_differences_are_those_from_the_named_preset():
+    changed = presets.get_preset("tiny", overrides=["svr_folds=3", "precision=float32", "seed=7"])
+    assert presets.differences(changed) == ["precision=float32", "svr_folds=3"]
+    assert presets.differences(dataclasses.replace(presets.Preset("mine"), epochs=3)) == ["epochs=3"]

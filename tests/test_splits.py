@@ -61,10 +61,12 @@ def test_round_trip_and_a_changed_file(tmp_path):
 
 
 def test_the_paper_split_takes_val_out_of_the_training_part():
-    assert splits.paper_fractions("konvid1k", val_share=0.1) == pytest.approx((0.81, 0.09))
-    assert splits.paper_fractions("live_qualcomm", val_share=0.25) == pytest.approx((0.6, 0.2))
-    train, val = splits.paper_fractions("konvid1k", val_share=0.1)
-    split = make(train=train, val=val, contents={f"v{n}": f"v{n}" for n in range(1200)})
+    konvid1k = splits.paper_fractions("konvid1k", val_share=0.1)
+    qualcomm = splits.paper_fractions("live_qualcomm", val_share=0.25)
+    assert konvid1k == pytest.approx({"train_fraction": 0.81, "val_fraction": 0.09})
+    assert qualcomm == pytest.approx({"train_fraction": 0.6, "val_fraction": 0.2})
+    shares = {"train": konvid1k["train_fraction"], "val": konvid1k["val_fraction"]}
+    split = make(**shares, contents={f"v{n}": f"v{n}" for n in range(1200)})
     assert [len(split.train), len(split.val), len(split.test)] == [972, 108, 120]
 
 

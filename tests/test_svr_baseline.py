@@ -8,7 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from nr_vqm import svr_baseline
+from nr_vqm import presets, svr_baseline
+
+SEARCH = presets.PRESETS["tiny"].svr_search
 
 
 def made_up(num_videos=60, feature_dim=7, per_content=4, seed=5):
@@ -19,7 +21,7 @@ def made_up(num_videos=60, feature_dim=7, per_content=4, seed=5):
 
 
 def fit(features, mos, contents, **changes):
-    return svr_baseline.fit_svr(features, mos, contents=contents, **({"num_folds": 3, "seed": 2} | changes))
+    return svr_baseline.fit_svr(features, mos, contents=contents, **(SEARCH | {"num_folds": 3, "seed": 2} | changes))
 
 
 def test_learns_a_curve_and_is_deterministic():
@@ -167,5 +169,5 @@ def test_the_schema_of_a_saved_head_names_every_allowed_type(saved):
 def test_600_videos_of_512_features_take_seconds():
     features, mos, contents = made_up(600, 512)
     began = time.monotonic()
-    fit(features, mos, contents, num_folds=svr_baseline.NUM_FOLDS)
+    fit(features, mos, contents, num_folds=SEARCH["num_folds"])
     assert time.monotonic() - began < 15

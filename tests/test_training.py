@@ -15,6 +15,8 @@ SETTINGS = {
     "warmup_epochs": 0.0,
     "accumulate": 1,
     "patience": 99,
+    "start_clips": 8,
+    "start_roughness": 0.2,
     "seed": 1,
 }
 

@@ -1,0 +1,112 @@
+"""Sizes of the 3D-CNN, computed without TensorFlow: which clips a network can read, and how large it becomes."""
+
+import math
+
+LETTERS = "abcdefgh"  # of the convolutions of a stage: conv3a, conv3b, ...
+MAX_LAYERS = 100
+MAX_VALUES = 2_000_000_000  # in all weights or one layer's activations of a clip; `paper` has 190 million
+MAX_CLIPS = 100_000  # of one video; the paper's grid has 1,024
+
+Convs = tuple[tuple[int, int, int], ...]
+
+
+def smallest_clip(convs: Convs) -> tuple[int, int]:
+    """Return the smallest clip that leaves one value after the last pooling: its receptive field.
+
+    Args:
+        convs: (filters, kernel, repeats) for each stage of 'valid' convolutions, a (1, 2, 2) pooling after each.
+
+    Returns:
+        (frames, pixels), the pixels both high and wide.
+    """
+    frames = size = 1
+    for _, kernel, repeats in reversed(convs):
+        lost = (kernel - 1) * repeats
+        frames, size = frames + lost, 2 * size + lost
+    return frames, size
+
+
+def check_network(*, clip_frames: int, clip_size: int, convs: Convs, fc_dims: tuple[int, ...]) -> None:
+    """Refuse sizes of which no network can be built, or none that could be loaded again.
+
+    Args:
+        clip_frames, clip_size: length of a clip in frames, its height and width in pixels.
+        convs: as in `smallest_clip`.
+        fc_dims: widths of the fully connected layers.
+
+    Raises:
+        ValueError: what is needed, what was found and which setting to change.
+    """
+    if not convs or not fc_dims:
+        raise ValueError(
+            "The network needs at least one stage of convolutions and one fully connected layer. "
+            f"Received: convs={convs!r}, fc_dims={fc_dims!r}."
+        )
+    repeats = max(repeats for _, _, repeats in convs)
+    if repeats > len(LETTERS):
+        raise ValueError(
+            f"A stage of convs has at most {len(LETTERS)} repeats of its convolution, found {repeats}. "
+            "Use fewer repeats, or more stages."
+        )
+    for name, found, needed, unit in zip(
+        ("clip_frames", "clip_size"), (clip_frames, clip_size), smallest_clip(convs), ("frames", "pixels"), strict=True
+    ):
+        if found < needed:
+            raise ValueError(
+                f"The convolutions and poolings of convs={convs!r} need clips of at least {needed} {unit}, found "
+                f"{name}={found}. Set {name}={needed} or more, or use fewer or smaller convolutions."
+            )
+    # Input, scaling, flatten, output and its scaling; a pooling for each stage; a dropout for each connected layer.
+    num_layers = 5 + len(convs) + sum(repeats for _, _, repeats in convs) + 2 * len(fc_dims)
+    if num_layers > MAX_LAYERS:
+        raise ValueError(
+            f"A network has at most {MAX_LAYERS} layers, found {num_layers}. Use fewer stages or repeats in convs, or "
+            "fewer fc_dims."
+        )
+    _check_memory(*_layer_sizes(clip_frames, clip_size, convs, fc_dims))
+
+
+def _layer_sizes(clip_frames, clip_size, convs, fc_dims):
+    """(values of every layer's output for one clip, weights of every layer)."""
+    frames, size, channels = clip_frames, clip_size, 3
+    outputs, weights = [frames * size * size * channels], []
+    for width, kernel, repeats in convs:
+        for _ in range(repeats):
+            frames, size = frames - kernel + 1, size - kernel + 1
+            weights.append((kernel**3 * channels + 1) * width)
+            channels = width
+            outputs.append(frames * size * size * channels)
+        size //= 2
+        outputs.append(frames * size * size * channels)
+    for width in (*fc_dims, 1):
+        weights.append((outputs[-1] + 1) * width)
+        outputs.append(width)
+    return outputs, weights
+
+
+def _check_memory(outputs, weights):
+    if max(outputs) > MAX_VALUES or sum(weights) > MAX_VALUES:
+        raise ValueError(
+            f"A network has at most {MAX_VALUES:,} weights, and as many values in one layer for one clip, found "
+            f"{sum(weights):,} weights and {max(outputs):,} values. Use smaller clips (clip_frames, clip_size) or "
+            "narrower layers (convs, fc_dims)."
+        )
+
+
+def check_grid(*, num_groups: int, block_grid: tuple[int, int]) -> None:
+    """Refuse a grid of more clips than one video may have.
+
+    Args:
+        num_groups: positions in time.
+        block_grid: positions in the frame, as (rows, columns).
+
+    Raises:
+        ValueError: there are more than MAX_CLIPS clips.
+    """
+    clips = num_groups * math.prod(block_grid)
+    if clips > MAX_CLIPS:
+        rows, columns = block_grid
+        raise ValueError(
+            f"A grid has at most {MAX_CLIPS:,} clips of one video, found {clips:,}: {num_groups} groups of "
+            f"{rows} x {columns} blocks. Use fewer groups or blocks."
+        )
