@@ -1,0 +1,120 @@
+"""Colour maps of a frame, as the MATLAB functions that FRIQUEE calls compute them.
+
+Sources: ITU-R BT.601 (limited range); the sRGB curve of IEC 61966-2-1; LMS of CIECAM02's CAT02; hue and saturation of
+HSL; CIE L*a*b* with Bradford adaptation. Constants that look odd (1.057, tables of 16-bit numbers) are those of the
+authors' release, found by reproducing its published values.
+"""
+
+import functools
+
+import numpy as np
+
+from nr_vqm.handcrafted import natural_scene
+
+GRAY_WEIGHTS = (0.298936021293775, 0.587043074451121, 0.114020904255103)
+_XYZ_TO_RGB = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.057]])
+_XYZ_TO_LMS = np.array([[0.7328, 0.4296, -0.1624], [-0.7036, 1.6975, 0.0061], [0.0030, 0.0136, 0.9834]])
+_RGB_TO_LMS = _XYZ_TO_LMS @ np.linalg.inv(_XYZ_TO_RGB)
+_RGB_TO_XYZ_D50 = np.array([[28578, 25241, 9376], [14581, 46981, 3972], [912, 6362, 46799]]) / 65536
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_D50, _D65 = np.array([0.9642, 1, 0.8251]), np.array([0.9504, 1, 1.0889])
+CHROMA_BLUR = natural_scene.gaussian_window(3, 3)
+
+
+def rgb_for_friquee(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Convert the planes of a 4:2:0 frame by BT.601, limited range, whatever range and matrix the file declares.
+
+    Args:
+        y: 8-bit scale (0-255), whole or fractional, shape (height, width).
+        u, v: the same scale, shape (ceil(height / 2), ceil(width / 2)).
+
+    Returns:
+        uint8 RGB, shape (height, width, 3).
+
+    Source: vztu/BVQA_Benchmark, so that values can be compared with published ones.
+    """
+    y = 1.16438 * (y.astype(np.float64) - 16)
+    u, v = (_round_to_uint8(natural_scene.resize(plane, *y.shape)).astype(np.float64) - 128 for plane in (u, v))
+    channels = y + 1.59603 * v, y - 0.39176 * u - 0.81297 * v, y + 2.01723 * u
+    return np.stack([_round_to_uint8(channel) for channel in channels], axis=-1)
+
+
+def gray(rgb: np.ndarray) -> np.ndarray:
+    """Grey levels, float64 whole numbers 0-255, shape (height, width), of uint8 RGB."""
+    red, green, blue = (weight * np.arange(256) for weight in GRAY_WEIGHTS)
+    return np.floor(red[rgb[..., 0]] + green[rgb[..., 1]] + blue[rgb[..., 2]] + 0.5)
+
+
+def lms(rgb: np.ndarray) -> list[np.ndarray]:
+    """Responses of the three cones, each float64 of shape (height, width) and about 0-1, of uint8 RGB."""
+    linear = _linear(np.arange(256) / 255)[rgb]
+    return [linear @ row for row in _RGB_TO_LMS]
+
+
+def hue_and_saturation(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hue in degrees (0-360) and saturation (0-1) of HSL, each float64 of shape (height, width), of uint8 RGB."""
+    red, green, blue = (rgb[..., channel].astype(np.float64) for channel in range(3))
+    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    spread = np.maximum(highest - lowest, 1)
+    # On a tie the later of red, green and blue.
+    hue = np.where(highest == green, 2 + (blue - red) / spread, (green - blue) / spread)
+    hue = 60 * np.where(highest == blue, 4 + (red - green) / spread, hue)
+    hue[hue < 0] += 360
+    lightness = (highest + lowest) / 2
+    room = np.minimum(lightness, 255 - lightness)
+    saturation = np.divide((highest - lowest) / 2, room, out=np.zeros_like(room), where=room > 0)
+    return hue, saturation
+
+
+def chroma(rgb: np.ndarray) -> np.ndarray:
+    """Chroma of the slightly blurred frame in whole numbers of CIE L*a*b*, offset by 128.
+
+    Args:
+        rgb: uint8, shape (height, width, 3).
+
+    Returns:
+        float64, shape (height, width), 0-361; neutral grey has sqrt(2) 128 = 181.
+    """
+    linear = [_linear_table()[_round_to_uint8(_blur(rgb[..., channel]))] for channel in range(3)]
+    adapt = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ _D65 / (_BRADFORD @ _D50)) @ _BRADFORD
+    x, y, z = (
+        _lab_curve(sum(weight * channel for weight, channel in zip(row, linear, strict=True)) / white)
+        for row, white in zip(adapt @ _RGB_TO_XYZ_D50, _D65, strict=True)
+    )
+    a, b = (np.clip(np.floor(_to_256ths(value + 128) + 0.5), 0, 255) for value in (500 * (x - y), 200 * (y - z)))
+    return np.sqrt(a * a + b * b)
+
+
+def yellow(rgb: np.ndarray) -> np.ndarray:
+    """Yellow against blue: the smaller of red and green less blue, float64, -255 to 255, of uint8 RGB."""
+    return np.minimum(rgb[..., 0], rgb[..., 1]).astype(np.float64) - rgb[..., 2]
+
+
+def _linear(value):
+    """The sRGB curve, with the limit of MATLAB's makecform."""
+    return np.where(value <= 0.0404482362771076, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+@functools.cache
+def _linear_table():
+    """The linear value of each of the 256 levels, interpolated in a profile's table of 1024 16-bit numbers."""
+    positions = np.linspace(0, 1, 1024)
+    curve = np.where(positions <= 0.04045, positions / 12.92, ((positions + 0.055) / 1.055) ** 2.4)
+    return np.interp(np.arange(256) / 255, positions, np.floor(65535 * curve + 0.5) / 65535)
+
+
+def _blur(channel):
+    return natural_scene.separable_filter(channel, CHROMA_BLUR, border="nearest")
+
+
+def _lab_curve(value):
+    """Cube root, linear near zero."""
+    return np.where(value > (6 / 29) ** 3, np.cbrt(value), value * 841 / 108 + 4 / 29)
+
+
+def _to_256ths(value):
+    return np.floor(256 * value + 0.5) / 256
+
+
+def _round_to_uint8(value):
+    return np.clip(np.floor(value + 0.5), 0, 255).astype(np.uint8)

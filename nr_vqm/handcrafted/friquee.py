@@ -1,0 +1,262 @@
+"""FRIQUEE: 560 natural-scene statistics of a frame in several colour spaces.
+
+Source: D. Ghadiyaram and A. C. Bovik, "Perceptual quality prediction on authentically distorted images using a bag of
+features approach" (Journal of Vision, 2017). Where the article leaves a choice open, it follows the authors' release.
+FRIQUEE: copyright Laboratory for Image and Video Engineering, University of Texas at Austin.
+
+A frame becomes maps (`colour_maps`); a map is normalised once (`NormalisedMap`) and described by blocks of statistics
+(`pair_block` and those after it).
+"""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+from scipy.special import gamma
+
+from nr_vqm.handcrafted import colour_maps, complex_diivine, natural_scene, steerable_pyramid
+
+NUM_FEATURES = 560
+MIN_SIZE = steerable_pyramid.MIN_SIZE
+PAIRS = ("right", "down", "down_right", "up_right")  # natural_scene.PAIR_SHIFTS in words
+PAIR_NAMES = tuple(f"pair_{pair}_{name}" for pair in PAIRS for name in ("shape", "mean", "left", "right")) + tuple(
+    f"pair_{pair}_{name}" for pair in PAIRS for name in ("skewness", "kurtosis")
+)
+DEVIATION_NAMES = ("deviation_kurtosis", "deviation_skewness", "deviation_mean")
+MSCN_NAMES = ("mscn_shape", "mscn_deviation", "mscn_kurtosis", "mscn_skewness")
+MSCN_OF_DEVIATION_NAMES = tuple(f"deviation_{name}" for name in MSCN_NAMES)
+DIFFERENCE_NAMES = (
+    "difference_shape",
+    "difference_deviation",
+    "difference_skewness",
+    "difference_kurtosis",
+    "difference_deviation_skewness",
+    "difference_deviation_kurtosis",
+)
+LAPLACIAN_NAMES = ("laplacian_shape", "laplacian_deviation", "laplacian_skewness", "laplacian_kurtosis")
+OPPONENT_NAMES = ("shape", "left", "right", "kurtosis", "skewness")
+NARROW, WIDE = natural_scene.gaussian_window(7, 7 / 6), natural_scene.gaussian_window(7, 1.75)
+LAPLACIAN_FILTER = math.sqrt(2) * np.array([1, 4, 6, 4, 1]) / 16
+HISTOGRAM_BINS = 100
+# In flat areas a normalised value is the rounding error of a sum of weights: with MATLAB's order of summation never
+# below zero. Its sign decides on which side a fit counts a product. So flat areas, unless black, are this value.
+JUST_ABOVE_ZERO = 1e-15
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalisedMap:
+    """A map with what several blocks need, each computed once, with zeros outside the frame.
+
+    Attributes:
+        values: float64, shape (height, width).
+    """
+
+    values: np.ndarray
+
+    @functools.cached_property
+    def _normalised(self) -> tuple[np.ndarray, np.ndarray]:
+        return natural_scene.mscn(self.values, border="zero")
+
+    @property
+    def mscn(self) -> np.ndarray:
+        """Normalised values, float64, same shape."""
+        return self._normalised[0]
+
+    @functools.cached_property
+    def sided_mscn(self) -> np.ndarray:
+        """`mscn`, but JUST_ABOVE_ZERO in flat areas that are not black, for fits that tell the sides of zero apart."""
+        return np.where((self.mscn == 0) & (self.values != 0), JUST_ABOVE_ZERO, self.mscn)
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """Local standard deviations, float64, same shape."""
+        return self._normalised[1]
+
+    @functools.cached_property
+    def mscn_of_deviation(self) -> np.ndarray:
+        """Normalised local standard deviations, float64, same shape."""
+        return natural_scene.mscn(self.deviation, border="zero")[0]
+
+
+def features(rgb: np.ndarray) -> np.ndarray:
+    """FRIQUEE features of one frame.
+
+    Args:
+        rgb: uint8 RGB, shape (height, width, 3), at least MIN_SIZE x MIN_SIZE. For a video, from
+            `colour_maps.rgb_for_friquee`.
+
+    Returns:
+        float64, shape (560,), in the order of `feature_names`. NaN where a value is not defined: shapes and skewness
+        of a map without contrast (the chroma and yellow maps of a grey frame), and fits that do not converge.
+
+    Raises:
+        ValueError: the frame is not uint8 RGB, or smaller than MIN_SIZE.
+    """
+    _check(rgb)
+    gray, chroma, yellow = (colour(rgb) for colour in (colour_maps.gray, colour_maps.chroma, colour_maps.yellow))
+    long, medium, short = colour_maps.lms(rgb)
+    values = [*luma_features(gray, yellow), *chroma_features(chroma)]
+    for cone in (medium, short):
+        values += cone_features(cone)
+    values += [*opponent_features(long, medium, short), *hue_and_saturation_features(rgb)]
+    for image in (gray, chroma, medium, short):
+        values += complex_diivine.features(image).tolist()
+    return np.array(values)
+
+
+def feature_names() -> list[str]:
+    """Names of the values of `features`, in order."""
+    whole = [*DIFFERENCE_NAMES, *LAPLACIAN_NAMES]
+    names = _at_two_scales("gray", [*PAIR_NAMES, *DEVIATION_NAMES, *MSCN_NAMES])
+    names += ["yellow_deviation_mscn_misfit", "yellow_mscn_misfit", *(f"gray_full_{name}" for name in whole)]
+    names += _at_two_scales("chroma", [*PAIR_NAMES, *DEVIATION_NAMES, *MSCN_NAMES, *MSCN_OF_DEVIATION_NAMES])
+    names += [f"chroma_full_{name}" for name in whole]
+    for cone in ("medium", "short"):
+        names += _at_two_scales(cone, [*DEVIATION_NAMES, *MSCN_NAMES, *MSCN_OF_DEVIATION_NAMES])
+        names += [f"{cone}_full_{name}" for name in whole]
+    names += [f"{axis}_{name}" for axis in ("red_green", "blue_yellow") for name in OPPONENT_NAMES]
+    names += [f"{name}_{value}" for name in ("hue", "saturation") for value in ("mean", "deviation")]
+    maps = ("gray", "chroma", "medium", "short")
+    return names + [f"{name}_{value}" for name in maps for value in complex_diivine.feature_names()]
+
+
+def _at_two_scales(image, names):
+    return [f"{image}_{scale}_{name}" for scale in ("full", "half") for name in names]
+
+
+def _check(rgb):
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"FRIQUEE needs uint8 RGB of shape (height, width, 3). Received: {rgb.dtype} {rgb.shape}.")
+    height, width = rgb.shape[:2]
+    if min(height, width) < MIN_SIZE:
+        raise ValueError(f"FRIQUEE needs frames of at least {MIN_SIZE} x {MIN_SIZE} pixels, found {width} x {height}.")
+
+
+def luma_features(gray: np.ndarray, yellow: np.ndarray) -> list[float]:
+    """The 74 values of the grey map, two of which are of the yellow one.
+
+    Args:
+        gray: `colour_maps.gray`, shape (height, width).
+        yellow: `colour_maps.yellow`, the same shape.
+    """
+    full, half = NormalisedMap(gray), NormalisedMap(natural_scene.halve(gray))
+    values = []
+    for scale in (full, half):
+        values += [*pair_block(scale.sided_mscn), *deviation_block(scale.deviation), *mscn_block(scale.mscn)]
+    contrast = NormalisedMap(yellow)
+    values += [misfit(contrast.mscn_of_deviation), misfit(contrast.mscn)]
+    return [*values, *difference_block(full.deviation), *laplacian_block(gray)]
+
+
+def chroma_features(chroma: np.ndarray) -> list[float]:
+    """The 80 values of the chroma map.
+
+    Args:
+        chroma: `colour_maps.chroma`, shape (height, width).
+    """
+    full, half = NormalisedMap(chroma), NormalisedMap(natural_scene.halve(chroma))
+    values = []
+    for scale in (full, half):
+        values += [*pair_block(scale.sided_mscn), *_deviation_and_mscn_blocks(scale)]
+    return [*values, *difference_block(full.deviation), *laplacian_block(chroma)]
+
+
+def cone_features(cone: np.ndarray) -> list[float]:
+    """The 32 values of the medium or the short cone's map.
+
+    Args:
+        cone: of `colour_maps.lms`, shape (height, width).
+    """
+    full, half = NormalisedMap(cone), NormalisedMap(natural_scene.halve(cone))
+    values = [*_deviation_and_mscn_blocks(full), *_deviation_and_mscn_blocks(half)]
+    return [*values, *difference_block(full.deviation), *laplacian_block(cone)]
+
+
+def _deviation_and_mscn_blocks(image):
+    blocks = deviation_block(image.deviation), mscn_block(image.mscn), mscn_block(image.mscn_of_deviation)
+    return [value for block in blocks for value in block]
+
+
+def opponent_features(long: np.ndarray, medium: np.ndarray, short: np.ndarray) -> list[float]:
+    """The 10 values of the opponent maps red-green and blue-yellow, of the cones' normalised logarithms.
+
+    Args:
+        long, medium, short: `colour_maps.lms`, each of shape (height, width).
+    """
+    black = long == 0
+    long, medium, short = (natural_scene.mscn(np.log1p(cone), border="zero")[0] for cone in (long, medium, short))
+    flat = ~black & (long == 0) & (medium == 0) & (short == 0)
+    values = []
+    # The sides are those on which the release's rounding errors put flat white.
+    for opponent, side in (
+        ((long - medium) / math.sqrt(2), -JUST_ABOVE_ZERO),
+        ((long + medium - 2 * short) / math.sqrt(6), JUST_ABOVE_ZERO),
+    ):
+        opponent[flat] = side
+        skewness, kurtosis = natural_scene.skew_kurt(opponent)
+        values += [*natural_scene.aggd(opponent), kurtosis, skewness]
+    return values
+
+
+def hue_and_saturation_features(rgb: np.ndarray) -> list[float]:
+    """Mean and standard deviation (N - 1) of hue and of saturation, of uint8 RGB."""
+    maps = colour_maps.hue_and_saturation(rgb)
+    return [value for image in maps for value in (image.mean(), image.std(ddof=1))]
+
+
+def pair_block(sided_mscn: np.ndarray) -> list[float]:
+    """The 24 values PAIR_NAMES of the products of neighbours, of `NormalisedMap.sided_mscn`."""
+    products = list(natural_scene.shift_products(sided_mscn))
+    values = [natural_scene.pair_statistics(product) for product in products]
+    values += [natural_scene.skew_kurt(product) for product in products]
+    return [value for group in values for value in group]
+
+
+def deviation_block(deviation: np.ndarray) -> list[float]:
+    """The 3 values DEVIATION_NAMES of local standard deviations."""
+    skewness, kurtosis = natural_scene.skew_kurt(deviation)
+    return [kurtosis, skewness, deviation.mean()]
+
+
+def mscn_block(mscn: np.ndarray) -> list[float]:
+    """The 4 values MSCN_NAMES of a normalised map."""
+    skewness, kurtosis = natural_scene.skew_kurt(mscn)
+    return [*natural_scene.ggd(mscn), kurtosis, skewness]
+
+
+def difference_block(deviation: np.ndarray) -> list[float]:
+    """The 6 values DIFFERENCE_NAMES of a difference of Gaussians of local standard deviations."""
+    narrow, wide = (natural_scene.separable_filter(deviation, window, border="zero") for window in (NARROW, WIDE))
+    difference = NormalisedMap(narrow - wide)
+    skews = [natural_scene.skew_kurt(image) for image in (difference.mscn, difference.mscn_of_deviation)]
+    return [*natural_scene.ggd(difference.mscn), *skews[0], *skews[1]]
+
+
+def laplacian_block(image: np.ndarray) -> list[float]:
+    """The 4 values LAPLACIAN_NAMES of the finest level of a map's Laplacian pyramid."""
+    low = np.zeros_like(image)
+    low[::2, ::2] = natural_scene.separable_filter(image, LAPLACIAN_FILTER, border="mirror")[::2, ::2]
+    detail = image - natural_scene.separable_filter(low, LAPLACIAN_FILTER, border="mirror")
+    return [*natural_scene.ggd(detail), *natural_scene.skew_kurt(detail)]
+
+
+def misfit(mscn: np.ndarray) -> float:
+    """Squared distance between the histogram of a normalised map and a generalised Gaussian.
+
+    The Gaussian is fitted to the centres of the 100 bins, each counted once, as the authors' release does.
+
+    Args:
+        mscn: float64, shape (height, width).
+
+    Returns:
+        the distance over the fitted variance, at least 0; NaN where all values are equal.
+    """
+    low, high = mscn.min(), mscn.max()
+    if low == high:
+        return math.nan
+    counts, edges = np.histogram(mscn, HISTOGRAM_BINS, (low, high))
+    centres = (edges[1:] + edges[:-1]) / 2
+    shape, deviation = natural_scene.ggd(centres)
+    density = np.exp(-((np.abs(centres) / (deviation * np.sqrt(gamma(1 / shape) / gamma(3 / shape)))) ** shape))
+    return float(np.sum(np.square(density / density.sum() - counts / mscn.size)) / deviation**2)
