@@ -57,7 +57,11 @@ def test_modules_of_the_library_import_only_those_before_them():
 HANDCRAFTED_ORDER = """natural_scene
 frame_sampling
 brisque
-niqe""".split()
+niqe
+colour_maps
+steerable_pyramid
+complex_diivine
+friquee""".split()
 
 
 def test_handcrafted_modules_import_only_those_before_them():

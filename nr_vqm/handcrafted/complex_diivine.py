@@ -25,6 +25,8 @@ SIMILARITY_BOX = 7
 CHUNK = 8192
 MAX_NEWTON_STEPS, NEWTON_TOLERANCE = 500, 1e-4
 MAX_PHASE_STEPS, PHASE_TOLERANCE = 1000, 1e-5
+# Nearer to the circle than this, the next step would divide by rounding errors.
+ALL_THE_SAME = 1e-12
 
 
 def feature_names() -> list[str]:
@@ -67,7 +69,8 @@ def features(image: np.ndarray) -> np.ndarray:
     corners = [corner_difference(band) for band in first_magnitudes]
     phasors = [unit_phasors(band) for band in (*first, *second)]
     phases = [phase_concentration(p, shift) for shift in PHASE_SHIFTS.values() for p in phasors]
-    return np.concatenate([*zip(*fits), *zip(*corners), phases, similarities(pyramid, parents)])
+    by_kind = np.transpose(fits).ravel(), np.transpose(corners).ravel()
+    return np.concatenate([*by_kind, phases, similarities(pyramid, parents)])
 
 
 def enlarged_bands(bands: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
@@ -151,9 +154,9 @@ def _inverse_root(covariance: np.ndarray) -> np.ndarray:
         return scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(covariance)
-        kept = values > len(values) * np.finfo(float).eps * values[-1]
-        values *= values.sum() / np.maximum(values, 0).sum()
-        return vectors[:, kept].T / np.sqrt(values[kept])[:, None]
+        kept = values > max(0, len(values) * np.finfo(float).eps * values[-1])
+        scale = values.sum() / values[values > 0].sum() if kept.any() else 1
+        return vectors[:, kept].T / np.sqrt(scale * values[kept])[:, None]
 
 
 def fit_magnitudes(magnitudes: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -173,13 +176,15 @@ def fit_magnitudes(magnitudes: Sequence[np.ndarray]) -> tuple[float, float]:
     # The ratio itself, not the shape that has it: so does the original, and the last digits depend on the start.
     shape = _start_ratios()[np.abs(_start_ratios() - mean**2 / mean_square).argmin()]
     for _ in range(MAX_NEWTON_STEPS):
-        step = _newton_step(shape, _log_sums(logs, shape), count)
+        sums = _log_sums(logs, shape)
+        if not all(map(math.isfinite, sums)):
+            break
+        step = _newton_step(shape, sums, count)
         shape -= step
         if not 0 < shape < math.inf:
             break
         if abs(step) < NEWTON_TOLERANCE:
-            total = _log_sums(logs, shape)[0]
-            return math.log(shape * total / (2 * count)) / shape, shape
+            return math.log(shape * _log_sums(logs, shape)[0] / (2 * count)) / shape, shape
     return math.nan, math.nan
 
 
@@ -196,9 +201,10 @@ def _log_sums(logs: Sequence[np.ndarray], shape: float) -> tuple[float, float, f
     for values in logs:
         for start in range(0, len(values), CHUNK):
             log = values[start : start + CHUNK]
-            power = np.exp(shape * log)
-            weighted = power * log
-            sums += power.sum(), weighted.sum(), weighted @ log
+            with np.errstate(over="ignore", invalid="ignore"):
+                power = np.exp(shape * log)
+                weighted = power * log
+                sums += power.sum(), weighted.sum(), weighted @ log
     return tuple(sums)
 
 
@@ -207,9 +213,10 @@ def _newton_step(shape: float, sums: tuple[float, float, float], count: int) -> 
     s0, s1, s2 = sums
     psi, psi1 = digamma(2 / shape), polygamma(1, 2 / shape)
     log = math.log(shape * s0 / (2 * count))
-    value = 1 + 2 * psi / shape - 2 * s1 / s0 + 2 / shape * log
-    slope = -2 * psi / shape**2 - 4 * psi1 / shape**3 - 2 * (s2 * s0 - s1**2) / s0**2
-    slope += -2 / shape**2 * log + 2 / shape**2 + 2 * s1 / (shape * s0)
+    mean, square = s1 / s0, s2 / s0
+    value = 1 + 2 * psi / shape - 2 * mean + 2 / shape * log
+    slope = -2 * psi / shape**2 - 4 * psi1 / shape**3 - 2 * (square - mean**2)
+    slope += -2 / shape**2 * log + 2 / shape**2 + 2 * mean / shape
     return value / slope
 
 
@@ -252,14 +259,12 @@ def phase_concentration(phasors: np.ndarray, shift: tuple[int, int]) -> float:
     centre = np.array([0.3, 0.3])
     for _ in range(MAX_PHASE_STEPS):
         before, centre = centre, _weighted_centre(angles, centre)
-        if not np.abs(centre - before).max() >= PHASE_TOLERANCE:
-            break
-    else:
-        return math.nan
-    length = math.hypot(*centre)
-    if length == 0:
-        return 0.0
-    return (1 - math.sqrt(max(0, 1 - length**2))) / length
+        length = math.hypot(*centre)
+        if length > 1 - ALL_THE_SAME:
+            return 1.0
+        if np.abs(centre - before).max() < PHASE_TOLERANCE:
+            return (1 - math.sqrt(1 - length**2)) / length if length else 0.0
+    return math.nan
 
 
 def _weighted_centre(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
@@ -313,8 +318,8 @@ class SmoothedBand:
     def similarity(self, other: "SmoothedBand") -> float:
         """CW-SSIM of two bands of one size, 0-1; NaN where both are zero.
 
-        The map 2 |box(p q*)| / box(|p|^2 + |q|^2) is averaged with a Gaussian whose standard deviation is a quarter of the
-        band's height along both axes.
+        The map 2 |box(p q*)| / box(|p|^2 + |q|^2) is averaged with a Gaussian whose standard deviation is a quarter of
+        the band's height along both axes.
         """
         product = self.values * other.values.conj()
         product = _box(product.view(np.float64).reshape(*product.shape, 2))

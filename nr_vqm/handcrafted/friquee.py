@@ -238,6 +238,7 @@ def laplacian_block(image: np.ndarray) -> list[float]:
     low = np.zeros_like(image)
     low[::2, ::2] = natural_scene.separable_filter(image, LAPLACIAN_FILTER, border="mirror")[::2, ::2]
     detail = image - natural_scene.separable_filter(low, LAPLACIAN_FILTER, border="mirror")
+    detail[np.abs(detail) < natural_scene.FLAT] = 0
     return [*natural_scene.ggd(detail), *natural_scene.skew_kurt(detail)]
 
 

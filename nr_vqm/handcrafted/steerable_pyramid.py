@@ -64,7 +64,9 @@ def decompose(image: np.ndarray) -> Pyramid:
     """
     if min(image.shape) < MIN_SIZE:
         height, width = image.shape
-        raise ValueError(f"The pyramid needs at least {MIN_SIZE} x {MIN_SIZE} pixels, the image has {width} x {height}.")
+        raise ValueError(
+            f"The pyramid needs at least {MIN_SIZE} x {MIN_SIZE} pixels, the image has {width} x {height}."
+        )
     filters = _filters(*image.shape)
     spectrum = scipy.fft.fft2(image)
     residual = scipy.fft.ifft2(spectrum * filters.high).real
