@@ -54,14 +54,19 @@ def test_modules_of_the_library_import_only_those_before_them():
 
 
 # A module of nr_vqm/handcrafted likewise.
-HANDCRAFTED_ORDER = """natural_scene
+HANDCRAFTED_ORDER = """
+natural_scene
 frame_sampling
 brisque
 niqe
+block_motion
+video_bliinds
+cornia
 colour_maps
 steerable_pyramid
 complex_diivine
-friquee""".split()
+friquee
+""".split()
 
 
 def test_handcrafted_modules_import_only_those_before_them():

@@ -62,10 +62,10 @@ def _scale(luma, block):
 
 def _strip(blocks):
     """The 18 statistics of blocks, shape (blocks, block, block)."""
-    alpha, left, right = aggd(blocks, axis=(-2, -1))
+    alpha, left, right = aggd(blocks, sample_axes=2)
     values = [alpha, (left + right) / 2 * scale_factor(alpha)]
     for product in shift_products(blocks, SHIFTS):
-        alpha, left, right = aggd(product, axis=(-2, -1))
+        alpha, left, right = aggd(product, sample_axes=2)
         factor = scale_factor(alpha)
         values += [alpha, aggd_mean(alpha, left * factor, right * factor), left * factor, right * factor]
     return np.stack(values, axis=1)

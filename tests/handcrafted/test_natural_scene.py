@@ -14,7 +14,10 @@ def test_gaussian_window_by_hand():
     np.testing.assert_allclose(natural_scene.gaussian_window(3, 1), [e / (1 + 2 * e), 1 / (1 + 2 * e), e / (1 + 2 * e)])
 
 
-@pytest.mark.parametrize(("border", "scipy_mode"), [("zero", "constant"), ("nearest", "nearest"), ("mirror", "mirror")])
+@pytest.mark.parametrize(
+    ("border", "scipy_mode"),
+    [("zero", "constant"), ("nearest", "nearest"), ("symmetric", "reflect"), ("mirror", "mirror")],
+)
 def test_mscn_against_plain_convolution(border, scipy_mode):
     x = noise()
     window = np.outer(natural_scene.MSCN_WINDOW, natural_scene.MSCN_WINDOW)
@@ -64,7 +67,7 @@ def test_aggd_worked_by_hand():
 def test_fits_along_axes_equal_single_fits():
     blocks = np.random.default_rng(1).standard_t(4, (3, 2, 8, 9))
     for fit in (natural_scene.ggd, natural_scene.aggd):
-        together = fit(blocks, axis=(-2, -1))
+        together = fit(blocks, sample_axes=2)
         for place in np.ndindex(3, 2):
             np.testing.assert_allclose([part[place] for part in together], fit(blocks[place]), rtol=1e-12)
 
