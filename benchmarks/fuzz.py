@@ -154,10 +154,12 @@ def make_video(path, encoder):
 
 def make_run(folder, preset):
     """A run that can score: untrained, its scores mean nothing."""
-    from nr_vqm import bundle, cnn3d, lstm_head
+    from nr_vqm import cnn3d, lstm_head
+    from nr_vqm.run_folder import RunFolder
 
+    run = RunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    cnn3d.build_cnn3d(**preset.network, dtype="float32").save(folder / "cnn3d.keras")
+    cnn3d.build_cnn3d(**preset.network, dtype="float32").save(run.cnn3d)
     head = lstm_head.build_lstm_head(
         num_groups=preset.num_groups,
         input_dim=preset.block_grid[0] * preset.block_grid[1],
@@ -166,9 +168,10 @@ def make_run(folder, preset):
         lstm_units=preset.lstm_units,
         fc_dim=preset.head_fc_dim,
     )
-    head.save(folder / "lstm_head.keras")
-    bundle.write_preset(folder, preset)
-    bundle.update_run(folder, mos_range=[1.0, 5.0])
+    run.write_preset(preset)
+    run.update_facts(mos_range=[1.0, 5.0])
+    with run.stage("compare"):
+        head.save(run.head("lstm"))
 
 
 def report(results):

@@ -1,7 +1,5 @@
 """python -m experiments.ablations: what a setting of the heads does, the 3D-CNN of a run unchanged."""
 
-from pathlib import Path
-
 from experiments import compare_heads, extract_features
 from nr_vqm import commands
 
@@ -16,18 +14,18 @@ SETTINGS = {
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, files, tables
+    from nr_vqm import files, tables
+    from nr_vqm.run_folder import RunFolder
 
-    for run in bundle.repeat_dirs(args.run):
-        files.require(run / bundle.CNN3D, made_by="make train")
-    folder = Path(args.run) / "ablations"
-    found = {
-        name: _measure(args, folder / args.setting / name.replace(" ", ""), changes)
-        for name, changes in SETTINGS[args.setting].items()
-    }
-    table = tables.of_variants(found)
-    files.write_text(folder / f"{args.setting}.md", table)
-    print(f"{args.setting}, {bundle.read_run(args.run).get('database')}, also in {folder / args.setting}.md\n{table}")
+    run = RunFolder(args.run)
+    for repeat in run.repeats():
+        files.require(repeat.cnn3d, made_by="make train")
+    with run.lock():
+        variants = SETTINGS[args.setting]
+        table = tables.of_variants({name: _measure(run, args, name, changes) for name, changes in variants.items()})
+        path = run.ablation_table(args.setting)
+        files.write_text(path, table)
+    print(f"{args.setting}, {run.read_facts().get('database')}, also in {path}\n{table}")
 
 
 def _parser():
@@ -38,17 +36,17 @@ def _parser():
     return parser
 
 
-def _measure(args, folder, changes):
+def _measure(run, args, name, changes):
     """The metrics of the run with some settings changed: its features are taken where the grid is the same."""
-    from nr_vqm import bundle, files
+    from nr_vqm import files, run_folder
 
-    preset = bundle.read_preset(args.run)
+    preset, variant = run.read_preset(), run.ablation(args.setting, name.replace(" ", ""))
     same_grid = all(changes.get(name, getattr(preset, name)) == getattr(preset, name) for name in GRID_SETTINGS)
-    keep = ("cnn3d.keras", "splits.json", *(["features.h5"] if same_grid else []))
-    bundle.derive(args.run, folder, keep=keep, **changes)
-    extract_features.main(["--data", args.data, "--run", str(folder)])
-    compare_heads.main(["--run", str(folder)])
-    return files.read_json(folder / "metrics.json", made_by="make compare")
+    keep = (run_folder.CNN3D, run_folder.SPLITS, *([run_folder.FEATURES] if same_grid else []))
+    run_folder.derive(run, variant, keep=keep, **changes)
+    extract_features.main(["--data", args.data, "--run", str(variant)])
+    compare_heads.main(["--run", str(variant)])
+    return files.read_json(variant.metrics, made_by="make compare")
 
 
 if __name__ == "__main__":

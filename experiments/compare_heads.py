@@ -1,22 +1,22 @@
 """python -m experiments.compare_heads: features -> the SVR and LSTM heads, their test scores and metrics."""
 
-from pathlib import Path
-
 from nr_vqm import commands
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, devices, tables
+    from nr_vqm import devices, tables
 
     devices.quiet_tensorflow()
     from nr_vqm import results
+    from nr_vqm.run_folder import RunFolder
 
-    run = Path(args.run)
-    preset = bundle.read_preset(run)
-    for repeat, folder in enumerate(bundle.repeat_dirs(run)):
-        _fit_and_score(folder, repeat)
-    print(tables.to_text(results.write(run, num_resamples=args.resamples, seed=preset.seed)))
+    run = RunFolder(args.run)
+    with run.lock():
+        for repeat, folder in enumerate(run.repeats()):
+            _fit_and_score(folder, repeat)
+        metrics = results.write(run, num_resamples=args.resamples, seed=run.read_preset().seed)
+    print(tables.to_text(metrics))
 
 
 def _parser():
@@ -27,28 +27,26 @@ def _parser():
 
 
 def _fit_and_score(run, repeat):
-    """Fit all heads of one repeat on train and val and score its test videos, unless that was done."""
+    """Fit all heads of one repeat on train and val and score its test videos, unless that is complete."""
     from nr_vqm import bundle, features, files, heads, intervals, results, splits
 
-    preset = bundle.read_preset(run)
+    preset = run.read_preset()
     files.drop_leftovers(run)
-    files.require(run / "features.h5", made_by="make features")
-    made_from = features.FeatureFile(run).identity()
-    if (run / "scores.csv").exists() and bundle.read_run(run).get("scored") == made_from:
-        print(f"{run}: the heads are fitted already; delete its scores.csv to fit them again.")
+    run.require_complete("features")
+    if run.is_complete("compare"):
+        print(f"{run}: the heads are fitted already; delete its {run.score_file('compare').name} to fit them again.")
         return
-    videos, split = features.read_head_inputs(run), splits.read(run / "splits.json")
+    videos, split = features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
-    with bundle.stage(run, "compare"):
+    with run.stage("compare", facts={"versions": bundle.versions()}):
         fitted = _fit(run, preset, train, val, videos.of(split.train + split.val))
         test_rows, train_rows = (
             [row for name, head in fitted.items() for row in heads.score_rows(head, part, name=name, repeat=repeat)]
             for part in (test, train)
         )
-        results.write_scores(run, test_rows, train_rows)
+        results.write_scores(run, "compare", test_rows, train_rows)
         held_out = {"lstm": fitted["lstm"], "svr": heads.refit_svr(run, train)}
         intervals.write(run, {name: (head(val), val.quality) for name, head in held_out.items()})
-    bundle.update_run(run, scored=made_from, heads_of=features.FeatureFile(run).made_from())
 
 
 def _fit(run, preset, train, val, train_and_val):

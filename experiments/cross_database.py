@@ -10,24 +10,20 @@ HEADS = ("lstm", "svr", "mean", "lstm_features")
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, devices, tables
+    from nr_vqm import devices, tables
 
     devices.quiet_tensorflow()
-    from nr_vqm import features, heads, results
+    from nr_vqm import results
+    from nr_vqm.run_folder import RunFolder
 
-    run, data, out = Path(args.run), Path(args.data), Path(args.out)
-    _start(run, data, out)
-    extract_features.main(["--data", str(data), "--run", str(out)])
-    for repeat, folder in enumerate(bundle.repeat_dirs(out)):
-        videos = features.read_head_inputs(folder)
-        rows = [
-            row
-            for name in HEADS
-            for row in heads.score_rows(heads.load(folder, name), videos, name=name, repeat=repeat)
-        ]
-        results.write_scores(folder, rows, [])
-    seed = bundle.read_preset(out).seed
-    print(tables.to_text(results.write(out, num_resamples=args.resamples, seed=seed)))
+    run, data, out = RunFolder(args.run), Path(args.data), RunFolder(args.out)
+    with out.lock(new=True):
+        _start(run, data, out)
+        extract_features.main(["--data", str(data), "--run", str(out)])
+        for repeat, folder in enumerate(out.repeats()):
+            _score(folder, repeat)
+        metrics = results.write(out, num_resamples=args.resamples, seed=out.read_preset().seed)
+    print(tables.to_text(metrics))
 
 
 def _parser():
@@ -41,30 +37,49 @@ def _parser():
 
 def _start(run, data, out):
     """Make the folder of the test: the run's networks, and what is known about the other database."""
-    from nr_vqm import bundle, files, manifest
+    from nr_vqm import files, manifest, run_folder
 
     prep, videos = files.read_json(data / "prep.json", made_by="make prep"), manifest.usable(data)
+    trained_on = run.read_facts().get("database")
     facts = {
-        "database": f"{prep['database']}, trained on {bundle.read_run(run).get('database')}",
+        "database": f"{prep['database']}, trained on {trained_on}",
+        "trained_on": trained_on,
         "labels_sha256": prep["labels_sha256"],
         "data_dir": str(data.resolve()),
         "mos_range": [videos[0].mos_low, videos[0].mos_high],
         "videos": len(videos),
     }
-    begun = bundle.read_run(out).get("data_dir")
-    if begun not in (None, facts["data_dir"]):
-        raise ValueError(f"{out} was begun with {begun}. Choose another --out, or delete it.")
-    for folder in bundle.repeat_dirs(run):
-        bundle.check_heads(folder)
+    started = out.read_facts().get("labels_sha256")
+    if started not in (None, facts["labels_sha256"]):
+        raise ValueError(f"{out} was started with other videos or labels than {data} has. Choose another --out.")
+    for folder in run.repeats():
+        for name in HEADS:
+            if name != "mean":
+                folder.check_head(name)
         _refuse_known(folder, videos)
-    bundle.derive(run, out, keep=bundle.MODELS, facts=facts)
+    run_folder.derive(run, out, keep=run_folder.MODELS, facts=facts)
+
+
+def _score(run, repeat):
+    """Score all videos with the heads of one repeat, unless that is complete."""
+    from nr_vqm import bundle, features, heads, results
+
+    if run.is_complete("cross_database"):
+        print(f"{run}: all videos are scored already.")
+        return
+    with run.stage("cross_database", facts={"versions": bundle.versions()}):
+        videos = features.read_head_inputs(run)
+        rows = [
+            row for name in HEADS for row in heads.score_rows(heads.load(run, name), videos, name=name, repeat=repeat)
+        ]
+        results.write_scores(run, "cross_database", rows, [])
 
 
 def _refuse_known(run, videos):
     """Refuse a database with videos that the run was trained on."""
     from nr_vqm import splits
 
-    split = splits.read(run / "splits.json")
+    split = splits.read(run.splits)
     known = sorted({*split.train, *split.val} & {one.video_id for one in videos})
     if known:
         raise ValueError(

@@ -5,16 +5,20 @@ from nr_vqm import commands
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, devices, tables
+    from nr_vqm import devices, tables
 
     devices.quiet_tensorflow()
     from nr_vqm import results
+    from nr_vqm.run_folder import RunFolder
 
-    starts = bundle.repeat_dirs(args.start)
-    for repeat, folder in enumerate(bundle.repeat_dirs(args.run)):
-        _finetune(folder, starts[repeat % len(starts)], repeat, args.learning_rate)
-    seed = bundle.read_preset(args.run).seed
-    print(tables.to_text(results.write(args.run, num_resamples=args.resamples, seed=seed)))
+    run, starts = RunFolder(args.run), RunFolder(args.start).repeats()
+    with run.lock():
+        for folder in run.repeats():
+            folder.require_complete("compare")
+        for repeat, folder in enumerate(run.repeats()):
+            _finetune(folder, starts[repeat % len(starts)], repeat, args.learning_rate)
+        metrics = results.write(run, num_resamples=args.resamples, seed=run.read_preset().seed)
+    print(tables.to_text(metrics))
 
 
 def _parser():
@@ -27,13 +31,14 @@ def _parser():
 
 
 def _finetune(run, start, repeat, learning_rate):
-    """Fit one repeat's head and add its scores. Heads read and answer on 1-5, so the two scales are mapped already."""
+    """Fit and score one repeat's head, unless that is complete.
+
+    Heads read and answer on 1-5, so the two scales are mapped already.
+    """
     from nr_vqm import bundle, devices, features, files, heads, results, splits
 
     files.drop_leftovers(run)
-    files.require(run / "scores.csv", made_by="make compare")
-    preset, videos = bundle.read_preset(run), features.read_head_inputs(run)
-    split = splits.read(run / "splits.json")
+    preset, videos, split = run.read_preset(), features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
     _refuse_known(start, split)
     model = heads.load_lstm(start, "lstm")
@@ -42,23 +47,26 @@ def _finetune(run, start, repeat, learning_rate):
             f"Both runs need one clip grid: the head of {start} reads {model.input_shape[1:]} groups x blocks, "
             f"{run} has {train.clip_quality.shape[1:]}. Use the same num_groups and block_grid."
         )
-    devices.seed_everything(preset.seed)
     rate = learning_rate or preset.finetune_rate * preset.head_learning_rate
     settings = preset.lstm_training | {"learning_rate": rate}
-    with bundle.stage(run, "finetune"):
+    made_of = {"start": start.check_head("lstm"), "learning_rate": rate}
+    if run.is_complete("finetune", **made_of):
+        print(f"{run}: the head is fine-tuned already.")
+        return
+    devices.seed_everything(preset.seed)
+    with run.stage("finetune", facts={"versions": bundle.versions(), "finetuned_from": str(start)}, **made_of):
         head = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
         rows = [heads.score_rows(head, part, name="lstm_finetuned", repeat=repeat) for part in (test, train)]
-        results.add_head(run, *rows)
-    bundle.update_run(run, finetuned_from=str(start))
+        results.write_scores(run, "finetune", *rows)
 
 
 def _refuse_known(start, split):
     """Refuse a head that was fitted on videos which are the test here."""
     from nr_vqm import splits
 
-    if not (start / "splits.json").exists():  # copied without it
+    if not start.splits.exists():  # copied without it
         return
-    known = splits.read(start / "splits.json")
+    known = splits.read(start.splits)
     seen = sorted({*known.train, *known.val} & set(split.test))
     if seen:
         raise ValueError(

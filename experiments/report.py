@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -20,23 +21,19 @@ RUN_FACTS = (
     "seconds",
     "versions",
 )
-HISTORIES = {
-    "history.csv": "3D-CNN",
-    "lstm_head_history.csv": "LSTM head",
-    "lstm_features_head_history.csv": "LSTM head on features",
-    "lstm_finetuned_head_history.csv": "LSTM head, fine-tuned",
-}
+HEADS = {"lstm": "LSTM head", "lstm_features": "LSTM head on features", "lstm_finetuned": "LSTM head, fine-tuned"}
 
 
 def main(argv=None):
     """The command; see `--help`."""
     args = _parser().parse_args(argv)
     from nr_vqm import files
+    from nr_vqm.run_folder import RunFolder
 
-    run_dir = Path(args.run)
-    path = run_dir / "report.html"
-    files.write_text(path, render(page_values(run_dir)))
-    print(f"Wrote {path}")
+    run = RunFolder(args.run)
+    with run.lock():
+        files.write_text(run.report, render(page_values(run)))
+    print(f"Wrote {run.report}")
 
 
 def _parser():
@@ -45,20 +42,20 @@ def _parser():
     return parser
 
 
-def page_values(run_dir):
-    """Everything that the template shows, from the files of a run.
+def page_values(run):
+    """Everything that the template shows, from the files of a RunFolder.
 
     Raises:
         FileNotFoundError: metrics.json, scores.csv or preset.json is missing.
-        ValueError: one of them cannot be read, or metrics.json is not of these scores.
+        ValueError: one of them cannot be read, or the comparison was stopped before its end.
     """
-    from nr_vqm import bundle, comparison, files
+    from nr_vqm import comparison, files
 
-    metrics = files.read_json(run_dir / "metrics.json", made_by="make compare")
-    rows = comparison.read_scores(run_dir / "scores.csv")
-    if metrics.get("schema") != comparison.SCHEMA or set(metrics["heads"]) != {row["head"] for row in rows}:
-        raise ValueError(f"{run_dir}/metrics.json must be of this version and of scores.csv. Make both: make compare.")
-    info = dict.fromkeys(RUN_FACTS) | bundle.read_run(run_dir) | {"seconds": bundle.total_seconds(run_dir)}
+    run.require_complete("results")
+    metrics, rows = files.read_json(run.metrics, made_by="make compare"), comparison.read_scores(run.scores)
+    if metrics.get("schema") != comparison.SCHEMA:
+        raise ValueError(f"{run.metrics} must be of this version. Make it again: make compare.")
+    info = dict.fromkeys(RUN_FACTS) | run.read_facts() | {"seconds": run.total_seconds()}
     synthetic = info.get("database") == "synthetic"
     best = ranking(metrics)[0]
     return {
@@ -67,13 +64,13 @@ def page_values(run_dir):
         "figures": metrics["figures"],
         "label": comparison.label,
         "info": info,
-        "preset": files.read_json(run_dir / "preset.json", made_by="make train"),
+        "preset": dataclasses.asdict(run.read_preset()),
         "synthetic": synthetic,
         "headline": headline(metrics, raters="made-up raters" if synthetic else "people"),
         "best": best,
         "forest": _forest(metrics),
         "scatters": _scatters(metrics, rows, info.get("mos_range")),
-        "losses": _losses(run_dir),
+        "losses": _losses(run),
         "extremes": _extremes(rows, best, info.get("data_dir")),
     }
 
@@ -166,16 +163,17 @@ def _scatters(metrics, rows, limits):
     return pictures
 
 
-def _losses(run_dir):
+def _losses(run):
     """(title, picture) of each history that is there."""
-    from nr_vqm import bundle, plots
+    from nr_vqm import plots
 
     pictures = []
-    for folder in bundle.repeat_dirs(run_dir):
-        for name, title in HISTORIES.items():
-            picture = plots.losses(_read_history(folder / name))
+    for repeat in run.repeats():
+        histories = {"3D-CNN": repeat.history} | {title: repeat.head_history(name) for name, title in HEADS.items()}
+        for title, path in histories.items():
+            picture = plots.losses(_read_history(path))
             if picture:
-                pictures.append((title if folder == run_dir else f"{title}, {folder.name}", picture))
+                pictures.append((title if repeat == run else f"{title}, {repeat.path.name}", picture))
     return pictures
 
 

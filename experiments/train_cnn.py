@@ -10,8 +10,9 @@ from nr_vqm import commands, presets
 def main(argv=None):
     args = _parser().parse_args(argv)
     from nr_vqm import bundle, devices, files, manifest, processes
+    from nr_vqm.run_folder import RunFolder
 
-    data, run = Path(args.data), Path(args.run)
+    data, run = Path(args.data), RunFolder(args.run)
     prep = files.read_json(data / "prep.json", made_by="make prep")
     preset = _with_shares(commands.preset_from(args, database=prep["database"]), args, prep["database"])
     if args.epochs:
@@ -34,15 +35,19 @@ def main(argv=None):
         "commit": bundle.commit(),
     }
     stop_asked = commands.stop_asked()
-    for folder, settings, split in processes.first_then_others(lambda: _start(run, preset, facts, videos, args)):
-        name = "" if folder == run else f"{folder.name}: "
-        train, val, test = (len(getattr(split, part)) for part in ("train", "val", "test"))
-        print(f"{name}{train} videos to train, {val} to validate, {test} kept for the test", flush=True)
-        if test < metrics.MIN_VIDEOS:
-            print(
-                f"Too few for figures of agreement, which need {metrics.MIN_VIDEOS}: compare will refuse.", flush=True
-            )
-        _train(folder, settings, table, videos, split, args, stop_asked)
+    with contextlib.ExitStack() as locks:
+        repeats = processes.first_then_others(lambda: _start(run, preset, facts, videos, args, locks))
+        for folder, settings, split, complete in repeats:
+            name = "" if folder == run else f"{folder.path.name}: "
+            if complete:
+                print(f"{name}the training is complete already.", flush=True)
+                continue
+            train, val, test = (len(getattr(split, part)) for part in ("train", "val", "test"))
+            print(f"{name}{train} videos to train, {val} to validate, {test} kept for the test", flush=True)
+            if test < metrics.MIN_VIDEOS:
+                needed = f"which need {metrics.MIN_VIDEOS}: compare will refuse."
+                print(f"Too few for figures of agreement, {needed}", flush=True)
+            _train(folder, settings, table, videos, split, args, stop_asked)
 
 
 def _parser():
@@ -104,46 +109,52 @@ def _check_prep(prep, preset, table, data):
         )
 
 
-def _start(run, preset, facts, videos, args):
-    """[(folder, preset, split)] of every repeat; all splits before the first training, as a file may have too few."""
-    from nr_vqm import bundle, published_splits
+def _start(run, preset, facts, videos, args, locks):
+    """[(folder, preset, split, whether its training is complete)] of every repeat; the first process locks the run.
 
+    All splits are made before the first training, as a file may have too few.
+    """
+    from nr_vqm import processes, published_splits
+
+    if processes.is_first():
+        locks.enter_context(run.lock(new=True))
     if args.split not in ("strict", "paper"):
-        published_splits.describe(args.split, args.split_index)  # before the run is begun
+        published_splits.describe(args.split, args.split_index)  # before the run is started
     _start_run(run, preset, facts | {"repeats": args.repeats})
     repeats = []
-    for number, folder in enumerate(bundle.repeat_dirs(run)):
+    for number, folder in enumerate(run.repeats()):
         settings = dataclasses.replace(preset, seed=preset.seed + number)
         if folder != run:
             _start_run(folder, settings, facts)
-        repeats.append((folder, settings, _split(folder, settings, videos, args, number)))
+        split = _split(folder, settings, videos, args, number)
+        repeats.append((folder, settings, split, folder.is_complete("train")))
     return repeats
 
 
 def _start_run(run, preset, facts):
-    """Make the run folder and note its settings, in the first process; a folder with other settings is refused."""
-    from nr_vqm import bundle, files, processes
+    """Make the run folder and store its settings, in the first process; a folder with other settings is refused."""
+    from nr_vqm import files, processes
 
     if not processes.is_first():
         return
-    run.mkdir(parents=True, exist_ok=True)
+    run.path.mkdir(parents=True, exist_ok=True)
     files.drop_leftovers(run)
-    bundle.check_data(run, facts, facts["data_dir"])
-    if (run / "preset.json").exists() and bundle.read_preset(run) != preset:
-        raise ValueError(f"{run} was begun with other settings. Choose another --run, or delete it.")
+    run.check_labels(facts, facts["data_dir"])
+    if run.preset.exists() and run.read_preset() != preset:
+        raise ValueError(f"{run} was started with other settings. Choose another --run, or delete it.")
     repeats = facts.get("repeats", 1)
-    begun = bundle.read_run(run).get("repeats", repeats)
-    if begun != repeats and (repeats < begun or begun == 1):
-        raise ValueError(f"{run} was begun with --repeats {begun}, which is now {repeats}. Choose another --run.")
-    bundle.write_preset(run, preset)
-    bundle.update_run(run, **facts)
+    started = run.read_facts().get("repeats", repeats)
+    if started != repeats and (repeats < started or started == 1):
+        raise ValueError(f"{run} was started with --repeats {started}, which is now {repeats}. Choose another --run.")
+    run.write_preset(preset)
+    run.update_facts(**facts)
 
 
 def _split(run, preset, videos, args, number):
     """The run's split, made once; what it is made from may not change later."""
     from nr_vqm import published_splits, splits
 
-    path = run / "splits.json"
+    path = run.splits
     contents = {video.video_id: video.content for video in videos}
     index = args.split_index + number
     made_by = args.split if args.split in ("strict", "paper") else published_splits.describe(args.split, index)
@@ -162,7 +173,7 @@ def _split(run, preset, videos, args, number):
         splits.write(path, split, made_by=made_by, leaks=leaks)
     split, (stored, leaks) = splits.read(path), splits.read_facts(path)
     if stored not in (None, made_by):
-        raise ValueError(f"{run} was begun with the split {stored!r}, asked for is {made_by!r}. Choose another --run.")
+        raise ValueError(f"{run} was started with the split {stored!r}, not {made_by!r}. Choose another --run.")
     if splits.check(split, contents, allow_leak=bool(leaks)):
         print(f"{len(leaks)} contents are on two sides of this split: its figures flatter.")
     return split
@@ -186,11 +197,12 @@ def _train(run, preset, table, videos, split, args, stop_asked):
         )
         for part in ("train", "val")
     }
-    with bundle.stage(run, "train") if processes.is_first() else contextlib.nullcontext():
+    stage = run.stage("train", facts={"versions": bundle.versions()})
+    with stage if processes.is_first() else contextlib.nullcontext():
         history = training.fit_cnn3d(
             batches["train"],
             batches["val"],
-            run_dir=run,
+            run_dir=run.path,
             strategy=devices.replicas(args.devices),
             workers=devices.reading_threads(),
             network=preset.network,
@@ -208,7 +220,7 @@ def _train(run, preset, table, videos, split, args, stop_asked):
     if processes.is_first():
         best = training.best_epoch(history)
         error = history[best - 1]["val_mse"]
-        print(f"Best epoch {best} of {len(history)}: val mse {error:.3f}. Saved {run / 'cnn3d.keras'}")
+        print(f"Best epoch {best} of {len(history)}: val mse {error:.3f}. Saved {run.cnn3d}")
 
 
 if __name__ == "__main__":

@@ -172,13 +172,13 @@ def _print_skipped(paths: list[str]) -> None:
 
 def _load(args):
     """The Scorer, or None where workers load their own."""
-    from nr_vqm import bundle, intervals
+    from nr_vqm import intervals
+    from nr_vqm.run_folder import RunFolder
 
     if args.workers == 1 and not args.scheduler:
         return nr_vqm.load(args.run, head=args.head)
     # What each of them would refuse is refused once and here.
-    intervals.read(args.run, args.head, **bundle.read_preset(args.run).interval)
-    bundle.read_mos_range(args.run)
+    intervals.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
     return None
 
 

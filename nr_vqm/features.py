@@ -4,12 +4,12 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from pathlib import Path
 
 import h5py
 import numpy as np
 
 from nr_vqm import clips, files, hdf5, manifest
+from nr_vqm.run_folder import RunFolder
 
 SCHEMA = 2
 TEXTS, NUMBERS = ("video_id", "content"), ("mos", "mos_low", "mos_high", "mos_ci95")  # of the manifest
@@ -53,8 +53,8 @@ class FeatureFile:
     """<run>/features.h5, made of one part per video so that a stopped extraction goes on."""
 
     def __init__(self, run_dir):
-        self.path = Path(run_dir) / "features.h5"
-        self.parts = Path(run_dir) / "features.parts"
+        run = RunFolder(run_dir)
+        self.path, self.parts = run.features, run.feature_parts
 
     def part(self, video_id, made_from):
         """Where the part of a video lies; another 3D-CNN (`made_from`) has other parts."""
@@ -70,7 +70,7 @@ class FeatureFile:
                 file.create_dataset(name, data=getattr(outputs, name))
 
     def join(self, videos, made_from):
-        """Write features.h5 from the parts of all videos, then drop the parts.
+        """Write features.h5 from the parts of all videos.
 
         Args:
             videos: list of manifest.Video.
@@ -89,40 +89,20 @@ class FeatureFile:
                         if name not in out:
                             out.create_dataset(name, (len(videos), *part[name].shape), part[name].dtype)
                         out[name][index] = part[name][:]
-        self.drop_parts()
 
     def drop_parts(self):
-        """Delete the parts, which the joined file makes needless."""
+        """Delete the parts, which the joined file replaces once the stage is complete."""
         shutil.rmtree(self.parts, ignore_errors=True)
 
-    def holds(self, videos, made_from):
-        """Whether the joined file is there, of this version, made from this 3D-CNN, and of these videos and labels."""
-        if self.made_from() != made_from or self._attribute("schema") != SCHEMA:
-            return False
-        wanted = [[getattr(one, name) for one in videos] for name in (*TEXTS, *NUMBERS)]
-        stored = self._labels()
-        return len(stored) == len(wanted) and all(map(np.array_equal, stored, wanted))
 
-    def identity(self):
-        """What the heads are fitted on, as hex digits: the 3D-CNN, the videos and their labels."""
-        parts = [self.made_from(), *(column.tolist() for column in self._labels())]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+def videos_sha256(videos):
+    """The SHA-256 of what features.h5 says of its videos: which they are, and their labels.
 
-    def _labels(self):
-        """The columns TEXTS and NUMBERS; those that a file of before they were noted lacks are left out."""
-        with h5py.File(self.path) as file:
-            texts = [file[name].asstr()[:] for name in TEXTS if name in file]
-            return texts + [file[name][:] for name in NUMBERS if name in file]
-
-    def made_from(self):
-        """What the joined file was made from, or None where there is none."""
-        return self._attribute("made_from")
-
-    def _attribute(self, name):
-        if not self.path.exists():
-            return None
-        with h5py.File(self.path) as file:
-            return file.attrs.get(name)
+    Args:
+        videos: list of manifest.Video.
+    """
+    rows = [[getattr(one, name) for name in (*TEXTS, *NUMBERS)] for one in videos]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +156,7 @@ class HeadInputs:
 
 def read_ci95(run_dir):
     """{video_id: half width of its MOS's 95 % interval} of the videos that have one; empty without features.h5."""
-    path = Path(run_dir) / "features.h5"
+    path = RunFolder(run_dir).features
     if not path.exists():
         return {}
     with h5py.File(path) as file:
@@ -193,7 +173,7 @@ def read_head_inputs(run_dir):
         FileNotFoundError: features were not extracted.
         ValueError: a features.h5 of another schema.
     """
-    path = Path(run_dir) / "features.h5"
+    path = RunFolder(run_dir).features
     files.require(path, made_by="make features")
     with h5py.File(path) as file:
         if file.attrs.get("schema") != SCHEMA:

@@ -1,12 +1,11 @@
 """The heads of a run, fitted or loaded. A head is a function: features.HeadInputs -> qualities on 1-5."""
 
 import functools
-from pathlib import Path
 
 from nr_vqm import bundle, files, lstm_head, manifest, svr_baseline, training
+from nr_vqm.run_folder import STAGES, RunFolder, stage_of
 
 LSTM_INPUTS = {"lstm": "clip_quality", "lstm_finetuned": "clip_quality", "lstm_features": "group_features"}
-FILES = bundle.HEADS | bundle.OTHER_HEADS
 
 
 def mean(videos):
@@ -62,10 +61,10 @@ def continue_lstm(run_dir, name, model, train, val, *, clip_noise, **settings):
         augment=functools.partial(lstm_head.vary_clips, noise=clip_noise) if field == "clip_quality" else None,
         **settings,
     )
-    path = Path(run_dir) / FILES[name]
-    with files.replacing(path) as beside:
+    run = RunFolder(run_dir)
+    with files.replacing(run.head(name)) as beside:
         model.save(beside)
-    training.write_history(path.with_name(f"{path.stem}_history.csv"), history)
+    training.write_history(run.head_history(name), history)
     return _lstm(model, field)
 
 
@@ -81,7 +80,7 @@ def fit_svr(run_dir, train, *, seed, **search):
         the fitted head.
     """
     pipeline = svr_baseline.fit_svr(train.mean_features, train.quality, contents=train.content, seed=seed, **search)
-    svr_baseline.save_svr(Path(run_dir) / FILES["svr"], pipeline)
+    svr_baseline.save_svr(RunFolder(run_dir).head("svr"), pipeline)
     return _svr(pipeline)
 
 
@@ -94,16 +93,16 @@ def refit_svr(run_dir, train):
     """
     import sklearn.base
 
-    pipeline = svr_baseline.load_svr(Path(run_dir) / FILES["svr"])  # just written, its checksum is not noted yet
+    pipeline = svr_baseline.load_svr(RunFolder(run_dir).head("svr"))  # just written, its checksum is not recorded yet
     return _svr(sklearn.base.clone(pipeline).fit(train.mean_features, train.quality))
 
 
 def load(run_dir, name):
-    """A head of a run that compare has fitted.
+    """A fitted head of a run.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: its file is damaged or not ours.
+        ValueError: its fit has not ended, its file is damaged or not ours, or it was fitted on another 3D-CNN.
     """
     if name == "mean":
         return mean
@@ -114,16 +113,16 @@ def load(run_dir, name):
 
 def load_svr(run_dir):
     """The run's SVR baseline as a scikit-learn pipeline, checked and loaded without pickle."""
-    path = Path(run_dir) / FILES["svr"]
-    files.require(path, made_by="make compare")
-    bundle.check_sum(path)
-    return svr_baseline.load_svr(path)
+    run = RunFolder(run_dir)
+    run.check_head("svr")
+    return svr_baseline.load_svr(run.head("svr"))
 
 
 def load_lstm(run_dir, name):
     """The keras.Model of an LSTM head, checked."""
-    made_by = "make finetune" if name == "lstm_finetuned" else "make compare"
-    return bundle.load_model(Path(run_dir) / FILES[name], made_by=made_by)
+    run = RunFolder(run_dir)
+    run.check_head(name)
+    return bundle.load_model(run.head(name), made_by=STAGES[stage_of(name)].target)
 
 
 def score_rows(head, videos, *, name, repeat):

@@ -1,9 +1,9 @@
 """What a run is: what it was trained on, how far it is, its figures and sizes. Reads only; never imports Keras."""
 
 import csv
-from pathlib import Path
 
 from nr_vqm import bundle, comparison, files, intervals, manifest, model_files, presets, splits
+from nr_vqm.run_folder import RunFolder
 
 
 def facts(run_dir):
@@ -19,46 +19,42 @@ def facts(run_dir):
         FileNotFoundError: there is no run in the folder.
         ValueError: one of its files is damaged.
     """
-    run_dir = Path(run_dir)
-    preset, run = bundle.read_preset(run_dir), bundle.read_run(run_dir)
-    folders = bundle.repeat_dirs(run_dir)
+    run = RunFolder(run_dir)
+    preset, facts, folders = run.read_preset(), run.read_facts(), run.repeats()
+    tested = facts.get("trained_on") is not None
     return {
-        "run": str(run_dir),
+        "run": str(run),
         "preset": preset.name,
         "settings": presets.differences(preset),
         "seed": preset.seed,
-        "database": run.get("database"),
-        "mos_range": list(bundle.read_mos_range(run_dir)),
-        "videos": _videos(run_dir),
+        "database": facts.get("database"),
+        "trained_on": facts.get("trained_on"),
+        "mos_range": list(run.read_mos_range()),
+        "videos": _videos(run),
+        "test_videos": facts.get("videos") if tested else None,
         "clip": f"{preset.clip_frames} frames of {preset.clip_size} x {preset.clip_size}",
         "grid": f"{preset.num_groups} times x {preset.block_grid[0]} rows x {preset.block_grid[1]} columns",
-        "training": {
-            folder.name: _training(
-                folder, preset.epochs, done=bundle.CNN3D in bundle.read_run(folder).get("sha256", {})
-            )
-            for folder in folders
-        },
-        "models": {name: _model(run_dir / name) for name in bundle.MODELS if (run_dir / name).exists()},
-        "heads": _heads(run_dir),
-        "intervals": {head: _interval(run_dir, head, preset) for head in bundle.HEADS} if folders == [run_dir] else {},
-        "seconds": bundle.total_seconds(run_dir),
-        "bytes": sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file()),
-        "versions": bundle.read_run(folders[0]).get("versions", {}),
+        "training": {} if tested else {one.path.name: _training(one, preset.epochs) for one in folders},
+        "models": {path.name: _model(run, path) for path in run.models()},
+        "heads": _heads(run),
+        "intervals": {head: _interval(run, head, preset) for head in bundle.SCORING_HEADS} if folders == [run] else {},
+        "seconds": run.total_seconds(),
+        "bytes": sum(path.stat().st_size for path in run.path.rglob("*") if path.is_file()),
+        "versions": folders[0].read_facts().get("versions", {}),
     }
 
 
-def _videos(run_dir):
+def _videos(run):
     """How many videos each part of the split has; None before there is one."""
-    path = run_dir / "splits.json"
-    if not path.exists():
+    if not run.splits.exists():
         return None
-    split = splits.read(path)
+    split = splits.read(run.splits)
     return {part: len(getattr(split, part)) for part in splits.PARTS}
 
 
-def _training(run_dir, epochs, *, done):
+def _training(run, epochs):
     """Epochs so far and the best of them, of history.csv."""
-    path = run_dir / "history.csv"
+    path = run.history
     if not path.exists():
         return {"epochs": 0, "of": epochs, "done": False}
     try:
@@ -68,7 +64,7 @@ def _training(run_dir, epochs, *, done):
         return {
             "epochs": len(rows),
             "of": epochs,
-            "done": done,
+            "done": run.is_complete("train"),
             "best_epoch": int(best["epoch"]),
             "val_mse": best["val_mse"],
             "last_val_mse": rows[-1]["val_mse"],
@@ -77,31 +73,30 @@ def _training(run_dir, epochs, *, done):
         raise ValueError(f"{path} is no history of a training ({error!r}). Train again: make train.") from error
 
 
-def _model(path):
-    """Bytes, parameters where the file tells, and whether its checksum is the noted one."""
+def _model(run, path):
+    """Bytes, and parameters where the file states them; a model whose checksum is not the recorded one is refused."""
     found = {"bytes": path.stat().st_size}
     if path.suffix == ".keras":
         found["parameters"] = model_files.check(path).num_weights
-    bundle.check_sum(path)
+    run.check_sum(path)
     return found
 
 
-def _heads(run_dir):
+def _heads(run):
     """{head: {figure: median}} of the test videos; empty before they are compared."""
-    path = run_dir / "metrics.json"
-    if not path.exists():
+    if not run.is_complete("results"):
         return {}
-    heads = files.read_json(path, made_by="make compare")["heads"]
+    heads = files.read_json(run.metrics, made_by="make compare")["heads"]
     return {head: {name: heads[head][name]["median"] for name in ("srocc", "plcc", "rmse")} for head in heads}
 
 
-def _interval(run_dir, head, preset):
+def _interval(run, head, preset):
     """How wide the intervals are in the middle of the scale, and how many MOS of the test videos they hold."""
-    spread, path = intervals.read(run_dir, head, **preset.interval), run_dir / "scores.csv"
+    spread, path = intervals.read(run, head, **preset.interval), run.scores
     if spread is None or spread.interval(3.0) is None:
         return {"validation_videos": spread.num_videos if spread else 0}
     low, high = spread.interval(3.0)
-    mos_range = bundle.read_mos_range(run_dir)
+    mos_range = run.read_mos_range()
     rows = [row for row in comparison.read_scores(path) if row["head"] == head] if path.exists() else []
     inside = 0
     for row in rows:
@@ -120,7 +115,8 @@ def to_text(found):
     """The facts as lines to read."""
     lines = [
         ("run", found["run"]),
-        ("trained on", _trained_on(found)),
+        ("trained on", found["trained_on"] or _trained_on(found)),
+        *([("tested on", _tested_on(found))] if found["trained_on"] else []),
         ("MOS", "{:g} to {:g}".format(*found["mos_range"])),
         ("preset", f"{found['preset']}, seed {found['seed']}"),
         ("settings", ", ".join(found["settings"]) or "as in the preset"),
@@ -147,6 +143,11 @@ def _trained_on(found):
     note = " (made up: no human opinion in it)" if found["database"] == "synthetic" else ""
     parts = ", ".join(f"{number} {part}" for part, number in videos.items())
     return f"{found['database'] or 'unknown'}{note}, {sum(videos.values())} videos: {parts}"
+
+
+def _tested_on(found):
+    """The database of a cross-database test."""
+    return f"{found['database'] or 'unknown'}, all {found['test_videos']} videos (cross-database test)"
 
 
 def _progress(repeats):

@@ -5,13 +5,12 @@ Decision 0012 has the method and what it promises.
 
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 
 from nr_vqm import files
+from nr_vqm.run_folder import RunFolder, stage_of
 
-FILE = "intervals.json"
 CONFIDENCE = 0.95
 MIN_VIDEOS = 20  # with 19 the interval reaches as far as the largest error seen; one more to measure the spread by
 
@@ -22,18 +21,20 @@ def write(run_dir, values):
     Args:
         run_dir: the run folder.
         values: {head: (scores, mos)}, both of shape (num_videos,) on 1-5, of videos that the head was not fitted on.
+            All heads of one stage at once.
     """
     table = {
         head: {"scores": [round(float(v), 4) for v in scores], "mos": [round(float(v), 4) for v in mos]}
         for head, (scores, mos) in values.items()
     }
-    files.write_json(Path(run_dir) / FILE, table)
+    (stage,) = {stage_of(head) for head in values}
+    files.write_json(RunFolder(run_dir).intervals(stage), table)
 
 
 def read(
     run_dir: str | os.PathLike, head: str, *, neighbours: float, min_neighbours: int, floor: float
 ) -> "Spread | None":
-    """Read the Spread of one head; None where the run has none, because it was compared by an older version.
+    """Read the Spread of one head; None where the run has none.
 
     Args:
         run_dir: the run folder.
@@ -41,11 +42,13 @@ def read(
         neighbours, min_neighbours, floor: as in `Spread`; a run's preset has them as `interval`.
 
     Raises:
-        ValueError: the file is not of this kind.
+        ValueError: the file is not of this kind, or has changed since it was written.
     """
-    path = Path(run_dir) / FILE
+    run = RunFolder(run_dir)
+    path = run.intervals(stage_of(head))
     if not path.exists():
         return None
+    run.check_sum(path)
     try:
         stored = files.read_json(path, made_by="make compare")[head]
         scores, mos = (np.array(stored[name], dtype=np.float64) for name in ("scores", "mos"))

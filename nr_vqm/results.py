@@ -1,87 +1,79 @@
 """What a comparison leaves in a run folder: the scores of all repeats, their metrics, and tables of them."""
 
-from pathlib import Path
+import os
+from typing import Any
 
 from nr_vqm import bundle, comparison, features, files, presets, splits, tables
+from nr_vqm.run_folder import RunFolder
 
-TRAIN_SCORES = "train_scores.csv"
 
-
-def write_scores(run_dir, test_rows, train_rows):
-    """Write the scores.csv and train_scores.csv of one repeat.
+def write_scores(run: RunFolder, stage: str, test_rows: list[dict], train_rows: list[dict]) -> None:
+    """Write the scores of one repeat, within its stage.
 
     Args:
-        run_dir: a folder of `bundle.repeat_dirs`.
+        run: a folder of `RunFolder.repeats`.
+        stage: of `run_folder.SCORED`.
         test_rows, train_rows: of `heads.score_rows`; the training videos serve the curve that is fitted on them only,
             and there may be none.
     """
     if train_rows:
-        comparison.write_scores(Path(run_dir) / TRAIN_SCORES, train_rows)
-    comparison.write_scores(Path(run_dir) / "scores.csv", test_rows)
+        comparison.write_scores(run.score_file(stage, train=True), train_rows)
+    comparison.write_scores(run.score_file(stage), test_rows)
 
 
-def add_head(run_dir, test_rows, train_rows):
-    """Add one head's rows to the scores of a repeat, in place of those it had."""
-    name = test_rows[0]["head"]
-    kept = [
-        [row for row in comparison.read_scores(Path(run_dir) / file) if row["head"] != name]
-        for file in ("scores.csv", TRAIN_SCORES)
-    ]
-    write_scores(run_dir, kept[0] + test_rows, kept[1] + train_rows)
-
-
-def write(run_dir, *, num_resamples, seed):
+def write(run_dir: str | os.PathLike, *, num_resamples: int, seed: int) -> dict[str, Any]:
     """Join the scores of a run's repeats, compare the heads, and write metrics.json and the tables.
 
     Args:
-        run_dir: the run folder.
+        run_dir: the run folder; at least one of `run_folder.SCORED` is complete in every repeat.
         num_resamples, seed: of the bootstrap, as in `comparison.compare`.
 
     Returns:
-        what metrics.json holds.
+        What metrics.json holds.
     """
-    run_dir = Path(run_dir)
-    folders = bundle.repeat_dirs(run_dir)
-    rows, train_rows = _joined(folders, "scores.csv"), _joined(folders, TRAIN_SCORES)
-    if folders != [run_dir]:
-        comparison.write_scores(run_dir / "scores.csv", rows)
-    metrics = comparison.compare(
-        rows,
-        train_rows=train_rows,
-        mos_ci95=features.read_ci95(folders[0]),
-        num_resamples=num_resamples,
-        seed=seed,
-    )
-    metrics["notes"] += _leak_notes(folders)
-    files.write_json(run_dir / "metrics.json", metrics)
-    files.write_text(run_dir / "comparison.csv", tables.to_csv(metrics))
-    files.write_text(run_dir / "comparison.tex", tables.to_latex(metrics))
-    files.write_text(run_dir / "results.md", tables.to_results(metrics, **_facts(run_dir)))
+    run = RunFolder(run_dir)
+    files.drop_leftovers(run)
+    folders = run.repeats()
+    if not run.score_files():
+        raise ValueError(f"{run} has no scores of a complete stage to compare. Run first: make compare.")
+    with run.stage("results", facts={"versions": bundle.versions()}, num_resamples=num_resamples):
+        rows, train_rows = _joined(run.score_files()), _joined(run.score_files(train=True))
+        metrics = comparison.compare(
+            rows,
+            train_rows=train_rows,
+            mos_ci95=features.read_ci95(folders[0]),
+            num_resamples=num_resamples,
+            seed=seed,
+        )
+        metrics["notes"] += _leak_notes(folders)
+        comparison.write_scores(run.scores, rows)
+        files.write_json(run.metrics, metrics)
+        files.write_text(run.comparison_csv, tables.to_csv(metrics))
+        files.write_text(run.comparison_tex, tables.to_latex(metrics))
+        files.write_text(run.results_table, tables.to_results(metrics, **_facts(run)))
     return metrics
 
 
-def _joined(folders, name):
-    """The rows of all repeats; empty where there is no such file."""
-    return [row for folder in folders if (folder / name).exists() for row in comparison.read_scores(folder / name)]
+def _joined(paths):
+    """The rows of all files, in order."""
+    return [row for path in paths if path.exists() for row in comparison.read_scores(path)]
 
 
 def _leak_notes(folders):
     """A note where contents were on two sides of a split; none where there is no split (another database)."""
-    paths = [folder / "splits.json" for folder in folders]
+    paths = [folder.splits for folder in folders]
     leaks = {content for path in paths if path.exists() for content in splits.read_facts(path)[1]}
     if leaks:
         yield f"{len(leaks)} contents are on two sides of the published split: the figures flatter."
 
 
-def _facts(run_dir):
+def _facts(run):
     """What a row of results.md says beside the figures."""
-    run, seconds = bundle.read_run(run_dir), bundle.total_seconds(run_dir)
-    preset = bundle.read_preset(run_dir)
-    changed = presets.differences(preset)
+    facts, seconds, preset = run.read_facts(), run.total_seconds(), run.read_preset()
     return {
-        "database": run.get("database") or "-",
-        "preset": " ".join([preset.name, *changed]),
-        "commit": run.get("commit") or "-",
-        "hardware": run.get("hardware") or "-",
+        "database": facts.get("database") or "-",
+        "preset": " ".join([preset.name, *presets.differences(preset)]),
+        "commit": facts.get("commit") or "-",
+        "hardware": facts.get("hardware") or "-",
         "hours": sum(seconds.values()) / 3600,
     }

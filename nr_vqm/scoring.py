@@ -3,7 +3,6 @@
 import contextlib
 import os
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +20,7 @@ from nr_vqm import (
     manifest,
     video,
 )
+from nr_vqm.run_folder import RunFolder
 from nr_vqm.trunk import SharedTrunk
 from nr_vqm.video_score import Score
 
@@ -40,10 +40,9 @@ class Scorer:
         Raises:
             FileNotFoundError, ValueError: a model is missing, damaged or not ours.
         """
-        run_dir = Path(run_dir)
         self.model_id = bundle.check_run(run_dir, head)
-        self.head, self.preset = head, bundle.read_preset(run_dir)
-        self.mos_range = bundle.read_mos_range(run_dir)
+        run = RunFolder(run_dir)
+        self.head, self.preset, self.mos_range = head, run.read_preset(), run.read_mos_range()
         self.spread = intervals.read(run_dir, head, **self.preset.interval)
         self.trunk = load_trunk(run_dir, precision=precision)
         if head == "lstm":
@@ -211,7 +210,7 @@ def _padding(info, grid):
 
 def load_trunk(run_dir, *, precision=None):
     """The run's 3D-CNN, ready to run over videos in the machine's best precision."""
-    model = bundle.load_model(Path(run_dir) / bundle.CNN3D, made_by="make train")
+    model = bundle.load_model(RunFolder(run_dir).cnn3d, made_by="make train")
     return SharedTrunk(cnn3d.with_dtype(model, precision or devices.best_precision()))
 
 

@@ -4,15 +4,14 @@ import csv
 import json
 import math
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 
 from nr_vqm import cnn3d, files, inputs, processes, starting_weights, watching
+from nr_vqm.run_folder import RunFolder
 
 SAVE_SECONDS = 900  # what a stop may cost at most: with `paper` an epoch takes hours, and saving 2.3 GB
-STATE = "training_state.json"  # names the file with the weights; written last
 
 
 def fit_cnn3d(
@@ -64,11 +63,13 @@ def fit_cnn3d(
         InterruptedError: `stop_asked`; all is saved.
         ValueError: the loss became NaN; the clips of that batch are named.
     """
-    run_dir = Path(run_dir)
-    state = _read_state(run_dir)
+    run = RunFolder(run_dir)
+    state = _read_state(run)
+    if processes.is_first():
+        run.drop_other_weights(_state_weights(run, state))  # of a training that was killed while it saved
     with strategy.scope():
         if state["history"] or state["batches"]:
-            model = keras.models.load_model(_state_model(run_dir, state))
+            model = keras.models.load_model(_state_weights(run, state))
             _restore(_seed_variables(model), state["seeds"])
         else:
             schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
@@ -77,8 +78,8 @@ def fit_cnn3d(
             compile_cnn3d(model, schedule, accumulate=accumulate)
     limits = {"epochs": epochs, "patience": patience}
     callbacks = [
-        SaveTraining(run_dir, state, train, val, network=network, workers=workers, stop_asked=stop_asked, **limits),
-        *([keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False)] if processes.is_first() else []),
+        SaveTraining(run, state, train, val, network=network, workers=workers, stop_asked=stop_asked, **limits),
+        *([keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)] if processes.is_first() else []),
     ]
     # An epoch that was stopped in the middle is a fit of its own, of its last batches.
     parts = [(len(state["history"]) + 1, state["batches"])] if state["batches"] else []
@@ -86,7 +87,18 @@ def fit_cnn3d(
         if not _finished(state, **limits):
             _fit(model, train, workers=workers, first_batch=first_batch, initial_epoch=len(state["history"]),
                  epochs=last, callbacks=callbacks)  # fmt: skip
+    if processes.is_first():
+        _check_network(run, state)
     return state["history"]
+
+
+def _check_network(run, state):
+    """Raise ValueError where the best network is not the one that this training saved: it cannot be made again."""
+    if not run.cnn3d.exists() or files.sha256(run.cnn3d) != state["network"]:
+        raise ValueError(
+            f"{run.cnn3d} is missing or is not the network that this training saved. Copy it back, or delete "
+            f"{run.training_state} to train again from the start."
+        )
 
 
 def compile_cnn3d(model, learning_rate, *, accumulate):
@@ -138,9 +150,9 @@ class SaveTraining(keras.callbacks.Callback):
     Keras' own ModelCheckpoint and EarlyStopping forget their best value at a restart, and save in place.
     """
 
-    def __init__(self, run_dir, state, train, val, *, network, workers, epochs, patience, stop_asked):
+    def __init__(self, run, state, train, val, *, network, workers, epochs, patience, stop_asked):
         super().__init__()
-        self.run_dir, self.state, self.train, self.val = run_dir, state, train, val
+        self.run, self.state, self.train, self.val = run, state, train, val
         self.network, self.workers, self.stop_asked = network, workers, stop_asked
         self.limits = {"epochs": epochs, "patience": patience}
 
@@ -172,7 +184,8 @@ class SaveTraining(keras.callbacks.Callback):
         logs.update({name: value for name, value in row.items() if value is not None})  # for TensorBoard
         self.state["history"].append(row)
         if best_epoch(self.state["history"]) == epoch + 1 and processes.is_first():
-            save_network(self.model, self.run_dir / "cnn3d.keras", network=self.network)
+            save_network(self.model, self.run.cnn3d, network=self.network)
+            self.state["network"] = files.sha256(self.run.cnn3d)
         self._save(batches=0)
         self.model.stop_training = _finished(self.state, **self.limits)
         left = 0 if self.model.stop_training else self.limits["epochs"] - epoch - 1
@@ -201,15 +214,13 @@ class SaveTraining(keras.callbacks.Callback):
         self.saved = time.monotonic()
         if not processes.is_first():
             return
-        path = _state_model(self.run_dir, self.state)
+        path = _state_weights(self.run, self.state)
         with processes.without_others(), files.replacing(path) as beside:
             self.model.save(beside)
         if self.state["history"]:
-            write_history(self.run_dir / "history.csv", self.state["history"])
-        files.write_json(self.run_dir / STATE, self.state)
-        for old in self.run_dir.glob("training_state-*.keras"):
-            if old != path:
-                old.unlink()
+            write_history(self.run.history, self.state["history"])
+        files.write_json(self.run.training_state, self.state)
+        self.run.drop_other_weights(path)
 
     def _stopped(self):
         epoch = len(self.state["history"])
@@ -261,12 +272,15 @@ def _restore(variables, values):
         variable.assign(np.asarray(value, variable.dtype))
 
 
-def _state_model(run_dir, state):
-    return run_dir / f"training_state-{len(state['history']):04d}-{state['batches']:07d}.keras"
+def _state_weights(run, state):
+    return run.training_weights(len(state["history"]), state["batches"])
 
 
-def _read_state(run_dir):
-    """The epochs so far, the batches done of the next one, Keras' metrics over those, the dropouts' random numbers."""
-    path = run_dir / STATE
-    empty = {"history": [], "batches": 0, "metrics": [], "seeds": []}
+def _read_state(run):
+    """The epochs so far, the batches done of the next one, Keras' metrics over those, the dropouts' random numbers.
+
+    `network` is the checksum of the best network. The state is written last: it decides which files count.
+    """
+    path = run.training_state
+    empty = {"history": [], "batches": 0, "metrics": [], "seeds": [], "network": None}
     return empty | json.loads(path.read_text()) if path.exists() else empty

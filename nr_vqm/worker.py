@@ -3,7 +3,8 @@
 import functools
 import threading
 
-from nr_vqm import batch, bundle, devices, features, files, video
+from nr_vqm import batch, devices, features, files, video
+from nr_vqm.run_folder import RunFolder
 
 _LOADING = threading.Lock()  # so that two threads do not load the same
 
@@ -31,9 +32,10 @@ def _load(run_dir, made_from):
     devices.quiet_tensorflow()  # before anything imports TensorFlow
     from nr_vqm import scoring
 
-    if files.sha256(run_dir / bundle.CNN3D) != made_from:
-        raise ValueError(f"{run_dir / bundle.CNN3D} has changed since the extraction began. Begin it again.")
-    return scoring.load_trunk(run_dir), bundle.read_preset(run_dir)
+    run = RunFolder(run_dir)
+    if files.sha256(run.cnn3d) != made_from:
+        raise ValueError(f"{run.cnn3d} has changed since the extraction started. Start it again: make features.")
+    return scoring.load_trunk(run_dir), run.read_preset()
 
 
 def _extract(one, trunk, preset):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import fuzz
-from nr_vqm import bundle, devices, presets, svr_baseline
+from nr_vqm import devices, presets, svr_baseline
+from nr_vqm.run_folder import RunFolder
 
 devices.split_cpu(2)
 
@@ -51,8 +52,10 @@ def write_run(folder, preset):
     pipeline = svr_baseline.fit_svr(
         features, 1 + 4 * features[:, 0], contents=np.arange(20), seed=1, **preset.svr_search
     )
-    svr_baseline.save_svr(folder / "svr.skops", pipeline)
-    bundle.update_run(folder, mos_range=[0.0, 100.0])
+    run = RunFolder(folder)
+    run.update_facts(mos_range=[0.0, 100.0])
+    with run.stage("compare"):
+        svr_baseline.save_svr(run.head("svr"), pipeline)
     return folder
 
 

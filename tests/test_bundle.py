@@ -10,7 +10,8 @@ import h5py
 import keras
 import pytest
 
-from nr_vqm import bundle, cnn3d, commands, files, lstm_head, presets, svr_baseline, worker
+from nr_vqm import bundle, cli, cnn3d, commands, files, lstm_head, presets, svr_baseline, worker
+from nr_vqm.run_folder import RunFolder
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
 
@@ -168,92 +169,44 @@ def test_a_missing_model_says_what_makes_it(tmp_path):
 
 
 def test_a_model_that_is_not_the_run_s_own(model_path):
-    with bundle.stage(model_path.parent, "train"):
+    with RunFolder(model_path.parent).stage("train"):
         pass
-    noted = bundle.read_run(model_path.parent)["sha256"]
-    assert noted == {"cnn3d.keras": files.sha256(model_path)}
     change_config(model_path, set_config("dropout1", "rate", 0.2))
     with pytest.raises(ValueError, match="its checksum differs"):
         bundle.load_model(model_path, made_by="make train")
 
 
-def test_run_and_preset_round_trip(tmp_path):
-    bundle.write_preset(tmp_path, presets.PRESETS["tiny"])
-    assert bundle.read_preset(tmp_path) == presets.PRESETS["tiny"]
-    bundle.update_run(tmp_path, database="csv", seconds={"train": 3})
-    bundle.update_run(tmp_path, seconds={"compare": 4})
-    assert bundle.read_run(tmp_path) == {"database": "csv", "seconds": {"train": 3, "compare": 4}}
-
-
-def test_seconds_of_a_stage_add_up_over_stops(tmp_path):
-    with pytest.raises(ValueError, match="stopped"), bundle.stage(tmp_path, "train"):
-        raise ValueError("stopped")
-    bundle.update_run(tmp_path, seconds={"train": 100.0})
-    with bundle.stage(tmp_path, "train"):
-        pass
-    assert 100 <= bundle.read_run(tmp_path)["seconds"]["train"] < 101
-
-
-def make_run(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    bundle.write_preset(folder, presets.get_preset("tiny"))
-    files.write_text(folder / "splits.json", "split")
-    files.write_text(folder / "features.h5", "features")
-    bundle.update_run(folder, database="d", scored="x", seconds={"train": 3.0}, sha256={"svr.skops": "2"})
-
-
-def test_a_derived_run_shares_what_it_keeps(tmp_path):
-    make_run(tmp_path / "run")
-    for _ in range(2):  # again changes nothing
-        made = bundle.derive(tmp_path / "run", tmp_path / "other", keep=("splits.json", "cnn3d.keras"), lstm_units=3)
-        assert made == tmp_path / "other"
-        assert (made / "splits.json").samefile(tmp_path / "run" / "splits.json")
-        assert not (made / "features.h5").exists()
-        assert bundle.read_preset(made).lstm_units == 3
-        assert bundle.read_run(made) == {"database": "d", "sha256": {}}
-    files.write_text(tmp_path / "run" / "splits.json", "other")
-    assert (made / "splits.json").read_text() == "split"  # replaced, not written to
-    with pytest.raises(ValueError, match="splits.json is not that of"):
-        bundle.derive(tmp_path / "run", made, keep=("splits.json",), lstm_units=3)
-    with pytest.raises(ValueError, match="was begun with other settings"):
-        bundle.derive(tmp_path / "run", made, keep=(), lstm_units=4)
-
-
-def test_every_repeat_is_derived(tmp_path):
-    for name in ("", "repeat-00", "repeat-01"):
-        make_run(tmp_path / "run" / name)
-    bundle.update_run(tmp_path / "run", repeats=2)
-    made = bundle.derive(tmp_path / "run", tmp_path / "other", keep=("splits.json",))
-    assert [path.relative_to(made).name for path in bundle.repeat_dirs(made)] == ["repeat-00", "repeat-01"]
-    assert all((path / "splits.json").exists() for path in bundle.repeat_dirs(made))
-
-
 @pytest.fixture
 def run_dir(tiny_run, tmp_path):
-    folder = shutil.copytree(tiny_run, tmp_path / "run")
-    with bundle.stage(folder, "compare"):
-        pass
-    return folder
+    return shutil.copytree(tiny_run, tmp_path / "run")
 
 
-def test_a_run_s_identity_is_that_of_its_models(run_dir):
+def test_a_run_s_identity_is_that_of_its_models_and_its_scale(run_dir):
     lstm, svr = (bundle.check_run(run_dir, head) for head in ("lstm", "svr"))
     assert len(lstm) == 12
     assert lstm != svr
     assert bundle.check_run(run_dir, "lstm") == lstm
+    RunFolder(run_dir).update_facts(mos_range=[0, 10])
+    other_scale = bundle.check_run(run_dir, "lstm")
+    assert other_scale != lstm
     cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(run_dir / "cnn3d.keras")
-    with bundle.stage(run_dir, "train"):
+    with RunFolder(run_dir).stage("compare"):
         pass
-    assert bundle.check_run(run_dir, "lstm") != lstm
+    assert bundle.check_run(run_dir, "lstm") not in (lstm, other_scale)
 
 
 def test_heads_of_a_network_that_was_trained_on_are_refused(run_dir):
-    bundle.update_run(run_dir, heads_of=bundle.check_sum(run_dir / "cnn3d.keras"))
     bundle.check_run(run_dir, "svr")
-    cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(run_dir / "cnn3d.keras")
-    with bundle.stage(run_dir, "train"):
-        pass
-    with pytest.raises(ValueError, match="fitted on another 3D-CNN .* Fit them again: make features compare"):
+    with RunFolder(run_dir).stage("train"):
+        cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(run_dir / "cnn3d.keras")
+    with pytest.raises(ValueError, match="was fitted on another 3D-CNN .* Fit it again: make features, then make comp"):
+        bundle.check_run(run_dir, "svr")
+
+
+def test_a_head_whose_fit_was_stopped_is_refused(run_dir):
+    with pytest.raises(KeyboardInterrupt), RunFolder(run_dir).stage("compare"):
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="the fit of svr.skops has not ended. Run again: make compare"):
         bundle.check_run(run_dir, "svr")
 
 
@@ -262,24 +215,8 @@ def test_a_worker_with_other_models_is_refused(run_dir):
         worker.score("x.mp4", run_dir=run_dir, head="svr", model_id="0" * 12, raw=None)
 
 
-@pytest.mark.parametrize(
-    ("facts", "message"),
-    [
-        ({"repeats": "x"}, "needs 1 to 1000 repeats, found 'x'"),
-        ({"repeats": None}, "needs 1 to 1000 repeats, found None"),
-        ({"repeats": 10**9}, "needs 1 to 1000 repeats"),
-        ({"repeats": True}, "needs 1 to 1000 repeats"),
-        ({"sha256": []}, r"must hold an object as 'sha256', found \[\]"),
-    ],
-)
-def test_a_foreign_run_json_is_refused(tmp_path, facts, message):
-    files.write_json(tmp_path / "run.json", facts)
-    with pytest.raises(ValueError, match=message):
-        bundle.read_run(tmp_path)
-
-
 def wrong_grid(run):
-    bundle.write_preset(run, presets.get_preset("tiny", overrides=["num_groups=4"]))
+    RunFolder(run).write_preset(presets.get_preset("tiny", overrides=["num_groups=4"]))
 
 
 def endless_grid(run):
@@ -307,6 +244,8 @@ HARMS = {
     "clips": ("svr", endless_grid, "at most 100,000 clips of one video, found 6,000,000"),
     "preset": ("lstm", large_preset, "must be a plain file of at most"),
     "run": ("lstm", lambda run: (run / "run.json").write_text("[]"), "must hold a JSON object"),
+    "no facts": ("lstm", lambda run: (run / "run.json").unlink(), "run.json is missing. Make it first: make train"),
+    "no scale": ("lstm", lambda run: files.write_json(run / "run.json", {}), "needs the MOS scale .* found none"),
     "no head": ("svr", lambda run: (run / "svr.skops").unlink(), "svr.skops is missing. Make it first: make compare"),
 }
 
@@ -320,6 +259,17 @@ def test_hostile_runs_are_refused_at_once(run_dir, harm, monkeypatch):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         bundle.check_run(run_dir, head)
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("head", ["lstm", "svr"])
+@pytest.mark.parametrize("harm", ["no facts", "no scale"])
+def test_the_command_refuses_a_run_without_a_scale(run_dir, harm, head, capsys):
+    HARMS[harm][1](run_dir)
+    with pytest.raises(SystemExit) as ended:
+        cli.entry_point(["score", "x.mp4", "--run", str(run_dir), "--head", head])
+    assert ended.value.code == commands.EXIT_NO_MODEL == 3
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {run_dir}/run.json ") and printed.count("\n") == 1
 
 
 def test_the_command_refuses_a_model_without_loading_tensorflow(run_dir):

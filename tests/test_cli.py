@@ -13,7 +13,8 @@ import pytest
 from conftest import place_frame, write_ffv1
 
 import nr_vqm
-from nr_vqm import batch, bundle, cli, commands, scoring
+from nr_vqm import batch, cli, commands, scoring
+from nr_vqm.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -224,12 +225,14 @@ def test_info_while_it_trains(tmp_path, capsys):
     from nr_vqm import presets, splits
 
     assert info(tmp_path, capsys)[0] == commands.EXIT_NO_MODEL
-    bundle.write_preset(tmp_path, presets.PRESETS["tiny"])
+    run = RunFolder(tmp_path)
+    run.write_preset(presets.PRESETS["tiny"])
+    assert "run.json is missing" in info(tmp_path, capsys)[1].err
+    run.update_facts(database="csv", mos_range=[0, 100])
     assert "no epoch of 2 finished yet" in info(tmp_path, capsys)[1].out
-    bundle.update_run(tmp_path, database="csv", mos_range=[0, 100])
     splits.write(tmp_path / "splits.json", splits.Split(("a", "b", "c"), ("d",), ("e", "f")))
     (tmp_path / "history.csv").write_text("epoch,loss,val_loss,val_mse\n1,2,2,1.75\n2,1,2,1.875\n")
-    bundle.update_run(tmp_path, seconds={"train": 3})  # a stopped training has seconds too
+    run.update_facts(seconds={"train": 3})  # a stopped training has seconds too
     code, printed = info(tmp_path, capsys)
     assert code == 0
     assert "csv, 6 videos: 3 train, 1 val, 2 test" in printed.out
@@ -242,8 +245,8 @@ def test_info_while_it_trains(tmp_path, capsys):
 def test_a_run_of_several_repeats(tiny_run, tmp_path, capsys):
     from nr_vqm import presets
 
-    bundle.write_preset(tmp_path, presets.PRESETS["tiny"])
-    bundle.update_run(tmp_path, database="csv", repeats=2)
+    RunFolder(tmp_path).write_preset(presets.PRESETS["tiny"])
+    RunFolder(tmp_path).update_facts(database="csv", mos_range=[1, 5], repeats=2)
     shutil.copytree(tiny_run, tmp_path / "repeat-00")
     (tmp_path / "repeat-01").mkdir()
     (tmp_path / "repeat-00" / "history.csv").write_text("epoch,loss,val_loss,val_mse\n1,2,2,1.75\n")
@@ -268,8 +271,9 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
         for head in ("lstm", "svr")
         for n, (m, error) in enumerate(zip(np.linspace(10, 90, 40), [0.0] * 30 + [-60.0] * 10, strict=True))
     ]
-    comparison.write_scores(run / "scores.csv", rows)
-    files.write_json(run / "metrics.json", comparison.compare(rows, num_resamples=1000, seed=1))
+    with RunFolder(run).stage("results"):
+        comparison.write_scores(run / "scores.csv", rows)
+        files.write_json(run / "metrics.json", comparison.compare(rows, num_resamples=1000, seed=1))
     code, printed = info(run, capsys, "--format", "json")
     found = json.loads(printed.out)
     assert code == 0

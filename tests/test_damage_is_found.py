@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 import nr_vqm
 from nr_vqm import cli, presets
+from nr_vqm.run_folder import RunFolder
 
 HEIGHT, WIDTH, FRAMES, FPS = 96, 144, 60, 20
 
@@ -37,6 +38,8 @@ def run_dir(tmp_path_factory):
         weights.assign(np.full(weights.shape, 1 / np.prod(weights.shape[:-1]), np.float32))
     model.get_layer("output").bias.assign([-1.0])
     model.save(run / "cnn3d.keras")
+    with RunFolder(run).stage("compare"):
+        pass
     return run
 
 

@@ -68,6 +68,8 @@ def test_written_and_read(run_dir, videos):
     np.testing.assert_array_equal(inputs.group_features, [made_up(i).group_features for i in range(3)])
     np.testing.assert_array_equal(inputs.mean_features[1], features.mean_features(made_up(1).group_features))
     np.testing.assert_allclose(inputs.mean_features[1], made_up(1).group_features.mean(axis=0), rtol=1e-6)
+    assert sorted(path.name for path in run_dir.iterdir()) == ["features.h5", "features.parts"]
+    features.FeatureFile(run_dir).drop_parts()
     assert sorted(path.name for path in run_dir.iterdir()) == ["features.h5"]
 
 
@@ -96,43 +98,25 @@ def test_a_video_takes_the_bytes_of_its_means_and_clip_qualities(run_dir):
 
 def test_parts_are_of_one_network_and_go_on(tmp_path, videos):
     file = features.FeatureFile(tmp_path)
-    assert file.made_from() is None
     file.write_part(videos[1].video_id, "network", made_up(1))
     assert file.part(videos[1].video_id, "network").exists()
     assert file.part(videos[1].video_id, "network").parent == tmp_path / "features.parts"
     assert not file.part(videos[1].video_id, "another network").exists()
-    file.join(videos[1:2], "network")
-    assert features.FeatureFile(tmp_path).made_from() == "network"
-    assert file.holds(videos[1:2], "network")
-    assert not file.holds(videos[1:2], "another network")
-    assert not file.holds(videos[:1], "network")
-    assert not file.holds([dataclasses.replace(videos[1], mos=videos[1].mos + 1)], "network")
 
 
-def test_identity_is_of_the_network_and_the_labels(run_dir, tmp_path, videos):
-    corrected = features.FeatureFile(tmp_path / "corrected")
-    corrected.path.parent.mkdir()
-    for number, one in enumerate(videos):
-        corrected.write_part(one.video_id, "network", made_up(number))
-    corrected.join(videos, "network")
-    assert corrected.identity() == features.FeatureFile(run_dir).identity()
-    for number, one in enumerate(videos):
-        corrected.write_part(one.video_id, "network", made_up(number))
-    corrected.join([*videos[:2], dataclasses.replace(videos[2], mos=51.0)], "network")
-    assert corrected.identity() != features.FeatureFile(run_dir).identity()
+def test_the_checksum_of_videos_is_that_of_their_ids_and_labels(videos):
+    found = features.videos_sha256(videos)
+    assert features.videos_sha256([dataclasses.replace(one, path="moved.mp4") for one in videos]) == found
+    changes = {"video_id": "four", "content": "other", "mos": 51.0, "mos_high": 101.0, "mos_ci95": 1.0}
+    for name, value in changes.items():
+        assert features.videos_sha256([*videos[:2], dataclasses.replace(videos[2], **{name: value})]) != found
+    assert features.videos_sha256(videos[:2]) != found
 
 
-def test_a_file_of_before_the_intervals_were_noted_is_made_again(run_dir, videos):
-    with h5py.File(run_dir / "features.h5", "a") as file:
-        del file["mos_ci95"]
-    assert not features.FeatureFile(run_dir).holds(videos, "network")
-
-
-def test_no_features_or_those_of_another_version(run_dir, tmp_path, videos):
+def test_no_features_or_those_of_another_version(run_dir, tmp_path):
     with h5py.File(run_dir / "features.h5", "a") as file:
         file.attrs["schema"] = 0
     with pytest.raises(ValueError, match="has schema 0, 2 is needed. Run: make features"):
         features.read_head_inputs(run_dir)
-    assert not features.FeatureFile(run_dir).holds(videos, "network")
     with pytest.raises(FileNotFoundError, match=r"features\.h5 is missing. Make it first: make features"):
         features.read_head_inputs(tmp_path / "elsewhere")

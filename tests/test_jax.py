@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import pytest
 
-from nr_vqm import commands, training
+from nr_vqm import commands
+from nr_vqm.run_folder import RunFolder
 
 pytestmark = [
     pytest.mark.slow,
@@ -60,7 +61,7 @@ def start_together(*arguments):
 
 
 def read_history(run_dir):
-    return json.loads((run_dir / training.STATE).read_text())["history"]
+    return json.loads(RunFolder(run_dir).training_state.read_text())["history"]
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,6 @@ def test_what_one_process_refuses_ends_the_other(data, tmp_path):
     train = ["-m", "experiments.train_cnn", "--data", data, "--preset", "tiny", "--run", tmp_path / "run"]
     run(*train, "--epochs", 1)
     first, second = start_together(*train, "--devices", 2, "--epochs", 2)
-    assert "was begun with other settings" in first.communicate(timeout=120)[0]
+    assert "was started with other settings" in first.communicate(timeout=120)[0]
     assert "Another of the processes that train together cannot begin" in second.communicate(timeout=120)[0]
     assert first.returncode == second.returncode == commands.EXIT_FAILED

@@ -1,7 +1,6 @@
 """The page of a run: what it says, that it stands alone, and that names from data stay text."""
 
 import base64
-import dataclasses
 import re
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 
 from experiments import report
 from nr_vqm import commands, comparison, files, manifest, metrics, plots, presets
+from nr_vqm.run_folder import RunFolder
 
 HOSTILE = "<script>alert('id')</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} $\\frac$"
 
@@ -21,10 +21,18 @@ def made_up_run(folder, noise, *, num_videos=30, names=lambda number: f"video{nu
         for head, deviation in noise.items():
             row = {"repeat": 0, "head": head, "video_id": names(number), "content": f"scene{number // 3}"}
             rows.append(row | {"mos": mos, "score": mos + float(rng.normal(0, deviation))})
-    comparison.write_scores(folder / "scores.csv", rows)
-    files.write_json(folder / "metrics.json", comparison.compare(rows, num_resamples=1000, seed=1))
-    files.write_json(folder / "preset.json", dataclasses.asdict(presets.get_preset("tiny")))
+    write_results(folder, rows)
+    RunFolder(folder).write_preset(presets.get_preset("tiny"))
     return rows
+
+
+def write_results(folder, rows):
+    run = RunFolder(folder)
+    with run.stage("results"):
+        comparison.write_scores(run.scores, rows)
+        files.write_json(run.metrics, comparison.compare(rows, num_resamples=1000, seed=1))
+        for path in (run.comparison_csv, run.comparison_tex, run.results_table):
+            files.write_text(path, "a table")
 
 
 def make_report(folder):
@@ -57,7 +65,7 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path):
 
 def test_synthetic_data_is_told_at_the_top(tmp_path):
     made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
-    files.write_json(tmp_path / "run.json", {"database": "synthetic", "seconds": {"train": 7300}})
+    RunFolder(tmp_path).update_facts(database="synthetic", seconds={"train": 7300})
     page = make_report(tmp_path)
     assert "Synthetic database: no human opinion in it" in page
     assert "clearly agrees best with made-up raters" in page
@@ -83,7 +91,7 @@ def test_thumbnails_and_broken_videos(tmp_path, place_video):
         tmp_path / "manifest.csv",
         [manifest.Video(f"video{n}", path, "c", 3.0, 1.0, 5.0, frames=9) for n, path in enumerate(paths)],
     )
-    files.write_json(tmp_path / "run.json", {"data_dir": str(tmp_path)})
+    RunFolder(tmp_path).update_facts(data_dir=str(tmp_path))
     page = make_report(tmp_path)
     assert 0 < page.count("data:image/jpeg") < 14
     assert page.count("data:image/jpeg") + page.count("no picture") == 12
@@ -100,8 +108,7 @@ def test_loss_curves_of_the_histories_that_are_there(tmp_path):
 def test_a_head_without_correlation_is_shown_without_figures(tmp_path):
     rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
     rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in rows]
-    comparison.write_scores(tmp_path / "scores.csv", rows)
-    files.write_json(tmp_path / "metrics.json", comparison.compare(rows, num_resamples=1000, seed=1))
+    write_results(tmp_path, rows)
     page = make_report(tmp_path)
     assert "cannot be compared: one of them gave all videos one score" in page
     assert "no correlation" in page
@@ -156,7 +163,7 @@ def test_metrics_of_other_scores_are_refused(tmp_path, capsys):
     comparison.write_scores(tmp_path / "scores.csv", [row for row in rows if row["head"] == "svr"])
     with pytest.raises(SystemExit):
         commands.run(report.main, ["--run", str(tmp_path)])
-    assert "must be of this version and of scores.csv" in capsys.readouterr().err
+    assert "its files have changed since. Run again: make compare" in capsys.readouterr().err
 
 
 def test_the_same_figure_gives_the_same_svg():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nr_vqm import bundle, comparison, features, files, heads, manifest, presets, results, splits
+from nr_vqm.run_folder import RunFolder
 from nr_vqm.trunk import ClipOutputs
 
 
@@ -29,8 +30,14 @@ def run(tmp_path):
 
 def score(run):
     rows = heads.score_rows(heads.mean, features.read_head_inputs(run), name="mean", repeat=0)
-    results.write_scores(run, rows, rows)
+    write_scores(run, "compare", rows, rows)
     return rows
+
+
+def write_scores(folder, stage, test_rows, train_rows):
+    run = RunFolder(folder)
+    with run.stage(stage):
+        results.write_scores(run, stage, test_rows, train_rows)
 
 
 def test_intervals_of_the_mos_become_outlier_ratios(run):
@@ -53,15 +60,27 @@ def test_a_head_is_added_once_and_replaced_after_that(run):
     rows = score(run)
     for shift in (1, 2):
         added = [row | {"head": "lstm_finetuned", "score": row["score"] + shift} for row in rows]
-        results.add_head(run, added, added)
-    assert comparison.read_scores(run / "scores.csv") == rows + added
-    assert comparison.read_scores(run / results.TRAIN_SCORES) == rows + added
+        write_scores(run, "finetune", added, added)
+        results.write(run, num_resamples=1000, seed=1)
+        assert comparison.read_scores(run / "scores.csv") == rows + added
+
+
+def test_scores_of_a_stage_that_is_not_complete_are_left_out(run):
+    rows = score(run)
+    write_scores(run, "finetune", [row | {"head": "lstm_finetuned"} for row in rows], [])
+    with pytest.raises(KeyboardInterrupt), RunFolder(run).stage("finetune"):
+        raise KeyboardInterrupt
+    assert list(results.write(run, num_resamples=1000, seed=1)["heads"]) == ["mean"]
+    with pytest.raises(ZeroDivisionError), RunFolder(run).stage("compare"):
+        raise ZeroDivisionError
+    with pytest.raises(ValueError, match="no scores .* Run first: make compare"):
+        results.write(run, num_resamples=1000, seed=1)
 
 
 def test_a_leak_is_told_in_the_metrics(run):
-    score(run)
     split = splits.Split(train=("v0",), val=("v2",), test=("v1",))
     splits.write(run / "splits.json", split, leaks=["c0"])
+    score(run)
     results.write(run, num_resamples=1000, seed=1)
     notes = json.loads((run / "metrics.json").read_text())["notes"]
     assert notes == ["1 contents are on two sides of the published split: the figures flatter."]
@@ -72,12 +91,13 @@ def test_repeats_are_joined(run):
     bundle.update_run(run, repeats=2)
     for repeat, folder in enumerate(bundle.repeat_dirs(run)):
         folder.mkdir()
-        results.write_scores(folder, [row | {"repeat": repeat, "score": row["score"] + repeat} for row in rows], [])
+        changed = [row | {"repeat": repeat, "score": row["score"] + repeat} for row in rows]
+        write_scores(folder, "compare", changed, [])
         bundle.update_run(folder, seconds={"train": 1800.0})
     metrics = results.write(run, num_resamples=1000, seed=1)
     assert metrics["num_repeats"] == 2
     assert len(comparison.read_scores(run / "scores.csv")) == 24
-    assert bundle.total_seconds(run) == {"train": 5400.0}
+    assert RunFolder(run).total_seconds()["train"] == 5400.0
     assert "| 1.50 | 2 |" in (run / "results.md").read_text()
 
 
@@ -85,6 +105,12 @@ def test_a_missing_head_says_what_makes_it(run):
     for name, target in (("lstm", "make compare"), ("lstm_finetuned", "make finetune"), ("svr", "make compare")):
         with pytest.raises(FileNotFoundError, match=target):
             heads.load(run, name)
-    files.write_text(run / "lstm_head.keras", "nothing")
+    files.write_text(run / "cnn3d.keras", "network")
+    with RunFolder(run).stage("compare"):
+        files.write_text(run / "lstm_head.keras", "nothing")
     with pytest.raises(ValueError, match="is needed, .* is not one"):
+        heads.load(run, "lstm")
+    with pytest.raises(KeyboardInterrupt), RunFolder(run).stage("compare"):
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="the fit of lstm_head.keras has not ended. Run again: make compare"):
         heads.load(run, "lstm")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nr_vqm import cnn3d, devices, files, inputs, manifest, processes, shards, training, watching
+from nr_vqm.run_folder import RunFolder
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.0}
 SETTINGS = {
@@ -292,7 +293,7 @@ def test_a_killed_training_goes_on_where_it_saved_last(data_dir, tmp_path, monke
 
     with pytest.raises(MemoryError):
         fit(data_dir, tmp_path / "stopped", stop_asked=kill_after_eight)
-    assert files.read_json(tmp_path / "stopped" / training.STATE, made_by="")["batches"] == 1
+    assert files.read_json(RunFolder(tmp_path / "stopped").training_state, made_by="")["batches"] == 1
     resumed = fit(data_dir, tmp_path / "stopped")
     assert whole[-1]["val_mse"] == pytest.approx(resumed[-1]["val_mse"], rel=1e-5)
     assert_same_weights(tmp_path / "whole", tmp_path / "stopped", atol=1e-6)
