@@ -15,7 +15,8 @@ from stand_ins import make_konvid1k, make_live_qualcomm
 import nr_vqm
 from data_prep import __main__ as data_prep
 from experiments import ablations, compare_heads, cross_database, extract_features, finetune, report, train_cnn
-from nr_vqm import bundle, commands, comparison, features, files, heads, manifest, raw_video, splits
+from nr_vqm import bundle, commands, comparison, features, files, heads, manifest, raw_video, run_folder, splits
+from nr_vqm.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
@@ -105,7 +106,7 @@ def test_the_tables_of_a_comparison(konvid1k):
     assert cells[3].startswith("tiny epochs=1")
     assert "cores" in cells[5] or " x " in cells[5]
     assert (cells[6], cells[7]) == (f"{sum(bundle.total_seconds(run).values()) / 3600:.2f}", "2")
-    assert set(bundle.total_seconds(run)) == {"train", "features", "compare"}
+    assert set(bundle.total_seconds(run)) == {"train", "features", "compare", "results"}
     page = (run / "report.html").read_text()
     assert "2 repeats, medians" in page
     assert "3D-CNN, repeat-01" in page
@@ -116,11 +117,11 @@ def test_every_stage_goes_on_where_it_was_stopped(konvid1k, capsys):
     last = run / "repeat-01"
     kept = {path: path.read_bytes() for path in [*run.glob("repeat-*/*.keras"), *run.glob("repeat-*/features.h5")]}
     scores = (run / "scores.csv").read_bytes()
-    (last / "scores.csv").unlink()  # as if stopped between the repeats
+    RunFolder(last).score_file("compare").unlink()  # as if stopped between the repeats
     call(train_cnn.main, "--data", data, "--run", run, *SHORT, "--split", "paper", "--repeats", 2)
     heads_and_report(data, run)
     told = capsys.readouterr().out
-    assert told.count("is complete already") == 2
+    assert told.count("is complete already") == 4  # train and features of two repeats
     assert told.count("the heads are fitted already") == 1
     for path, content in kept.items():
         if "head" not in path.name:
@@ -131,8 +132,8 @@ def test_every_stage_goes_on_where_it_was_stopped(konvid1k, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["--split", "paper", "--repeats", "1"], "was begun with --repeats 2, which is now 1"),
-        (["--split", "strict", "--repeats", "2"], "was begun with other settings"),
+        (["--split", "paper", "--repeats", "1"], "was started with --repeats 2, which is now 1"),
+        (["--split", "strict", "--repeats", "2"], "was started with other settings"),
         (["--split", "paper", "--repeats", "2", "--set", "train_groups=2"], "was prepared with 3"),
         (["--split", "paper", "--train-share", "0.5"], "--train-share goes with --split strict"),
     ],
@@ -144,7 +145,7 @@ def test_a_run_keeps_to_its_settings(konvid1k, capsys, changes, message):
 
 def test_a_run_keeps_to_its_labels(konvid1k, live_qualcomm, tmp_path, capsys):
     (data, run), (other, _) = konvid1k, live_qualcomm
-    message = f"was begun with other videos or labels than {other} holds"
+    message = f"was started with other videos or labels than {other} has"
     for main in (train_cnn.main, extract_features.main):
         settings = [*SHORT, "--split", "paper", "--repeats", 2] if main is train_cnn.main else []
         assert message in fails(capsys, main, "--data", other, "--run", run, *settings)
@@ -160,11 +161,13 @@ def test_too_few_resamples_are_refused_at_once(konvid1k, capsys):
 
 def test_a_head_that_knows_the_test_videos_is_refused(live_qualcomm, tmp_path, capsys):
     _, run = live_qualcomm
-    start = bundle.derive(run, tmp_path / "start", keep=["lstm_head.keras"])
+    start = run_folder.derive(RunFolder(run), RunFolder(tmp_path / "start"), keep=("cnn3d.keras", "lstm_head.keras"))
     split = splits.read(run / "splits.json")
     other = splits.Split(train=split.test, val=split.val, test=split.train)
-    splits.write(start / "splits.json", other, made_by="other", leaks=[])
-    assert "was fitted on 4 of this run's test videos" in fails(capsys, finetune.main, "--run", run, "--start", start)
+    splits.write(start.splits, other, made_by="other", leaks=[])
+    assert "was fitted on 4 of this run's test videos" in fails(
+        capsys, finetune.main, "--run", run, "--start", start.path
+    )
 
 
 def test_features_that_are_all_one_number_are_no_end(live_qualcomm, tmp_path):
@@ -195,7 +198,7 @@ def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     heads_and_report(data, tmp_path / "leak")
     assert "1 contents are on two sides" in (tmp_path / "leak" / "report.html").read_text()
     other = fails(capsys, train_cnn.main, *arguments, "--run", tmp_path / "run", "--split-index", 1)
-    assert "was begun with the split 'published.json (" in other and "), number 0'" in other
+    assert "was started with the split 'published.json (" in other and "), number 0', not" in other
 
 
 def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcomm, capsys):
@@ -226,7 +229,9 @@ def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcom
 def test_a_head_of_another_grid_is_refused(live_qualcomm, tmp_path, capsys):
     _, run = live_qualcomm
     head = keras.Sequential([keras.Input((4, 6)), keras.layers.LSTM(2), keras.layers.Dense(1)])
-    keras.Model(head.inputs, head.outputs).save(tmp_path / "lstm_head.keras")
+    start = run_folder.derive(RunFolder(run), RunFolder(tmp_path), keep=("cnn3d.keras",))
+    with start.stage("compare"):
+        keras.Model(head.inputs, head.outputs).save(start.head("lstm"))
     message = fails(capsys, finetune.main, "--run", run, "--start", tmp_path)
     assert "reads (4, 6) groups x blocks" in message
     assert "(5, 6)" in message

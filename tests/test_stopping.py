@@ -55,7 +55,7 @@ def test_sigterm_saves_and_stops(data, tmp_path):
     state = files.read_json(tmp_path / "training_state.json", made_by="")
     assert 0 < len(state["history"]) < 1000
     assert (tmp_path / "cnn3d.keras").exists()
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob(".*.part-*"))
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_a_full_disk_is_one_line_and_damages_nothing(data, tmp_path):
     code, errors = end(start(*TRAIN, "--data", data, "--run", tmp_path / "run", file_bytes=20_000))
     assert code == commands.EXIT_FAILED
     assert errors.startswith("error: ") and errors.count("\n") == 1 and "File too large" in errors
-    assert not list((tmp_path / "run").glob("*.keras")) + list((tmp_path / "run").glob(".*"))
+    assert not list((tmp_path / "run").glob("*.keras")) + list((tmp_path / "run").glob(".*.part-*"))
     code, errors = end(
         start("data_prep", "csv", "--root", data / "synthetic", "--mos-range", 1, 5, "--out", tmp_path / "again",
               "--preset", "tiny", file_bytes=20_000)
