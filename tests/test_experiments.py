@@ -223,7 +223,7 @@ def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcom
     assert all(abs(row["score"] - 50) < 60 for row in tuned)
     call(report.main, "--run", run)
     assert "LSTM head, fine-tuned" in (run / "report.html").read_text()
-    assert "make compare" in fails(capsys, finetune.main, "--run", start.parent, "--start", start)
+    assert "make train" in fails(capsys, finetune.main, "--run", start.parent, "--start", start)
 
 
 def test_a_head_of_another_grid_is_refused(live_qualcomm, tmp_path, capsys):
