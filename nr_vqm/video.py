@@ -36,7 +36,7 @@ def read_frames(path, raw=None, *, stall_seconds=decoder_worker.STALL_SECONDS):
 
 def read_planes(
     path: str | os.PathLike,
-    raw: raw_video.RawFormat | None = None,
+    raw: raw_video.RawFormat | str | None = None,
     *,
     stall_seconds: float = decoder_worker.STALL_SECONDS,
 ) -> Frames:
@@ -47,7 +47,7 @@ def read_planes(
         8 bits are divided by 2^(bits - 8) and not rounded. RGB files are converted to BT.601, limited range.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_frames`; PyAV alone decodes here.
+        FileNotFoundError, ValueError: as `read_frames`; the bit depth must not change either.
     """
     return Frames(path, raw=raw, stall_seconds=stall_seconds, as_planes=True)
 

@@ -49,7 +49,7 @@ def _scale(luma):
     return values
 
 
-def video_features(path: str | os.PathLike, raw: RawFormat | None = None) -> np.ndarray:
+def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None) -> np.ndarray:
     """Average `features` over one frame a second of a video.
 
     Returns:

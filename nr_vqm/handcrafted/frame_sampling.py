@@ -72,7 +72,7 @@ def sample(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
         yield held[(number + 1) // 2 - held[0][0]][1]
 
 
-def read_sampled(path: str | os.PathLike, raw: RawFormat | None = None) -> Iterator[Planes]:
+def read_sampled(path: str | os.PathLike, raw: RawFormat | str | None = None) -> Iterator[Planes]:
     """Decode a video once and yield its sampled frames.
 
     All methods that look at one frame a second share these: BRISQUE, NIQE and CORNIA take `y`, FRIQUEE converts y, u
@@ -80,7 +80,7 @@ def read_sampled(path: str | os.PathLike, raw: RawFormat | None = None) -> Itera
 
     Args:
         path: the file.
-        raw: the format of a headerless .yuv file.
+        raw: the format of a headerless .yuv file, or its text.
 
     Yields:
         planes.Planes, values 0-255 in the range of the file.

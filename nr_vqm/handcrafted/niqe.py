@@ -125,7 +125,7 @@ def features(luma: np.ndarray) -> np.ndarray:
     return np.array([distance(*moments(block_features(luma)), "photographs")])
 
 
-def video_features(path: str | os.PathLike, raw: RawFormat | None = None) -> np.ndarray:
+def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None) -> np.ndarray:
     """Average `features` over one frame a second of a video.
 
     Returns:

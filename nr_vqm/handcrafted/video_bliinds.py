@@ -202,7 +202,7 @@ def global_motion(lengths: list[np.ndarray], pixels: int) -> float:
     return np.abs(np.array(means) - modes).mean() / (1 + np.mean(modes))
 
 
-def video_features(path: str | os.PathLike, raw: RawFormat | None = None) -> np.ndarray:
+def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None) -> np.ndarray:
     """Compute `features` from all frames of a video.
 
     Returns:
