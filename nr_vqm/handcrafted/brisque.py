@@ -58,5 +58,5 @@ def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None) 
     Raises:
         FileNotFoundError, ValueError: as `frame_sampling.read_sampled`; or no sampled frame has texture.
     """
-    rows = [features(frame.y) for frame in frame_sampling.read_sampled(path, raw)]
-    return frame_sampling.require_defined(frame_sampling.mean_of_frames(rows), "BRISQUE", path)
+    found = frame_sampling.average(path, raw, lambda frame, _: features(frame.y))
+    return frame_sampling.require_defined(found, "BRISQUE", path)

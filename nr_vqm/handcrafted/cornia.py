@@ -217,6 +217,6 @@ def video_features(
     Raises:
         FileNotFoundError, ValueError: as `frame_sampling.read_sampled`; or frames smaller than a patch.
     """
-    frames = enumerate(frame_sampling.read_sampled(path, raw))
-    rows = [features(frame.y, codebook, seed=seed_of(video_id, number)) for number, frame in frames]
-    return frame_sampling.mean_of_frames(rows)
+    return frame_sampling.average(
+        path, raw, lambda frame, number: features(frame.y, codebook, seed=seed_of(video_id, number))
+    )

@@ -3,7 +3,7 @@
 import collections
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -98,6 +98,31 @@ def read_sampled(path: str | os.PathLike, raw: RawFormat | str | None = None) ->
         yield from sample(frames, frames.info.fps)
         for message in frames.warnings:
             warnings.warn(f"{path}: {message}", stacklevel=2)
+
+
+def average(
+    path: str | os.PathLike, raw: RawFormat | str | None, compute: Callable[[Planes, int], np.ndarray]
+) -> np.ndarray:
+    """Compute the features of a video: the mean over its sampled frames, ignoring NaN.
+
+    Args:
+        path: the file.
+        raw: the format of a headerless .yuv file, or its text.
+        compute: function from a frame and its number among the sampled ones to float64, shape (num_features,).
+
+    Returns:
+        float64, shape (num_features,); NaN where every frame has NaN.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_sampled`; of `compute`, with the path before its message.
+    """
+    rows = []
+    for number, frame in enumerate(read_sampled(path, raw)):
+        try:
+            rows.append(compute(frame, number))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return mean_of_frames(rows)
 
 
 def mean_of_frames(rows: Iterable[np.ndarray]) -> np.ndarray:

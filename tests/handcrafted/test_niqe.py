@@ -63,6 +63,9 @@ def test_a_video_without_texture_is_refused(tmp_path):
     path = write_ffv1(tmp_path / "grey.mkv", [np.full((200, 220, 3), 90, np.uint8)] * 3)
     with pytest.raises(ValueError, match=r"NIQE needs at least one sampled frame with texture, .*grey\.mkv has"):
         niqe.video_features(path)
+    path = write_ffv1(tmp_path / "small.mkv", [np.full((40, 50, 3), 90, np.uint8)] * 3)
+    with pytest.raises(ValueError, match=r"small\.mkv: NIQE needs a frame of at least 96x96"):
+        niqe.video_features(path)
 
 
 @needs_data
