@@ -120,7 +120,7 @@ def compare(whole, broken):
     differences += [f"features.h5 {name}" for name in files[0] if not np.array_equal(files[0][name], files[1][name])]
     from nr_vqm import devices
 
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     import keras
 
     for name in ("cnn3d.keras", "lstm_head.keras", "lstm_features_head.keras"):

@@ -33,7 +33,7 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     from nr_vqm import devices
 
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     with tempfile.TemporaryDirectory() as folder:
         results = list(run(Path(folder), num_files=args.files, seed=args.seed, seconds=args.seconds, keep=args.keep))
     report(results)

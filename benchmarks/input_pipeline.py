@@ -103,7 +103,7 @@ def copy(folder, seconds):
 
 def feed(folder, seconds, workers):
     """Clips/s that arrive as TensorFlow's tensors, in an epoch as long as it takes."""
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     from nr_vqm import inputs
 
     table = shards.read_table(folder)

@@ -49,7 +49,7 @@ def measured_rate(preset):
     from benchmarks import train_step
     from nr_vqm import devices
 
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     return train_step.measure(preset, rounds=1, steps=3)["clips_per_second"]
 
 
@@ -111,7 +111,7 @@ def network_bytes(preset):
     """(bytes of the weights and what training keeps of each, bytes of one clip's activations and their gradients)."""
     from nr_vqm import devices
 
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     from nr_vqm import cnn3d
 
     dtype = devices.best_precision()

@@ -26,7 +26,7 @@ def main(argv=None):
         args.frames, args.every = args.frames or 48, args.every or 16
     from nr_vqm import devices
 
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     precision = devices.best_precision()
     figures = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ def main(argv=None):
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--quick", action="store_true", help="fewer steps")
     args = parser.parse_args(argv)
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     rounds, steps = (1, 3) if args.quick else (5, 20)
     figures = measure(presets.get_preset(args.preset, overrides=args.overrides), rounds=rounds, steps=steps)
     limits = {"peak_share": 0.7, "loop_headroom": 0.95}

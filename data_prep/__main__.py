@@ -254,4 +254,4 @@ def _report(videos):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    commands.run(main, resumes=True)

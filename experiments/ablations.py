@@ -50,4 +50,4 @@ def _measure(run, args, name, changes):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    commands.run(main, resumes=True)

@@ -7,7 +7,7 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     from nr_vqm import devices, tables
 
-    devices.quiet_tensorflow()
+    devices.start(args.device, hide_startup_lines=True)
     from nr_vqm import results
     from nr_vqm.run_folder import RunFolder
 
@@ -22,6 +22,7 @@ def main(argv=None):
 def _parser():
     parser = commands.new_parser("python -m experiments.compare_heads", __doc__)
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
+    commands.add_device_option(parser)
     parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
     return parser
 
@@ -64,4 +65,4 @@ def _fit(run, preset, train, val, train_and_val):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    commands.run(main, resumes=True)

@@ -11,7 +11,7 @@ def main(argv=None):
     from nr_vqm import devices, files, manifest
     from nr_vqm.run_folder import RunFolder
 
-    devices.quiet_tensorflow()
+    devices.start(args.device, hide_startup_lines=True)
     data = Path(args.data)
     prep, videos = files.read_json(data / "prep.json", made_by="make prep"), manifest.usable(data)
     run = RunFolder(args.run)
@@ -23,21 +23,27 @@ def main(argv=None):
 
 def _extract_all(run, videos, args):
     """Write features.h5 of one 3D-CNN, unless that is complete."""
-    from nr_vqm import bundle, cluster, features, files, worker
+    from nr_vqm import bundle, cluster, devices, features, files, worker
 
     files.require(run.cnn3d, made_by="make train")
     files.drop_leftovers(run)
-    file, made_from = features.FeatureFile(run), files.sha256(run.cnn3d)
+    wanted, made_from = args.precision or run.read_preset().precision, files.sha256(run.cnn3d)
+    precision = devices.chosen_precision(wanted)
     made_of = {"videos": features.videos_sha256(videos), "schema": features.SCHEMA}
-    if run.is_complete("features", **made_of):
+    # With 'auto' features of either precision are accepted: another machine may have made them.
+    accepted = run.read_facts().get("precision", {}).get("features") if wanted == "auto" else precision
+    file = features.FeatureFile(run, precision=precision)
+    if run.is_complete("features", precision=accepted, **made_of):
         print(f"{file.path} is complete already.")
         file.drop_parts()
         return
     missing = [one for one in videos if not file.part(one.video_id, made_from).exists()]
     print(f"{len(missing)} of {len(videos)} videos to do", flush=True)
-    with run.stage("features", facts={"versions": bundle.versions()}, **made_of):
+    facts = {"versions": bundle.versions(), "precision": {"features": precision}}
+    with run.stage("features", facts=facts, precision=precision, **made_of):
         # Two videos at a time: one decodes and waits for the disk while the other computes.
-        extract = functools.partial(worker.write_part, run_dir=run.path.resolve(), made_from=made_from)
+        settings = {"made_from": made_from, "precision": precision, "device": args.device}
+        extract = functools.partial(worker.write_part, run_dir=run.path.resolve(), **settings)
         done = cluster.each(extract, missing, workers=args.workers, scheduler=args.scheduler, threads=2)
         for number, _ in enumerate(done, start=1):
             if number % 100 == 0:
@@ -51,9 +57,11 @@ def _parser():
     parser = commands.new_parser("python -m experiments.extract_features", __doc__)
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
     parser.add_argument("--run", required=True, help="a run folder with a trained 3D-CNN")
+    commands.add_device_option(parser)
+    commands.add_precision_option(parser)
     commands.add_worker_options(parser)
     return parser
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    commands.run(main, resumes=True)

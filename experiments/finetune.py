@@ -7,7 +7,7 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     from nr_vqm import devices, tables
 
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     from nr_vqm import results
     from nr_vqm.run_folder import RunFolder
 
@@ -76,4 +76,4 @@ def _refuse_known(start, split):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    commands.run(main, resumes=True)

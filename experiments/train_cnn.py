@@ -15,9 +15,9 @@ def main(argv=None):
     data, run = Path(args.data), RunFolder(args.run)
     prep = files.read_json(data / "prep.json", made_by="make prep")
     preset = _with_shares(commands.preset_from(args, database=prep["database"]), args, prep["database"])
-    if args.epochs:
-        preset = presets.changed(preset, epochs=args.epochs)
-    devices.quiet_tensorflow()
+    given = {"epochs": args.epochs, "precision": args.precision}
+    preset = presets.changed(preset, **{name: value for name, value in given.items() if value})
+    devices.start(args.device, hide_startup_lines=True)
     devices.split_cpu(args.devices)
     processes.join()
     from nr_vqm import metrics, shards, training
@@ -55,7 +55,9 @@ def _parser():
     parser.add_argument("--data", required=True, help="a folder that data_prep wrote")
     parser.add_argument("--run", required=True, help="the run folder to write; an unfinished run goes on")
     commands.add_preset_options(parser)
+    commands.add_device_option(parser)
     parser.add_argument("--devices", type=commands.positive, default=1, help="GPUs, or parts of the CPU without one")
+    commands.add_precision_option(parser)
     parser.add_argument("--epochs", type=commands.positive, help="instead of the preset's")
     parser.add_argument(
         "--split",
@@ -197,6 +199,10 @@ def _train(run, preset, table, videos, split, args, stop_asked):
         )
         for part in ("train", "val")
     }
+    # A resumed training continues in the precision that it was started in, on whatever machine.
+    dtype = run.read_facts().get("precision", {}).get("train") or devices.chosen_precision(preset.precision)
+    if processes.is_first():
+        run.update_facts(precision={"train": dtype})
     stage = run.stage("train", facts={"versions": bundle.versions()})
     with stage if processes.is_first() else contextlib.nullcontext():
         history = training.fit_cnn3d(
@@ -206,7 +212,7 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             strategy=devices.replicas(args.devices),
             workers=devices.reading_threads(),
             network=preset.network,
-            dtype=devices.best_precision(),
+            dtype=dtype,
             epochs=preset.epochs,
             learning_rate=preset.learning_rate,
             warmup_epochs=preset.warmup_epochs,
@@ -224,4 +230,4 @@ def _train(run, preset, table, videos, split, args, stop_asked):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    commands.run(main, resumes=True)

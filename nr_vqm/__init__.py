@@ -3,31 +3,36 @@
 __version__ = "0.1.0"
 
 
-def load(run_dir, *, head="lstm"):
+def load(run_dir, *, head="lstm", precision=None, device="auto"):
     """Load a run folder.
 
     Args:
         run_dir: a folder that train and compare wrote.
         head: 'lstm' or 'svr', what pools the clips.
+        precision: 'float32', 'mixed_bfloat16', or 'auto', the one that is fast here; None: the run's own setting.
+        device: 'auto', 'cpu', 'gpu', or one GPU as 'gpu:1'; to be chosen before TensorFlow's first operation.
 
     Returns:
         `nr_vqm.scoring.Scorer`; its `score(path or array)` gives a `nr_vqm.video_score.Score`.
 
     Raises:
-        FileNotFoundError, ValueError: a model is missing, damaged or not ours; said before TensorFlow is imported.
+        FileNotFoundError, ValueError: a model is missing, damaged or not ours, which is found before TensorFlow is
+            imported; or there is no such device.
     """
-    from nr_vqm import bundle
+    from nr_vqm import bundle, presets
 
     bundle.check_run(run_dir, head)
+    if precision not in (None, *presets.PRECISIONS):
+        raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
     from nr_vqm import decoder_worker, devices
 
     decoder_worker.start()  # while TensorFlow is imported
-    devices.quiet_tensorflow()
+    devices.start(device)
     from nr_vqm.scoring import Scorer
 
-    return Scorer(run_dir, head=head)
+    return Scorer(run_dir, head=head, precision=precision)
 
 
-def score(source, run_dir, *, head="lstm"):
-    """Score one video: `load(run_dir, head=head).score(source)`."""
-    return load(run_dir, head=head).score(source)
+def score(source, run_dir, **options):
+    """Score one video: `load(run_dir, **options).score(source)`."""
+    return load(run_dir, **options).score(source)

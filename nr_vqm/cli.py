@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,7 +16,9 @@ FORMATS = ("text", "json", "jsonl", "csv")
 
 
 def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
     args = _parser().parse_args(argv)
+    args.argv = argv
     return args.command(args)
 
 
@@ -65,6 +68,8 @@ def _add_score(subparsers):
     score.add_argument("--html", metavar="HTML", help="the same as a page that needs nothing else; numbered if several")
     score.add_argument("--clips", metavar="CSV", help="every clip with its time, place and quality")
     score.add_argument("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="what .yuv files are: 1920x1080:yuv420p:30")
+    commands.add_device_option(score)
+    commands.add_precision_option(score)
     commands.add_worker_options(score)
     score.set_defaults(command=_score)
 
@@ -75,25 +80,40 @@ def _score(args):
 
     videos, raw, rows, clips = _or_exit(commands.EXIT_USAGE, _prepare, args)
     model_id = _or_exit(commands.EXIT_NO_MODEL, bundle.check_run, args.run, args.head)
-    failed = 0
     if rows:
         _or_exit(commands.EXIT_USAGE, rows.check_model, args.head, model_id)
-        asked = set(videos)
-        failed = sum(row["status"] == batch.FAILED and row["path"] in asked for row in rows.rows)
-    # The number of a page is that of the video in the whole list, however often it was gone on with.
-    todo = [(number, path) for number, path in enumerate(videos, start=1) if not (rows and path in rows.done)]
-    if todo:
-        failed += _score_all(args, model_id, todo, raw, rows, clips, several=len(videos) > 1)
-    else:
+    known = {row["path"]: row["status"] for row in rows.rows} if rows else {}
+    statuses = [known[path] for path in videos if path in known]
+    # The number of a page is that of the video in the whole list, however often it was resumed.
+    todo = [(number, path) for number, path in enumerate(videos, start=1) if path not in known]
+    try:
+        if todo:
+            _score_all(args, model_id, todo, raw, rows, clips, statuses, several=len(videos) > 1)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_stopped(args.argv, statuses, len(videos))) from None
+    failed = statuses.count(batch.FAILED)
+    if not todo:
         print(f"Nothing is left to do: {args.out} has all {len(videos)} videos, {failed} failed.", file=sys.stderr)
     return commands.EXIT_FAILED if failed else 0
 
 
-def _score_all(args, model_id, todo, raw, rows, clips, *, several):
-    """Score the videos of `todo`, (number, path) each, and write what is asked for; how many failed."""
+def _stopped(argv, statuses, num_videos):
+    """What Ctrl-C ends the command with: how far it is, and how to score the rest."""
     from nr_vqm import batch
 
-    scorer, failed = _or_exit(commands.EXIT_NO_MODEL, _load, args), 0
+    scored, failed = (statuses.count(status) for status in (batch.OK, batch.FAILED))
+    found = f"Stopped: {scored} of {num_videos} videos scored, {failed} failed."
+    if "--out" not in argv and not any(word.startswith("--out=") for word in argv):
+        return f"{found} Nothing resumes them; write their rows to a file next time: --out FILE."
+    again = shlex.join(["nr-vqm", *argv, *([] if "--resume" in argv else ["--resume"])])
+    return f"{found} Score the rest with: {again}"
+
+
+def _score_all(args, model_id, todo, raw, rows, clips, statuses, *, several):
+    """Score the videos of `todo`, (number, path) each, and write what is asked for; add their status to `statuses`."""
+    from nr_vqm import batch
+
+    scorer = _or_exit(commands.EXIT_NO_MODEL, _load, args)
     with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
         scores = _scores(args, scorer, model_id, [path for _, path in todo], raw)
         for (number, path), (score, error) in zip(todo, scores, strict=True):
@@ -105,8 +125,7 @@ def _score_all(args, model_id, todo, raw, rows, clips, *, several):
             if rows:
                 rows.add(row)
             printer.add(row)
-            failed += row["status"] == batch.FAILED
-    return failed
+            statuses.append(row["status"])
 
 
 def _scores(args, scorer, model_id, paths, raw):
@@ -115,7 +134,8 @@ def _scores(args, scorer, model_id, paths, raw):
         return scorer.score_many(paths, raw)
     from nr_vqm import cluster, worker
 
-    work = functools.partial(worker.score, run_dir=Path(args.run).resolve(), head=args.head, model_id=model_id, raw=raw)
+    settings = {"head": args.head, "model_id": model_id, "precision": args.precision, "device": args.device}
+    work = functools.partial(worker.score, run_dir=Path(args.run).resolve(), raw=raw, **settings)
     found = cluster.each(
         work,
         [Path(path).absolute() for path in paths],  # workers may be in another folder
@@ -131,6 +151,8 @@ def _or_exit(code, function, *args):
     """Call it; what it cannot do ends the command with this exit code."""
     try:
         return function(*args)
+    except commands.Refusal:
+        raise
     except (ValueError, OSError) as error:
         raise commands.Refusal(str(error), code) from error
 
@@ -172,11 +194,12 @@ def _print_skipped(paths: list[str]) -> None:
 
 def _load(args):
     """The Scorer, or None where workers load their own."""
-    from nr_vqm import intervals
+    from nr_vqm import devices, intervals
     from nr_vqm.run_folder import RunFolder
 
     if args.workers == 1 and not args.scheduler:
-        return nr_vqm.load(args.run, head=args.head)
+        _or_exit(commands.EXIT_USAGE, functools.partial(devices.start, args.device, hide_startup_lines=True))
+        return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device)
     # What each of them would refuse is refused once and here.
     intervals.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
     return None
@@ -214,7 +237,7 @@ class _Printer:
             print(self.batch.to_line(row, self.format), end="", flush=True)
 
     def __exit__(self, kind, *exc):
-        if self.format == "json" and kind is None:
+        if self.format == "json" and kind in (None, KeyboardInterrupt):  # what was finished is kept
             print(json.dumps(self.rows, indent=1, allow_nan=False))
 
 
@@ -243,7 +266,7 @@ def _doctor(args):
     """Print every finding; the exit code says whether all is well."""
     from nr_vqm import devices, doctor
 
-    devices.quiet_tensorflow()
+    devices.start(hide_startup_lines=True)
     failed = 0
     for finding in doctor.examine(args.folder):
         failed += not finding.ok

@@ -6,11 +6,12 @@ import signal
 import sys
 import threading
 
-from nr_vqm import files, presets
+from nr_vqm import devices, files, presets
 
 EXIT_FAILED = 1  # something in the input could not be processed
 EXIT_USAGE = 2  # the options ask for what cannot be done; also argparse's own
 EXIT_NO_MODEL = 3  # a run without a usable model
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not go on to the next stage
 
 
@@ -51,6 +52,22 @@ def add_worker_options(parser):
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster instead: tcp://10.0.0.5:8786")
 
 
+def add_device_option(parser):
+    """Add --device, which `devices.start` takes."""
+    parser.add_argument(
+        "--device", type=device, default="auto", help="auto (all there are), cpu, gpu, or one GPU: gpu:0, gpu:1, ..."
+    )
+
+
+def add_precision_option(parser):
+    """Add --precision, which stands for the run's setting where it is not given."""
+    parser.add_argument(
+        "--precision",
+        choices=presets.PRECISIONS,
+        help="of the 3D-CNN, instead of the run's setting; auto: mixed_bfloat16 where it is fast, else float32",
+    )
+
+
 def preset_from(args, *, database=None):
     """The preset that the options of `add_preset_options` ask for, as it is for that database."""
     return presets.get_preset(args.preset, database=database, overrides=args.overrides)
@@ -62,6 +79,15 @@ def positive(text):
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be above zero, received {text}")
     return value
+
+
+def device(text):
+    """An argparse type: what `devices.start` takes."""
+    try:
+        devices.gpu_number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def resamples(text):
@@ -108,7 +134,7 @@ def print_figures(figures, *, limits, json_path):
         files.write_json(json_path, figures)
 
 
-def run(main, argv=None):
+def run(main, argv=None, *, resumes=False):
     """Run `main(argv)`; turn what users can mend into one line and an exit code.
 
     Set NR_VQM_TRACEBACK=1 to see the traceback instead.
@@ -116,6 +142,7 @@ def run(main, argv=None):
     Args:
         main: a function of the argument list that returns an exit code or None.
         argv: the arguments; None takes those of the process.
+        resumes: after Ctrl-C the same command continues where it was; a KeyboardInterrupt may bring its own message.
     """
     try:
         code = main(argv)
@@ -123,8 +150,9 @@ def run(main, argv=None):
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
-    except KeyboardInterrupt:
-        code = _fail("Stopped. The same command goes on where it was.", 130)
+    except KeyboardInterrupt as stop:
+        usual = "Stopped. Run the same command again to resume." if resumes else "Stopped."
+        code = _fail(str(stop) or usual, EXIT_INTERRUPTED)
     except InterruptedError as error:
         code = _fail(str(error), EXIT_STOPPED)
     except (ValueError, OSError) as error:

@@ -60,8 +60,8 @@ def _devices():
     """In words."""
     import tensorflow as tf
 
-    gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in
-            tf.config.list_physical_devices("GPU")]  # fmt: skip
+    details = map(tf.config.experimental.get_device_details, devices.visible_gpus())
+    gpus = [one.get("device_name", "GPU") for one in details]
     names = ", ".join(gpus) or "no GPU"
     return f"{devices.cores()} CPU cores, {names}; scores are computed in {devices.best_precision()}"
 

@@ -52,14 +52,19 @@ def extract(
 class FeatureFile:
     """<run>/features.h5, made of one part per video so that a stopped extraction goes on."""
 
-    def __init__(self, run_dir):
+    def __init__(self, run_dir, *, precision=None):
+        """
+        Args:
+            run_dir: the run folder.
+            precision: the dtype policy that the features are computed in; parts in another are others.
+        """
         run = RunFolder(run_dir)
-        self.path, self.parts = run.features, run.feature_parts
+        self.path, self.parts, self.precision = run.features, run.feature_parts, precision
 
     def part(self, video_id, made_from):
-        """Where the part of a video lies; another 3D-CNN (`made_from`) has other parts."""
+        """Where the part of a video lies; another 3D-CNN (`made_from`) or precision has other parts."""
         # Hashed: a video_id comes from a label file and is no safe file name.
-        name = hashlib.sha256(f"{SCHEMA}\n{made_from}\n{video_id}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{SCHEMA}\n{made_from}\n{self.precision}\n{video_id}".encode()).hexdigest()[:32]
         return self.parts / f"{name}.h5"
 
     def write_part(self, video_id, made_from, outputs):

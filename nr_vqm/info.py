@@ -25,6 +25,7 @@ def facts(run_dir):
     return {
         "run": str(run),
         "preset": preset.name,
+        "precision": folders[0].read_facts().get("precision", {}),
         "settings": presets.differences(preset),
         "seed": preset.seed,
         "database": facts.get("database"),
@@ -119,6 +120,7 @@ def to_text(found):
         *([("tested on", _tested_on(found))] if found["trained_on"] else []),
         ("MOS", "{:g} to {:g}".format(*found["mos_range"])),
         ("preset", f"{found['preset']}, seed {found['seed']}"),
+        ("precision", ", ".join(f"{stage} {name}" for stage, name in found["precision"].items()) or "-"),
         ("settings", ", ".join(found["settings"]) or "as in the preset"),
         ("clips", f"{found['clip']}, {found['grid']}"),
         *(("training" if not row else "", text) for row, text in enumerate(_progress(found["training"]))),

@@ -185,7 +185,7 @@ class RunFolder:
             ValueError: the file is damaged or none of ours.
         """
         facts = _read_object(self.facts) if self.facts.exists() else {}
-        for name in ("stages", "seconds"):
+        for name in ("stages", "seconds", "precision"):
             if not isinstance(facts.get(name, {}), dict):
                 raise ValueError(f"{self.facts} must hold an object as {name!r}, found {facts[name]!r}. {_REPAIR}")
         repeats = facts.get("repeats", 1)

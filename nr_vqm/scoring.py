@@ -35,7 +35,7 @@ class Scorer:
         Args:
             run_dir: a folder that train and compare wrote.
             head: 'lstm' or 'svr'.
-            precision: a Keras dtype policy; None takes the fastest that the machine has.
+            precision: a Keras dtype policy, or 'auto', the one that is fast here; None: the run's own setting.
 
         Raises:
             FileNotFoundError, ValueError: a model is missing, damaged or not ours.
@@ -44,7 +44,8 @@ class Scorer:
         run = RunFolder(run_dir)
         self.head, self.preset, self.mos_range = head, run.read_preset(), run.read_mos_range()
         self.spread = intervals.read(run_dir, head, **self.preset.interval)
-        self.trunk = load_trunk(run_dir, precision=precision)
+        self.precision = devices.chosen_precision(precision or self.preset.precision)
+        self.trunk = load_trunk(run_dir, precision=self.precision)
         if head == "lstm":
             model = heads.load_lstm(run_dir, head)
             self._predict = lambda outputs: lstm_head.predict(model, outputs.clip_quality[None])[0]
@@ -107,6 +108,7 @@ class Scorer:
             path="" if isinstance(source, np.ndarray) else str(source),
             head=self.head,
             model_id=self.model_id,
+            precision=self.precision,
             mos=manifest.from_unit_5(quality, *self.mos_range),
             mos_low=self.mos_range[0],
             mos_high=self.mos_range[1],
@@ -208,10 +210,10 @@ def _padding(info, grid):
     ]
 
 
-def load_trunk(run_dir, *, precision=None):
-    """The run's 3D-CNN, ready to run over videos in the machine's best precision."""
+def load_trunk(run_dir, *, precision):
+    """Load the run's 3D-CNN, ready to run over videos in that precision, a Keras dtype policy."""
     model = bundle.load_model(RunFolder(run_dir).cnn3d, made_by="make train")
-    return SharedTrunk(cnn3d.with_dtype(model, precision or devices.best_precision()))
+    return SharedTrunk(cnn3d.with_dtype(model, precision))
 
 
 def check_frames(frames):

@@ -8,7 +8,7 @@ import time
 import keras
 import numpy as np
 
-from nr_vqm import cnn3d, files, inputs, processes, starting_weights, watching
+from nr_vqm import cnn3d, devices, files, inputs, processes, starting_weights, watching
 from nr_vqm.run_folder import RunFolder
 
 SAVE_SECONDS = 900  # what a stop may cost at most: with `paper` an epoch takes hours, and saving 2.3 GB
@@ -61,13 +61,13 @@ def fit_cnn3d(
 
     Raises:
         InterruptedError: `stop_asked`; all is saved.
-        ValueError: the loss became NaN; the clips of that batch are named.
+        ValueError: the loss became NaN, whose batch's clips are named; a batch does not fit the device's memory.
     """
     run = RunFolder(run_dir)
-    state = _read_state(run)
+    state, too_large = _read_state(run), _too_large(train.batch_size, accumulate)
     if processes.is_first():
         run.drop_other_weights(_state_weights(run, state))  # of a training that was killed while it saved
-    with strategy.scope():
+    with devices.explained_memory(too_large), strategy.scope():
         if state["history"] or state["batches"]:
             model = keras.models.load_model(_state_weights(run, state))
             _restore(_seed_variables(model), state["seeds"])
@@ -85,8 +85,9 @@ def fit_cnn3d(
     parts = [(len(state["history"]) + 1, state["batches"])] if state["batches"] else []
     for last, first_batch in [*parts, (epochs, 0)]:
         if not _finished(state, **limits):
-            _fit(model, train, workers=workers, first_batch=first_batch, initial_epoch=len(state["history"]),
-                 epochs=last, callbacks=callbacks)  # fmt: skip
+            settings = {"initial_epoch": len(state["history"]), "epochs": last, "callbacks": callbacks}
+            with devices.explained_memory(too_large):
+                _fit(model, train, workers=workers, first_batch=first_batch, **settings)
     if processes.is_first():
         _check_network(run, state)
     return state["history"]
@@ -99,6 +100,18 @@ def _check_network(run, state):
             f"{run.cnn3d} is missing or is not the network that this training saved. Copy it back, or delete "
             f"{run.training_state} to train again from the start."
         )
+
+
+def _too_large(batch_size, accumulate):
+    """What to change where a batch does not fit: less at a time, the same number of clips a step."""
+    found = f"The device's memory does not hold the training of {batch_size} clips at a time."
+    if batch_size == 1:
+        return f"{found} Use a device with more memory, or smaller clips (clip_frames, clip_size)."
+    half = batch_size // 2
+    return (
+        f"{found} Start a new run with a smaller batch_size and a larger accumulate, which make the same steps: "
+        f"--set batch_size={half} --set accumulate={batch_size * accumulate // half}."
+    )
 
 
 def compile_cnn3d(model, learning_rate, *, accumulate):

@@ -58,8 +58,15 @@ class SharedTrunk:
             ClipOutputs.
 
         Raises:
-            ValueError: the frames end before the last group does.
+            ValueError: the frames end before the last group does, or the device's memory does not hold them.
         """
+        with devices.explained_memory(
+            f"The device's memory does not hold the network over frames of {grid.width} x {grid.height}. Free what "
+            "other processes use of it, or compute on the processor: --device cpu."
+        ):
+            return self._run(frames, grid)
+
+    def _run(self, frames, grid):
         plan = trunk_plan.plan(grid, self.layers)
         stacks = _stacks(plan, grid)
         num_groups, num_blocks = len(grid.starts), len(grid.corners)

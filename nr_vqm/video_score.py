@@ -15,6 +15,7 @@ class Score:
         path: the video; empty for an array.
         head: 'lstm' or 'svr'.
         model_id: 12 hex digits, the same for the same 3D-CNN and head.
+        precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'.
         mos: in the unit of the run's database, `mos_low` to `mos_high`.
         quality: the same on the 1-5 scale.
         interval: (low, high) in the unit of `mos`: where the MOS of 19 in 20 validation videos with such a score
@@ -33,6 +34,7 @@ class Score:
     path: str
     head: str
     model_id: str
+    precision: str
     mos: float
     mos_low: float
     mos_high: float
@@ -77,6 +79,7 @@ class Score:
             "quality": self.quality,
             "head": self.head,
             "model_id": self.model_id,
+            "precision": self.precision,
             "frames": self.frames,
             "declared_frames": self.declared_frames,
             "width": self.width,

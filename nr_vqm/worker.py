@@ -9,33 +9,35 @@ from nr_vqm.run_folder import RunFolder
 _LOADING = threading.Lock()  # so that two threads do not load the same
 
 
-def write_part(one, *, run_dir, made_from):
+def write_part(one, *, run_dir, made_from, precision, device):
     """Extract one video's features and write them as a part of the run's, unless that was done.
 
     Args:
         one: manifest.Video.
         run_dir: the run folder.
         made_from: checksum of the 3D-CNN, as in `features.FeatureFile`.
+        precision: the dtype policy to compute in.
+        device: as in `devices.start`.
 
     Raises:
         ValueError: the video cannot be decoded any more, or the 3D-CNN is another by now.
     """
-    file = features.FeatureFile(run_dir)
+    file = features.FeatureFile(run_dir, precision=precision)
     if not file.part(one.video_id, made_from).exists():
         with _LOADING:
-            trunk, preset = _load(run_dir, made_from)
+            trunk, preset = _load(run_dir, made_from, precision, device)
         file.write_part(one.video_id, made_from, _extract(one, trunk, preset))
 
 
 @functools.lru_cache(maxsize=1)
-def _load(run_dir, made_from):
-    devices.quiet_tensorflow()  # before anything imports TensorFlow
+def _load(run_dir, made_from, precision, device):
+    devices.start(device, hide_startup_lines=True)  # before anything imports TensorFlow
     from nr_vqm import scoring
 
     run = RunFolder(run_dir)
     if files.sha256(run.cnn3d) != made_from:
         raise ValueError(f"{run.cnn3d} has changed since the extraction started. Start it again: make features.")
-    return scoring.load_trunk(run_dir), run.read_preset()
+    return scoring.load_trunk(run_dir, precision=precision), run.read_preset()
 
 
 def _extract(one, trunk, preset):
@@ -52,7 +54,7 @@ def _extract(one, trunk, preset):
         raise ValueError(f"Video {one.video_id!r} was whole when it was prepared, and is not now: {error}") from error
 
 
-def score(path, *, run_dir, head, model_id, raw):
+def score(path, *, run_dir, head, model_id, raw, precision, device):
     """Score one video.
 
     Args:
@@ -60,24 +62,25 @@ def score(path, *, run_dir, head, model_id, raw):
         run_dir, head: of the scorer, as in `nr_vqm.load`.
         model_id: of the run as the asker sees it: a worker may have loaded what was there before, or see another file.
         raw: as in `scoring.Scorer.score`.
+        precision, device: as in `nr_vqm.load`.
 
     Returns:
         (Score, None), or (None, ValueError) for a video that cannot be scored.
     """
     with _LOADING:
-        devices.quiet_tensorflow()  # before anything imports TensorFlow
+        devices.start(device, hide_startup_lines=True)  # before anything imports TensorFlow
         from nr_vqm import scoring
 
-        scorer = _scorer(run_dir, head, model_id)
+        scorer = _scorer(run_dir, head, model_id, precision)
     found, error = scoring.attempt(scorer.score, path, raw)
     return found, error and ValueError(batch.reason(error))  # not every error can be sent to another process
 
 
 @functools.lru_cache(maxsize=1)
-def _scorer(run_dir, head, model_id):
+def _scorer(run_dir, head, model_id, precision):
     from nr_vqm import scoring
 
-    scorer = scoring.Scorer(run_dir, head=head)
+    scorer = scoring.Scorer(run_dir, head=head, precision=precision)
     if scorer.model_id != model_id:
         raise ValueError(f"{run_dir} holds other models on a worker than here, or has changed since. Begin again.")
     return scorer

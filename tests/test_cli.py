@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import os
+import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -133,6 +135,51 @@ def test_resume_goes_on_where_the_file_ends(tiny_run, folder, tmp_path, format, 
         assert sorted(clips.read_bytes().splitlines()) == sorted(all_clips.splitlines())
         assert len(scored) == {0: 6, len(content): 0}.get(end, len(scored))  # the seventh cannot be opened
     assert scored == []
+
+
+@pytest.fixture
+def stop_at_the_third(monkeypatch):
+    """Ctrl-C while the third video is scored."""
+    real, scored = scoring.Scorer._score, []
+
+    def stop(*args):
+        scored.append(args[2])
+        if len(scored) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    monkeypatch.setattr(scoring.Scorer, "_score", stop)
+
+
+def test_ctrl_c_counts_and_names_the_command_that_scores_the_rest(
+    tiny_run, folder, tmp_path, stop_at_the_third, capsys
+):
+    out = tmp_path / "o u t.csv"
+    code, printed = score(folder, "--run", tiny_run, "--out", out, capsys=capsys)
+    assert code == commands.EXIT_INTERRUPTED == 130
+    command = f"nr-vqm score {folder} --run {tiny_run} --out '{out}' --resume"
+    expected = f"error: Stopped: 2 of 7 videos scored, 1 failed. Score the rest with: {command}\n"
+    assert printed.err.splitlines(keepends=True)[-1] == expected
+    assert len(read_rows(out)) == 3
+    with pytest.raises(SystemExit) as ended:
+        commands.run(cli.main, shlex.split(command)[1:])
+    assert ended.value.code == commands.EXIT_FAILED
+    assert [row["path"] for row in read_rows(out)] == batch.find_videos([str(folder)])
+
+
+def test_ctrl_c_prints_what_was_finished_as_json(tiny_run, folder, stop_at_the_third, capsys):
+    code, printed = score(folder, "--run", tiny_run, "--format", "json", capsys=capsys)
+    assert code == commands.EXIT_INTERRUPTED
+    assert [row["status"] for row in json.loads(printed.out)] == ["ok", "ok", "failed"]
+    assert "Stopped: 2 of 7 videos scored, 1 failed. Nothing resumes them" in printed.err
+
+
+@pytest.mark.parametrize(("resumes", "message"), [(True, "Run the same command again to resume."), (False, "Stopped.")])
+def test_ctrl_c_promises_to_resume_only_where_it_does(resumes, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        commands.run(lambda argv: signal.raise_signal(signal.SIGINT), [], resumes=resumes)
+    assert ended.value.code == commands.EXIT_INTERRUPTED
+    assert capsys.readouterr().err.endswith(f"{message}\n")
 
 
 def test_resume_of_a_complete_file_checks_the_model_too(tiny_run, folder, tmp_path, capsys):

@@ -52,7 +52,7 @@ def videos():
 @pytest.fixture
 def run_dir(tmp_path, videos):
     """A run with the joined features of the videos."""
-    file = features.FeatureFile(tmp_path)
+    file = features.FeatureFile(tmp_path, precision="float32")
     for number, one in enumerate(videos):
         file.write_part(one.video_id, "network", made_up(number))
     file.join(videos, "network")
@@ -97,11 +97,12 @@ def test_a_video_takes_the_bytes_of_its_means_and_clip_qualities(run_dir):
 
 
 def test_parts_are_of_one_network_and_go_on(tmp_path, videos):
-    file = features.FeatureFile(tmp_path)
+    file = features.FeatureFile(tmp_path, precision="float32")
     file.write_part(videos[1].video_id, "network", made_up(1))
     assert file.part(videos[1].video_id, "network").exists()
     assert file.part(videos[1].video_id, "network").parent == tmp_path / "features.parts"
     assert not file.part(videos[1].video_id, "another network").exists()
+    assert not features.FeatureFile(tmp_path).part(videos[1].video_id, "network").exists()  # of another precision
 
 
 def test_the_checksum_of_videos_is_that_of_their_ids_and_labels(videos):

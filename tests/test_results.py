@@ -19,7 +19,7 @@ def run(tmp_path):
     ]
     bundle.write_preset(tmp_path, presets.get_preset("tiny", overrides=["lstm_units=5"]))
     bundle.update_run(tmp_path, database="made up", hardware="3 cores", commit="abc", seconds={"train": 1800.0})
-    file = features.FeatureFile(tmp_path)
+    file = features.FeatureFile(tmp_path, precision="float32")
     for one in videos:
         quality = manifest.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
         outputs = ClipOutputs(group_features=rng.random((5, 8)), clip_quality=quality.astype(np.float32))

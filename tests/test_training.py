@@ -4,6 +4,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from nr_vqm import cnn3d, devices, files, inputs, manifest, processes, shards, training, watching
 from nr_vqm.run_folder import RunFolder
@@ -367,3 +368,26 @@ def test_saved_network_is_float32_without_an_optimizer(data_dir, tmp_path):
     model = keras.models.load_model(tmp_path / "run" / "cnn3d.keras")
     assert {layer.compute_dtype for layer in model.layers[1:]} == {"float32"}
     assert getattr(model, "optimizer", None) is None
+
+
+def test_a_batch_that_does_not_fit_names_the_settings_to_change(data_dir, tmp_path, monkeypatch):
+    def compile_badly(model, learning_rate, *, accumulate):
+        def loss(quality, answers):
+            size = tf.cast(tf.reduce_sum(0 * answers), tf.int64) + 10**15  # more bytes than any machine has
+            return tf.reduce_mean(tf.fill([size], answers[0, 0]))
+
+        model.compile("sgd", loss=loss, jit_compile=False)
+
+    monkeypatch.setattr(training, "compile_cnn3d", compile_badly)
+    with pytest.raises(ValueError, match="does not hold the training of 4 clips at a time") as refused:
+        fit(data_dir, tmp_path / "run")
+    assert "--set batch_size=2 --set accumulate=2." in str(refused.value)
+    assert isinstance(refused.value.__cause__, tf.errors.ResourceExhaustedError)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "advice"),
+    [(16, 1, "batch_size=8 --set accumulate=2"), (3, 2, "batch_size=1 --set accumulate=6"), (1, 4, "smaller clips")],
+)
+def test_the_advice_for_a_full_device_keeps_the_clips_of_a_step(batch_size, accumulate, advice):
+    assert advice in training._too_large(batch_size, accumulate)
