@@ -66,6 +66,8 @@ colour_maps
 steerable_pyramid
 complex_diivine
 friquee
+gm_log
+higrade
 """.split()
 
 
