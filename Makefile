@@ -1,6 +1,11 @@
-# The stages, one command each. Variables: DATABASE ROOT DATA RUN PRESET SETTINGS SPLIT REPEATS WORKERS VIDEO ARGS TRAIN_ARGS,
+# The stages, one command each:
 #   make prep DATABASE=csv ROOT=videos DATA=data/mine PRESET=paper SETTINGS="epochs=9 seed=2" ARGS="--mos-range 1 5"
-# ARGS goes to the stage, of several to prep; TRAIN_ARGS always to train. The paper's experiments: docs/experiments.
+# Data:        DATABASE ROOT DATA RUN START OUT VIDEO, paths with any characters but a dollar sign
+# Settings:    PRESET SETTINGS SPLIT REPEATS PRECISION
+# Machine:     WORKERS, processes of prep (default: one a core), features and score (default: 1);
+#              DEVICE, cpu, gpu or gpu:1 of train, features, compare and score; DEVICES, how many of them train together
+# Other options: ARGS goes to the stage, of several to prep; TRAIN_ARGS always to train.
+# The paper's experiments: docs/experiments.
 
 DATABASE ?= synthetic
 PRESET   ?= small
@@ -14,15 +19,22 @@ OUT      ?= $(RUN)-cross
 ROOT     ?=
 VIDEO    ?=
 DEVICES  ?= 1
+DEVICE   ?=
+PRECISION ?=
 KILLS    ?= 30
 ARGS     ?=
 TRAIN_ARGS ?=
-WORKERS  ?= $(shell nproc 2>/dev/null || echo 2)
+WORKERS  ?=
 PYTHON   ?= python3
 BIN      := .venv/bin
 PY       := $(BIN)/python
 OWN_ARGS  = $(if $(filter prep,$(MAKECMDGOALS)),,$(ARGS))
-SET       = $(foreach setting,$(SETTINGS),--set $(setting))
+# One word of a shell command, whatever characters it has.
+quoted    = '$(subst ','\'',$(1))'
+SET       = $(foreach setting,$(SETTINGS),--set $(call quoted,$(setting)))
+ON        = $(if $(DEVICE),--device $(DEVICE))
+IN        = $(if $(PRECISION),--precision $(PRECISION))
+WITH      = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -44,51 +56,56 @@ demo: ## the whole line on the synthetic database, on a CPU in minutes
 	$(MAKE) prep train features compare report DATABASE=synthetic
 
 prep: setup ## videos and labels -> manifest and clip shards
-	$(PY) -m data_prep $(DATABASE) --out $(DATA) --preset $(PRESET) $(SET) --workers $(WORKERS) \
-	  $(if $(ROOT),--root $(ROOT)) $(ARGS)
+	$(PY) -m data_prep $(DATABASE) --out $(call quoted,$(DATA)) --preset $(PRESET) $(SET) \
+	  --workers $(or $(WORKERS),$(shell nproc 2>/dev/null || echo 2)) $(if $(ROOT),--root $(call quoted,$(ROOT))) $(ARGS)
 
 train: setup ## clip shards -> the 3D-CNN
-	$(PY) -m experiments.train_cnn --data $(DATA) --run $(RUN) --preset $(PRESET) $(SET) \
-	  --split $(SPLIT) --repeats $(REPEATS) $(if $(filter-out 1,$(DEVICES)),--devices $(DEVICES)) $(OWN_ARGS) $(TRAIN_ARGS)
+	$(PY) -m experiments.train_cnn --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) --preset $(PRESET) $(SET) \
+	  --split $(call quoted,$(SPLIT)) --repeats $(REPEATS) $(if $(filter-out 1,$(DEVICES)),--devices $(DEVICES)) \
+	  $(ON) $(IN) $(OWN_ARGS) $(TRAIN_ARGS)
 
 features: setup ## 3D-CNN and videos -> features and clip qualities
-	$(PY) -m experiments.extract_features --data $(DATA) --run $(RUN) $(OWN_ARGS)
+	$(PY) -m experiments.extract_features --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) \
+	  $(ON) $(IN) $(WITH) $(OWN_ARGS)
 
 compare: setup ## features -> SVR and LSTM heads, scores and metrics
-	$(PY) -m experiments.compare_heads --run $(RUN) $(OWN_ARGS)
+	$(PY) -m experiments.compare_heads --run $(call quoted,$(RUN)) $(ON) $(OWN_ARGS)
 
 report: setup ## metrics and scores -> report.html
-	$(PY) -m experiments.report --run $(RUN) $(OWN_ARGS)
+	$(PY) -m experiments.report --run $(call quoted,$(RUN)) $(OWN_ARGS)
 
 konvid1k: PRESET = paper
 konvid1k: SPLIT = paper
 konvid1k: ## the paper's experiment on KoNViD-1k: ROOT is the download
-	$(MAKE) prep train features compare report DATABASE=konvid1k PRESET=$(PRESET) SPLIT=$(SPLIT)
+	$(MAKE) prep train features compare report DATABASE=konvid1k PRESET=$(PRESET) SPLIT=$(call quoted,$(SPLIT))
 
 live_qualcomm: PRESET = paper
 live_qualcomm: SPLIT = paper
 live_qualcomm: ## the same on LIVE-Qualcomm, then fine-tuned from the run START
-	$(MAKE) prep train features compare finetune report DATABASE=live_qualcomm PRESET=$(PRESET) SPLIT=$(SPLIT) START=$(START)
+	$(MAKE) prep train features compare finetune report DATABASE=live_qualcomm PRESET=$(PRESET) \
+	  SPLIT=$(call quoted,$(SPLIT)) START=$(call quoted,$(START))
 
 finetune: setup ## the LSTM head of the run START, fine-tuned on RUN
-	$(PY) -m experiments.finetune --run $(RUN) --start $(START) $(OWN_ARGS)
+	$(PY) -m experiments.finetune --run $(call quoted,$(RUN)) --start $(call quoted,$(START)) $(OWN_ARGS)
 
 cross_database: setup ## RUN tested on all videos of another database's DATA, into OUT
-	$(PY) -m experiments.cross_database --run $(RUN) --data $(DATA) --out $(OUT) $(OWN_ARGS)
-	$(PY) -m experiments.report --run $(OUT)
+	$(PY) -m experiments.cross_database --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) \
+	  --out $(call quoted,$(OUT)) $(OWN_ARGS)
+	$(PY) -m experiments.report --run $(call quoted,$(OUT))
 
-downscaling: ## the ablation: every picture resized to one clip; variables as for all five stages
-	$(MAKE) prep train features compare report DATA=$(DATA)-downscaled RUN=$(RUN)-downscaled \
-	  SETTINGS="$(SETTINGS) downscale=true train_grid=1x1 block_grid=1x1"
+downscaling: ## the ablation: every frame resized to one clip; variables as for all five stages
+	$(MAKE) prep train features compare report DATA=$(call quoted,$(DATA)-downscaled) \
+	  RUN=$(call quoted,$(RUN)-downscaled) \
+	  SETTINGS=$(call quoted,$(SETTINGS) downscale=true train_grid=1x1 block_grid=1x1)
 
 clip_grid: setup ## the ablation: heads on 8, 16 and 32 groups and blocks
-	$(PY) -m experiments.ablations grid --run $(RUN) --data $(DATA) $(OWN_ARGS)
+	$(PY) -m experiments.ablations grid --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) $(OWN_ARGS)
 
 lstm_size: setup ## the ablation: LSTM heads of 8 to 128 units
-	$(PY) -m experiments.ablations lstm_units --run $(RUN) --data $(DATA) $(OWN_ARGS)
+	$(PY) -m experiments.ablations lstm_units --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) $(OWN_ARGS)
 
-score: setup ## score VIDEO with the run
-	$(BIN)/nr-vqm score $(VIDEO) --run $(RUN) $(ARGS)
+score: setup ## score VIDEO, a file, a folder or a pattern, with the run
+	$(BIN)/nr-vqm score $(call quoted,$(VIDEO)) --run $(call quoted,$(RUN)) $(ON) $(IN) $(WITH) $(ARGS)
 
 test: setup ## the fast tests
 	$(PY) -m pytest -m "not slow" $(ARGS)
@@ -98,11 +115,11 @@ fuzz: setup ## score 2,000 damaged files: each is scored, warned about or refuse
 
 bench: setup ## the benchmarks, on a folder of real videos: make bench VIDEO=DIR
 	$(PY) -m benchmarks.score
-	$(PY) -m benchmarks.compression --videos $(VIDEO)
-	$(PY) -m benchmarks.input_pipeline --videos $(VIDEO)
+	$(PY) -m benchmarks.compression --videos $(call quoted,$(VIDEO))
+	$(PY) -m benchmarks.input_pipeline --videos $(call quoted,$(VIDEO))
 	$(PY) -m benchmarks.train_step
-	$(PY) -m benchmarks.real_damage --videos $(VIDEO) --run $(RUN)
-	$(PY) -m benchmarks.decoding $(wildcard $(VIDEO)/*.mp4)
+	$(PY) -m benchmarks.real_damage --videos $(call quoted,$(VIDEO)) --run $(call quoted,$(RUN))
+	$(PY) -m benchmarks.decoding $(call quoted,$(VIDEO))/*.mp4
 
 chaos: setup ## kill -9 at KILLS random moments of the stages: nothing may be lost
 	$(PY) -m benchmarks.chaos --kills $(KILLS)

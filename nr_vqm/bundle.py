@@ -10,7 +10,7 @@ from pathlib import Path
 from nr_vqm import files, model_files, svr_baseline
 from nr_vqm.run_folder import RunFolder
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python-headless", "h5py", "skops")
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "sklearn", "cv2", "av", "h5py", "skops")  # as they are imported
 SCORING_HEADS = ("lstm", "svr")
 
 
@@ -29,9 +29,14 @@ def commit():
     return found.stdout.strip() or None
 
 
-def versions():
-    """Versions of what a result depends on."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+def versions() -> dict[str, str]:
+    """Return the versions of what a result depends on, by the names of the distributions that are installed.
+
+    Several distributions provide one package: opencv-python or opencv-python-headless, tensorflow or tensorflow-cpu.
+    """
+    providing = importlib.metadata.packages_distributions()
+    names = dict.fromkeys(name for package in PACKAGES for name in providing.get(package, ()))
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
 def check_run(run_dir, head):

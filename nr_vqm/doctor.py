@@ -1,7 +1,6 @@
 """What this machine has and can decode: `nr-vqm doctor`."""
 
 import dataclasses
-import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+import nr_vqm
 from nr_vqm import bundle, devices, video
 
 # Name: (encoder, container, pixel format). Every decoder is tried on a stream made here and now.
@@ -53,7 +53,7 @@ def examine(folder):
 
 
 def _versions():
-    return {"nr-vqm": importlib.metadata.version("nr-vqm"), **bundle.versions(), "av": importlib.metadata.version("av")}
+    return {"nr-vqm": nr_vqm.__version__, **bundle.versions()}
 
 
 def _devices():

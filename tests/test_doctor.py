@@ -1,4 +1,7 @@
-from nr_vqm import cli, commands, doctor
+import platform
+import sys
+
+from nr_vqm import bundle, cli, commands, doctor
 
 
 def test_doctor_finds_every_codec(capsys, tmp_path, monkeypatch):
@@ -35,3 +38,22 @@ def test_wrong_frames_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "LEVELS", range(40, 205, 15))
     finding = doctor.check_codec("FFV1", tmp_path / "good.mkv", **check)
     assert (finding.ok, finding.text) == (False, "10 of 11 frames")
+
+
+def test_versions_are_those_of_the_distributions_that_are_installed(tmp_path, monkeypatch):
+    installed = {
+        "tensorflow_cpu": ("tensorflow", "2.21.0"),
+        "opencv_python": ("cv2", "4.14.0"),
+        "numpy": ("numpy", "2"),
+    }
+    for name, (package, version) in installed.items():
+        folder = tmp_path / f"{name}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n")
+        (folder / "top_level.txt").write_text(f"{package}\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "path", [str(tmp_path)])
+        found, of_doctor = bundle.versions(), doctor._versions()
+    assert found.pop("python") == platform.python_version()
+    assert found == {"tensorflow-cpu": "2.21.0", "opencv-python": "4.14.0", "numpy": "2"}
+    assert of_doctor.items() > found.items()

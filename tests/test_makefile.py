@@ -1,0 +1,103 @@
+"""The commands of the Makefile: every path is one word of the shell, and options reach the stages that have them."""
+
+import importlib
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PATHS = {
+    "ROOT": "/videos of Ann's, 2nd",
+    "DATA": "/data (new)/a;b",
+    "RUN": 'runs/my "best" run',
+    "START": "runs/the other's",
+    "OUT": "runs/cross & more",
+    "VIDEO": "/clips/one two*.mp4",
+    "SPLIT": "splits/half half.csv",
+}
+STAGES = "prep train features compare report finetune cross_database clip_grid lstm_size score".split()
+
+
+@pytest.fixture
+def commands_of(tmp_path):
+    """commands_of(target, ...) -> {module or program: its arguments as the shell sees them}, nothing is run."""
+    (tmp_path / ".ready").touch()
+
+    def make(*targets, **variables):
+        given = [f"{name}={value}" for name, value in variables.items()]
+        printed = subprocess.run(
+            ["make", "-n", *targets, f"BIN={tmp_path}", *given], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        found = {}
+        for line in printed.replace("\\\n", " ").splitlines():
+            words = shlex.split(line)
+            if words and words[0] in (f"{tmp_path}/python", f"{tmp_path}/nr-vqm"):
+                name, arguments = (words[2], words[3:]) if words[1] == "-m" else ("nr-vqm", words[1:])
+                found.setdefault(name, arguments)
+        return found
+
+    return make
+
+
+def value_of(arguments, option):
+    return arguments[arguments.index(option) + 1]
+
+
+def test_paths_are_one_word_of_the_shell_whatever_their_characters(commands_of):
+    found = commands_of(*STAGES, **PATHS)
+    expected = {
+        "data_prep": {"--root": "ROOT", "--out": "DATA"},
+        "experiments.train_cnn": {"--data": "DATA", "--run": "RUN", "--split": "SPLIT"},
+        "experiments.extract_features": {"--data": "DATA", "--run": "RUN"},
+        "experiments.compare_heads": {"--run": "RUN"},
+        "experiments.report": {"--run": "RUN"},
+        "experiments.finetune": {"--run": "RUN", "--start": "START"},
+        "experiments.cross_database": {"--run": "RUN", "--data": "DATA", "--out": "OUT"},
+        "experiments.ablations": {"--run": "RUN", "--data": "DATA"},
+        "nr-vqm": {"score": "VIDEO", "--run": "RUN"},
+    }
+    assert set(found) == set(expected)
+    for module, options in expected.items():
+        for option, name in options.items():
+            assert value_of(found[module], option) == PATHS[name], (module, option)
+
+
+@pytest.mark.parametrize("target", ["konvid1k", "live_qualcomm", "downscaling"])
+def test_paths_survive_a_make_that_calls_make(commands_of, target):
+    found = commands_of(target, **PATHS)
+    ending = "-downscaled" if target == "downscaling" else ""
+    assert value_of(found["data_prep"], "--root") == PATHS["ROOT"]
+    assert value_of(found["experiments.train_cnn"], "--split") == PATHS["SPLIT"]
+    for module in ("experiments.train_cnn", "experiments.extract_features"):
+        assert value_of(found[module], "--run") == PATHS["RUN"] + ending
+        assert value_of(found[module], "--data") == PATHS["DATA"] + ending
+    if target == "live_qualcomm":
+        assert value_of(found["experiments.finetune"], "--start") == PATHS["START"]
+
+
+def test_options_reach_every_stage_that_has_them(commands_of):
+    found = commands_of(*STAGES, WORKERS=3, DEVICE="gpu:1", DEVICES=2, PRECISION="float32", VIDEO="x.mp4")
+    having = {
+        "--workers": {"data_prep", "experiments.extract_features", "nr-vqm"},
+        "--device": {"experiments.train_cnn", "experiments.extract_features", "experiments.compare_heads", "nr-vqm"},
+        "--devices": {"experiments.train_cnn"},
+        "--precision": {"experiments.train_cnn", "experiments.extract_features", "nr-vqm"},
+    }
+    for option, modules in having.items():
+        assert {module for module, arguments in found.items() if option in arguments} == modules
+    plain = commands_of(*STAGES, VIDEO="x.mp4")
+    assert {module for module, arguments in plain.items() if "--workers" in arguments} == {"data_prep"}
+    assert not any({"--device", "--devices", "--precision"} & set(arguments) for arguments in plain.values())
+
+
+def test_the_stages_accept_what_the_makefile_gives_them(commands_of):
+    settings = {"SETTINGS": "epochs=3 convs=[[4,3,1],[8,2,1]]", "WORKERS": 2, "DEVICE": "cpu", "PRECISION": "auto"}
+    found = commands_of(*STAGES, **PATHS, **settings)
+    parsed = {}
+    for name, arguments in found.items():
+        module = {"nr-vqm": "nr_vqm.cli", "data_prep": "data_prep.__main__"}.get(name, name)
+        parsed[name] = importlib.import_module(module)._parser().parse_args(arguments)
+    assert parsed["experiments.train_cnn"].overrides == ["epochs=3", "convs=[[4,3,1],[8,2,1]]"]
+    assert parsed["nr-vqm"].videos == [PATHS["VIDEO"]]
