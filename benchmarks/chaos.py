@@ -1,12 +1,16 @@
-"""python -m benchmarks.chaos: kill -9 at random moments of prep, train, features and compare; nothing may be lost.
+"""python -m benchmarks.chaos: kill -9 at random moments of every stage; the results are those of an uninterrupted run.
 
-The same commands run once undisturbed and once killed again and again; both must end with the same results. On the
-synthetic database, preset `tiny`; prep in two worker processes, which are killed with it.
+The same commands run once uninterrupted and once killed again and again; both must end with the same results. First
+prep, train, features, compare, finetune, ablations, cross_database and report; then, with one label corrected, the
+stages after train again, which must replace what they made before. On the synthetic database, preset `tiny`; prep runs in two
+worker processes, which are killed with it.
 """
 
+import dataclasses
 import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,27 +21,35 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from nr_vqm import commands
+from nr_vqm import commands, manifest
+from nr_vqm.run_folder import STAGES, RunFolder
 
 SETTINGS = [*"--preset tiny --set synthetic_videos=24 --set epochs=4 --set head_epochs=6 --set dropout=0.3".split()]
+FEW_KILLS = 6  # so many or fewer kill only a part of the stages
 WEIGHTS_TOLERANCE = 1e-6
 LONGEST = 600  # seconds for one start of a stage
 
 
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A command, and those of its files without which it has to work again."""
+
+    command: list[str]
+    results: list[Path]
+
+
 def main(argv=None):
-    parser = commands.new_parser("python -m benchmarks.chaos", __doc__)
-    parser.add_argument("--kills", type=commands.positive, default=30, help="kill -9 in all, spread over the stages")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("--json", help="write the figures there")
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:
-        whole, broken = Path(folder) / "whole", Path(folder) / "broken"
-        seconds = [timed(stage) for stage in stages(whole)]
-        kills, starts = 0, 0
-        for number, (stage, usual) in enumerate(zip(stages(broken), seconds, strict=True)):
-            wanted = (args.kills - kills) // (len(seconds) - number)
-            kills, starts = kill_again_and_again(stage, usual, wanted, rng, kills, starts)
+        whole, broken, other = (Path(folder) / name for name in ("whole", "broken", "other"))
+        short = args.kills <= FEW_KILLS
+        if short:
+            print(f"{args.kills} kills: of {', '.join(names(steps(broken, other, short)))} only.", flush=True)
+        else:
+            finish(start(prep(other, seed=2)), prep(other, seed=2))
+        seconds = [[timed(step) for step in one] for one in rounds(whole, other, short)]
+        kills, starts = kill_all(rounds(broken, other, short), seconds, args.kills, rng)
         differences = compare(whole, broken)
     for line in differences:
         print(f"DIFFERENT: {line}")
@@ -46,89 +58,190 @@ def main(argv=None):
     return commands.EXIT_FAILED if differences else 0
 
 
-def stages(folder):
-    """The commands of the four stages, in order."""
-    data, run = ["--data", str(folder / "data")], ["--run", str(folder / "run")]
+def _parser():
+    parser = commands.new_parser("python -m benchmarks.chaos", __doc__)
+    parser.add_argument(
+        "--kills",
+        type=commands.positive,
+        default=30,
+        help=f"kill -9 in all, spread over the stages; {FEW_KILLS} or fewer leave out finetune and what follows it",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--json", help="write the figures there")
+    return parser
+
+
+def rounds(folder, other, short):
+    """Yield the steps of the first fit; when they have run, correct a label and yield those of the second."""
+    yield steps(folder, other, short)
+    correct_label(folder / "data")
+    yield steps(folder, other, short)[2:]
+
+
+def names(list_of_steps):
+    return [step.command[0].removeprefix("experiments.") for step in list_of_steps]
+
+
+def prep(folder, *, seed):
+    """The step that makes a data folder."""
+    command = ["data_prep", "synthetic", "--out", str(folder), *SETTINGS, "--set", f"seed={seed}", "--workers", "2"]
+    return Step(command, [folder / "index.json", folder / "clips-00000.h5"])
+
+
+def steps(folder, other, short):
+    """The steps in order.
+
+    Args:
+        folder: where their folders are.
+        other: another data folder, for cross_database.
+        short: leave out those after compare.
+    """
+    run, cross, data = RunFolder(folder / "run"), RunFolder(folder / "cross"), ["--data", str(folder / "data")]
+    at = ["--run", str(run)]
+    variant = run.ablation("lstm_units", "8")
+    found = [
+        prep(folder / "data", seed=1),
+        Step(["experiments.train_cnn", *data, *at, *SETTINGS], [run.cnn3d, run.training_state]),
+        Step(["experiments.extract_features", *data, *at], [run.features]),
+        Step(["experiments.compare_heads", *at], [run.score_file("compare"), run.head("svr")]),
+    ]
+    if short:
+        return found
     return [
-        ["data_prep", "synthetic", "--out", str(folder / "data"), *SETTINGS, "--workers", "2"],
-        ["experiments.train_cnn", *data, *run, *SETTINGS],
-        ["experiments.extract_features", *data, *run],
-        ["experiments.compare_heads", *run],
+        *found,
+        # The head starts from that of the same run: another database is not needed to be killed.
+        Step(["experiments.finetune", *at, "--start", str(run)], [run.head("lstm_finetuned")]),
+        Step(
+            ["experiments.ablations", "lstm_units", *data, *at],
+            [run.ablation_table("lstm_units"), variant.head("lstm")],
+        ),
+        Step(
+            ["experiments.cross_database", *at, "--data", str(other), "--out", str(cross)],
+            [cross.score_file("cross_database"), cross.features],
+        ),
+        Step(["experiments.report", *at], [run.report]),
     ]
 
 
-def start(stage):
-    """The process of a stage, with a process group of its own: its workers are to be killed with it."""
-    return subprocess.Popen([sys.executable, "-m", *stage], stdout=subprocess.DEVNULL, start_new_session=True)
+def correct_label(data):
+    """Move the MOS of one usable video, as a laboratory corrects its table: what was fitted on it is out of date."""
+    path = data / "manifest.csv"
+    videos = manifest.read(path)
+    number = next(number for number, one in enumerate(videos) if one.status == manifest.OK)
+    one = videos[number]
+    mos = one.mos + (0.5 if one.mos + 0.5 <= one.mos_high else -0.5)
+    manifest.write(path, [*videos[:number], dataclasses.replace(one, mos=mos), *videos[number + 1 :]])
 
 
-def timed(stage):
-    """Seconds that an undisturbed stage takes."""
+def start(step):
+    """The process of a step, with a process group of its own: its workers are to be killed with it."""
+    return subprocess.Popen([sys.executable, "-m", *step.command], stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def timed(step):
+    """Seconds that an uninterrupted step takes."""
     began = time.monotonic()
-    finish(start(stage), stage)
+    finish(start(step), step)
     return time.monotonic() - began
 
 
-def finish(process, stage):
+def finish(process, step):
     if process.wait(LONGEST):
-        raise ValueError(f"{stage[0]} ended with exit code {process.returncode}. Its reason is above.")
+        raise ValueError(f"{step.command[0]} ended with exit code {process.returncode}. Its reason is above.")
 
 
-def kill_again_and_again(stage, usual, wanted, rng, kills, starts):
-    """Run a stage to its end, killing it that often, at moments within its usual time; (kills, starts) so far."""
-    done = 0
+def kill_all(all_rounds, seconds, wanted, rng):
+    """Run every step of every round to its end, `wanted` kills in all spread over them; (kills, starts)."""
+    kills, starts, left = 0, 0, sum(map(len, seconds))
+    for number, (one, usual_seconds) in enumerate(zip(all_rounds, seconds, strict=True), start=1):
+        for step, usual in zip(one, usual_seconds, strict=True):
+            quota = (wanted - kills) // left
+            starts += kill_again_and_again(step, usual, quota, rng, f"fit {number}")
+            kills, left = kills + quota, left - 1
+    return kills, starts
+
+
+def kill_again_and_again(step, usual, quota, rng, text):
+    """Run a step to its end, killing it `quota` times at moments within its usual time; how often it was started."""
+    kills, starts = 0, 0
     while True:
-        process, starts, began = start(stage), starts + 1, time.monotonic()
-        if done >= wanted:
-            finish(process, stage)
-            return kills + done, starts
+        process, starts, began = start(step), starts + 1, time.monotonic()
+        if kills >= quota:
+            finish(process, step)
+            return starts
         try:
             process.wait(rng.uniform(0, usual))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            done += 1
-            print(f"kill {kills + done}: {stage[0]} after {time.monotonic() - began:.1f} s", flush=True)
-        else:  # it ended before its moment: what it made goes, so that there is something to kill
-            finish(process, stage)
+            kills += 1
+            print(f"{text}: {step.command[0]} killed after {time.monotonic() - began:.1f} s", flush=True)
+        else:  # it ended before its moment: what it made is deleted, so that there is something to kill
+            finish(process, step)
             usual = min(usual, time.monotonic() - began)
-            remove_result(stage)
-
-
-def remove_result(stage):
-    """Delete what a finished stage would not make again otherwise."""
-    folder = Path(stage[stage.index("--out" if "--out" in stage else "--run") + 1])
-    names = {
-        "data_prep": ["index.json", "clips-00000.h5"],
-        "experiments.train_cnn": ["training_state.json", "cnn3d.keras"],
-        "experiments.extract_features": ["features.h5"],
-        "experiments.compare_heads": ["scores.csv", "svr.skops"],
-    }[stage[0]]
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+            for path in step.results:
+                path.unlink(missing_ok=True)
 
 
 def compare(whole, broken):
-    """What differs between two folders, a line each; and what killed writers left behind."""
-    differences = [f"left behind: {path}" for path in broken.rglob(".*.part-*")]
-    for name in ("data/index.json", "run/splits.json", "run/scores.csv", "run/metrics.json"):
-        one, two = ((folder / name).read_text().splitlines() for folder in (whole, broken))
-        if one != two:
-            first = next(pair for pair in itertools.zip_longest(one, two) if pair[0] != pair[1])
-            differences.append(f"{name}: {first[0]!r} undisturbed, {first[1]!r} after the kills")
-    files = [h5py.File(folder / "run" / "features.h5") for folder in (whole, broken)]
-    differences += [f"features.h5 {name}" for name in files[0] if not np.array_equal(files[0][name], files[1][name])]
+    """The differences between two folders, a line each; and what killed writers left behind."""
+    left = itertools.chain(broken.rglob(".*.part-*"), broken.rglob("*.parts"), broken.rglob(".lock-holder.json"))
+    differences = [f"left behind: {path}" for path in left]
+    for pattern in ("index.json", "splits.json", "scores.csv", "metrics.json", "*.md"):
+        for path in sorted(whole.rglob(pattern)):
+            one, two = (_lines(folder / path.relative_to(whole)) for folder in (whole, broken))
+            if one != two:
+                first = next(pair for pair in itertools.zip_longest(one, two) if pair[0] != pair[1])
+                name = path.relative_to(whole)
+                differences.append(f"{name}: {first[0]!r} uninterrupted, {first[1]!r} after the kills")
+    for path in sorted(whole.rglob("features.h5")):
+        differences += _different_features(path, broken / path.relative_to(whole))
+    for path in sorted(whole.rglob("report.html")):
+        pictures = [re.findall(r'src="(data:[^"]+)"', (folder / path.relative_to(whole)).read_text())
+                    for folder in (whole, broken)]  # fmt: skip
+        if pictures[0] != pictures[1]:
+            differences.append(f"{path.relative_to(whole)}: its figures")
+    return [*differences, *_different_stages(whole, broken), *_different_weights(whole, broken)]
+
+
+def _lines(path):
+    """The lines of a text, without the hours of results.md; none where the file is missing."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return (
+        re.sub(r"\| \d+\.\d\d \| (?=\d+ \|)", "| hours | ", text) if path.name == "results.md" else text
+    ).splitlines()
+
+
+def _different_features(one, two):
+    with h5py.File(one) as first, h5py.File(two) as second:
+        return [f"{two} {name}" for name in first if not np.array_equal(first[name], second[name])]
+
+
+def _different_stages(whole, broken):
+    """The stages that are complete in one folder only."""
+    for path in sorted(whole.rglob("run.json")):
+        runs = [RunFolder((folder / path.relative_to(whole)).parent) for folder in (whole, broken)]
+        complete = [[name for name in STAGES if run.is_complete(name)] for run in runs]
+        if complete[0] != complete[1]:
+            yield f"{path.parent.relative_to(whole)}: complete are {complete[0]}, after the kills {complete[1]}"
+
+
+def _different_weights(whole, broken):
     from nr_vqm import devices
 
     devices.start(hide_startup_lines=True)
     import keras
 
-    for name in ("cnn3d.keras", "lstm_head.keras", "lstm_features_head.keras"):
-        weights = [keras.models.load_model(folder / "run" / name).get_weights() for folder in (whole, broken)]
+    for path in sorted(whole.rglob("*.keras")):
+        name = path.relative_to(whole)
+        if name.name.startswith("training_state"):
+            continue
+        weights = [keras.models.load_model(folder / name).get_weights() for folder in (whole, broken)]
         largest = max(np.abs(one - two).max() for one, two in zip(*weights, strict=True))
         if largest > WEIGHTS_TOLERANCE:
-            differences.append(f"{name}, by {largest:.2g}")
-    return differences
+            yield f"{name}, by {largest:.2g}"
 
 
 if __name__ == "__main__":

@@ -75,6 +75,17 @@ def _add_score(subparsers):
 
 
 def _score(args):
+    """Score every video while no other command writes to the same output files."""
+    from nr_vqm import folder_lock
+
+    with contextlib.ExitStack() as locks:
+        for path in (args.out, args.clips):
+            if path and Path(path).absolute().parent.is_dir():  # _prepare refuses it otherwise
+                _or_exit(commands.EXIT_USAGE, locks.enter_context, folder_lock.file_lock(path))
+        return _score_videos(args)
+
+
+def _score_videos(args):
     """Score every video; a failed one is a row with its error."""
     from nr_vqm import batch, bundle
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -331,3 +332,20 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
     assert set(found["heads"]) == {"lstm", "svr"}
     assert found["bytes"] == sum(path.stat().st_size for path in run.iterdir())
     assert "holds the MOS of 75.0 % of 40 test videos" in info(run, capsys)[1].out
+
+
+@pytest.mark.parametrize("option", ["--out", "--clips"])
+def test_two_commands_do_not_write_to_one_file(tiny_run, folder, tmp_path, option, capsys):
+    path = tmp_path / "rows.csv"
+    hold = "import sys; from nr_vqm.folder_lock import file_lock\n"
+    hold += "with file_lock(sys.argv[1]): print('held', flush=True); sys.stdin.read(1)"
+    command = [sys.executable, "-c", hold, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        code, printed = score(folder / "a b.mkv", "--run", tiny_run, option, path, capsys=capsys)
+        assert code == commands.EXIT_USAGE
+        assert f"{path} is in use by process {other.pid} on" in printed.err
+        assert not path.exists()
+        other.communicate("x")
+    assert score(folder / "a b.mkv", "--run", tiny_run, option, path)[0] == 0
+    assert [found.name for found in tmp_path.iterdir() if found != folder] == [path.name]

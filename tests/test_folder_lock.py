@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nr_vqm.folder_lock import HOLDER_FILE, folder_lock
+from nr_vqm.folder_lock import HOLDER_FILE, file_lock, folder_lock
 
 ROOT = Path(__file__).parent.parent
 HOLD = "import sys; from nr_vqm.folder_lock import folder_lock\n"
@@ -74,6 +74,25 @@ def test_an_error_inside_releases_the_lock(tmp_path, holder):
     with pytest.raises(KeyError), folder_lock(tmp_path / "data"):
         raise KeyError
     holder()
+
+
+def test_a_file_is_locked_without_its_folder_and_leaves_nothing(tmp_path):
+    hold = HOLD.replace("folder_lock(", "file_lock(").replace("import folder_lock", "import file_lock")
+    with file_lock(tmp_path / "out.csv"):
+        for path, refused in ((tmp_path / "out.csv", True), (tmp_path / "other.csv", False)):
+            other = subprocess.run(
+                [sys.executable, "-c", hold, str(path)],
+                capture_output=True,
+                text=True,
+                cwd=ROOT,
+                check=False,
+                input="x",
+            )
+            assert (f"{path} is in use by process {os.getpid()} on" in other.stderr) == refused
+            assert (other.returncode == 0) != refused
+    with pytest.raises(KeyError), file_lock(tmp_path / "out.csv"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unreadable_holder_is_another_process(tmp_path, holder):
