@@ -2,8 +2,8 @@
 
 The same commands run once uninterrupted and once killed again and again; both must end with the same results. First
 prep, train, features, compare, finetune, ablations, cross_database and report; then, with one label corrected, the
-stages after train again, which must replace what they made before. On the synthetic database, preset `tiny`; prep runs in two
-worker processes, which are killed with it.
+stages after train again, which must replace what they made before. On the synthetic database, preset `tiny`; prep runs
+in two worker processes, which are killed with it.
 """
 
 import dataclasses
@@ -209,9 +209,9 @@ def _lines(path):
     if not path.exists():
         return []
     text = path.read_text()
-    return (
-        re.sub(r"\| \d+\.\d\d \| (?=\d+ \|)", "| hours | ", text) if path.name == "results.md" else text
-    ).splitlines()
+    if path.name == "results.md":
+        text = re.sub(r"\| \d+\.\d\d \| (?=\d+ \|)", "| hours | ", text)
+    return text.splitlines()
 
 
 def _different_features(one, two):

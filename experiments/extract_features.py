@@ -29,7 +29,8 @@ def _extract_all(run, videos, args):
     files.drop_leftovers(run)
     wanted, made_from = args.precision or run.read_preset().precision, files.sha256(run.cnn3d)
     precision = devices.chosen_precision(wanted)
-    made_of = {"videos": features.videos_sha256(videos), "schema": features.SCHEMA}
+    made_of = {"videos": features.videos_sha256(videos), "clips": run.read_preset().head_clips}
+    made_of |= {"schema": features.SCHEMA}
     # With 'auto' features of either precision are accepted: another machine may have made them.
     accepted = run.read_facts().get("precision", {}).get("features") if wanted == "auto" else precision
     file = features.FeatureFile(run, precision=precision)

@@ -9,6 +9,7 @@ Decision 0013.
 import contextlib
 import dataclasses
 import functools
+import json
 import math
 import os
 import shutil
@@ -54,8 +55,8 @@ def _history_name(head_file: str) -> str:
 
 FITTED_ON = (PRESET, SPLITS, CNN3D, FEATURES)
 STAGES = {
-    "train": Stage("make train", (PRESET, SPLITS), (CNN3D, HISTORY)),
-    "features": Stage("make features", (PRESET, CNN3D), (FEATURES,)),
+    "train": Stage("make train", (SPLITS,), (CNN3D, HISTORY)),
+    "features": Stage("make features", (CNN3D,), (FEATURES,)),
     "compare": Stage(
         "make compare",
         FITTED_ON,
@@ -256,14 +257,14 @@ class RunFolder:
         finally:
             seconds = self.read_facts().get("seconds", {}).get(name, 0) + time.monotonic() - started
             self.update_facts(seconds={name: round(seconds, 1)})
-        record = {"settings": settings, "reads": reads, "writes": self._sums(STAGES[name].writes)}
+        record = {"settings": _as_stored(settings), "reads": reads, "writes": self._sums(STAGES[name].writes)}
         self.update_facts(**facts or {}, stages={name: record})
 
     def is_complete(self, name: str, **settings: Any) -> bool:
         """Whether a stage has ended, with these settings, and neither its inputs nor its outputs have changed since."""
         record = self._record(name)
-        return bool(record) and record == {
-            "settings": settings or record.get("settings"),
+        return record is not None and record == {
+            "settings": _as_stored(settings) or record["settings"],
             "reads": self._sums(self._reads(name)),
             "writes": self._sums(STAGES[name].writes),
         }
@@ -398,6 +399,11 @@ def _share(old: Path, new: Path) -> None:
             os.link(old, beside)
         except OSError:  # another disk, or one without links
             shutil.copyfile(old, beside)
+
+
+def _as_stored(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back: lists for tuples."""
+    return json.loads(json.dumps(settings))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -120,11 +120,11 @@ def test_a_stage_is_complete_until_one_of_its_files_changes(run):
 
 
 def test_a_stage_is_complete_for_its_settings_only(run):
-    with run.stage("finetune", learning_rate=0.1):
+    with run.stage("finetune", learning_rate=0.1, grid=(2, 3)):
         write_all(run, "finetune", "first")
     assert run.is_complete("finetune")
-    assert run.is_complete("finetune", learning_rate=0.1)
-    assert not run.is_complete("finetune", learning_rate=0.2)
+    assert run.is_complete("finetune", learning_rate=0.1, grid=(2, 3))
+    assert not run.is_complete("finetune", learning_rate=0.1, grid=(3, 2))
 
 
 def test_a_stage_that_is_killed_after_any_of_its_files_is_not_complete(run, monkeypatch):
