@@ -169,7 +169,7 @@ def make_run(folder, preset):
         fc_dim=preset.head_fc_dim,
     )
     run.write_preset(preset)
-    run.update_facts(mos_range=[1.0, 5.0])
+    run.update_facts(mos_range=[1.0, 5.0], labels="synthetic")
     with run.stage("compare"):
         head.save(run.head("lstm"))
 

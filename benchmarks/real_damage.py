@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 
-from nr_vqm import commands
+from nr_vqm import commands, head_table
 
 LADDERS = {
     "h264": (22, 27, 32, 37, 42, 47),  # constant rate factor of x264
@@ -53,7 +53,7 @@ def _parser():
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--videos", required=True, help="a folder of clips; folders inside it are not entered")
     parser.add_argument("--run", required=True, help="a run folder with trained models")
-    parser.add_argument("--head", default="lstm", choices=("lstm", "svr"))
+    parser.add_argument("--head", default="lstm", choices=head_table.HEADS)
     parser.add_argument("--frames", type=commands.positive, default=32, help="of each clip, from its start (32)")
     parser.add_argument("--rows", type=commands.positive, default=540, help="the middle of larger pictures (540)")
     parser.add_argument("--columns", type=commands.positive, default=960, help="the middle of larger pictures (960)")

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from nr_vqm import commands
+from nr_vqm import commands, label_origin
 
 DATABASES = ("konvid1k", "live_qualcomm", "live_vqc", "cvd2014", "youtube_ugc", "lsvq", "csv", "synthetic")
 LISTED = 20  # lines of one kind that are printed; the rest is counted
@@ -38,7 +38,7 @@ def main(argv=None):
     elif (out / "index.json").exists():
         print(f"{out} is complete already.")
         return _report(manifest.read(out / "manifest.csv"))
-    _print_labels(args.database, rows, labels, preset)
+    _print_labels(args.database, rows, labels, request["labels"], preset)
     _print_extra_files(args, rows)
     if args.dry_run and all(one.status for one in rows):
         print(f"None of the {len(rows):,} videos is on disk yet. This is what the labels promise.")
@@ -53,6 +53,9 @@ def _parser():
     parser.add_argument("--out", required=True, help="the data folder to write")
     commands.add_preset_options(parser)
     parser.add_argument("--labels", metavar="FILE", help="the label file, where it does not lie below --root")
+    parser.add_argument(
+        "--label-origin", choices=label_origin.ORIGINS, help="where a csv's labels come from (default: people)"
+    )
     parser.add_argument("--mos-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of a csv's MOS scale")
     parser.add_argument(
         "--raw",
@@ -112,6 +115,8 @@ def _check_options(args):
         raise ValueError(f"--mos-range needs LOW below HIGH. Received: {args.mos_range[0]:g} {args.mos_range[1]:g}.")
     if args.database != "csv" and args.mos_range:
         raise ValueError(f"--mos-range is for csv, the scale of {args.database} is known.")
+    if args.database != "csv" and args.label_origin:
+        raise ValueError(f"--label-origin is for csv, the origin of the labels of {args.database} is known.")
     if args.database in ("csv", "synthetic") and args.labels:
         raise ValueError("--labels is for downloaded databases; csv takes its label file as --root.")
 
@@ -136,11 +141,17 @@ def _make_synthetic(args, preset, root):
     )
 
 
+def _label_origin(args):
+    """Where the labels come from: a key of `label_origin.ORIGINS`. Known databases asked people."""
+    return "synthetic" if args.database == "synthetic" else args.label_origin or "people"
+
+
 def _request(args, preset, rows):
     """What the data folder is made from; a folder made from anything else is refused."""
     labels = json.dumps([asdict(row) for row in rows]).encode()
     return {
         "database": args.database,
+        "labels": _label_origin(args),
         "labels_sha256": hashlib.sha256(labels).hexdigest(),
         "clip_frames": preset.clip_frames,
         "clip_size": preset.clip_size,
@@ -151,7 +162,7 @@ def _request(args, preset, rows):
     }
 
 
-def _print_labels(name, rows, labels, preset):
+def _print_labels(name, rows, labels, origin, preset):
     """What the labels promise, beside what the whole database is known to hold, before any video is opened."""
     from data_prep import build, databases
 
@@ -159,7 +170,7 @@ def _print_labels(name, rows, labels, preset):
     word = known.contents_word if known else "contents"
     mos, contents = [one.mos for one in rows], len({one.content for one in rows})
     low, high = rows[0].mos_low, rows[0].mos_high
-    print(f"Labels: {', '.join(str(path) for path in labels)}")
+    print(f"Labels: {', '.join(str(path) for path in labels)}; {label_origin.ORIGINS[origin]}")
     print(
         f"{len(rows):,} videos, {contents:,} {word}, MOS {min(mos):.2f} to {max(mos):.2f} on {low:g} to {high:g}"
         + (f" (the whole {name}: {known.facts()})" if known else "")

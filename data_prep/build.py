@@ -66,7 +66,14 @@ def _open(one, *, clip_frames, decode):
     elif frames < clip_frames:
         status, reason = "too_short", f"one clip needs {clip_frames} frames, the video has {frames}"
     return dataclasses.replace(
-        one, frames=frames, width=info.width, height=info.height, fps=info.fps, status=status, reason=reason
+        one,
+        frames=frames,
+        width=info.width,
+        height=info.height,
+        fps=info.fps,
+        status=status,
+        reason=reason,
+        fingerprint=files.fingerprint(one.path),
     )
 
 

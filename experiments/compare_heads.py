@@ -40,28 +40,21 @@ def _fit_and_score(run, repeat):
     videos, split = features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
     with run.stage("compare", facts={"versions": bundle.versions()}):
-        fitted = _fit(run, preset, train, val, videos.of(split.train + split.val))
+        fitted = _fit(run, preset, train, val)
         test_rows, train_rows = (
-            [row for name, head in fitted.items() for row in heads.score_rows(head, part, name=name, repeat=repeat)]
-            for part in (test, train)
+            [row for head, _ in fitted for row in heads.score_rows(head, part, repeat=repeat)] for part in (test, train)
         )
         results.write_scores(run, "compare", test_rows, train_rows)
-        held_out = {"lstm": fitted["lstm"], "svr": heads.refit_svr(run, train)}
-        intervals.write(run, {name: (head(val), val.quality) for name, head in held_out.items()})
+        intervals.write(run, {head.row.name: (outputs, val.quality) for head, outputs in fitted})
 
 
-def _fit(run, preset, train, val, train_and_val):
-    """{name: head}; the SVR has no use for a validation part and reads both."""
-    from nr_vqm import devices, heads
+def _fit(run, preset, train, val):
+    """[(Head, its outputs for val)] of every head of this stage."""
+    from nr_vqm import devices, head_table, heads
 
     devices.seed_everything(preset.seed)
-    settings = preset.lstm | preset.lstm_training
-    return {
-        "lstm": heads.fit_lstm(run, "lstm", train, val, **settings),
-        "svr": heads.fit_svr(run, train_and_val, seed=preset.seed, **preset.svr_search),
-        "mean": heads.mean,
-        "lstm_features": heads.fit_lstm(run, "lstm_features", train, val, **settings),
-    }
+    rows = head_table.fitted_by("compare")
+    return [heads.fit(run, row.name, train, val, **preset.heads[row.method]) for row in rows]
 
 
 if __name__ == "__main__":

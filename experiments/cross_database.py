@@ -5,7 +5,7 @@ from pathlib import Path
 from experiments import extract_features
 from nr_vqm import commands
 
-HEADS = ("lstm", "svr", "mean", "lstm_features")
+REMEDY = "Test on another database; for the test part of its own: make compare."
 
 
 def main(argv=None):
@@ -18,10 +18,11 @@ def main(argv=None):
 
     run, data, out = RunFolder(args.run), Path(args.data), RunFolder(args.out)
     with out.lock(new=True):
-        _start(run, data, out)
+        names = _heads_of(run)
+        _start(run, data, out, names)
         extract_features.main(["--data", str(data), "--run", str(out)])
         for repeat, folder in enumerate(out.repeats()):
-            _score(folder, repeat)
+            _score(folder, repeat, names)
         metrics = results.write(out, num_resamples=args.resamples, seed=out.read_preset().seed)
     print(tables.to_text(metrics))
 
@@ -35,15 +36,17 @@ def _parser():
     return parser
 
 
-def _start(run, data, out):
+def _start(run, data, out, names):
     """Make the folder of the test: the run's networks, and what is known about the other database."""
-    from nr_vqm import files, manifest, run_folder
+    from nr_vqm import files, head_table, label_origin, manifest, run_folder, splits
 
     prep, videos = files.read_json(data / "prep.json", made_by="make prep"), manifest.usable(data)
     trained_on = run.read_facts().get("database")
     facts = {
         "database": f"{prep['database']}, trained on {trained_on}",
         "trained_on": trained_on,
+        "labels": label_origin.check(prep.get("labels"), f"{data}/prep.json (made by make prep)"),
+        "trained_labels": run.read_labels()[1],
         "labels_sha256": prep["labels_sha256"],
         "data_dir": str(data.resolve()),
         "mos_range": [videos[0].mos_low, videos[0].mos_high],
@@ -52,40 +55,39 @@ def _start(run, data, out):
     started = out.read_facts().get("labels_sha256")
     if started not in (None, facts["labels_sha256"]):
         raise ValueError(f"{out} was started with other videos or labels than {data} has. Choose another --out.")
+    tested = {one.video_id: one.fingerprint for one in videos}
     for folder in run.repeats():
-        for name in HEADS:
-            if name != "mean":
-                folder.check_head(name)
-        _refuse_known(folder, videos)
-    run_folder.derive(run, out, keep=run_folder.MODELS, facts=facts)
+        for name in names:
+            folder.check_head(name)
+        splits.refuse_known(folder.splits, tested, remedy=REMEDY)
+    models = [head_table.get(name).file for name in names]
+    run_folder.derive(run, out, keep=(run_folder.CNN3D, *filter(None, models)), facts=facts)
 
 
-def _score(run, repeat):
+def _score(run, repeat, names):
     """Score all videos with the heads of one repeat, unless that is complete."""
     from nr_vqm import bundle, features, heads, results
 
-    if run.is_complete("cross_database"):
+    if run.is_complete("cross_database", heads=names):
         print(f"{run}: all videos are scored already.")
         return
-    with run.stage("cross_database", facts={"versions": bundle.versions()}):
+    with run.stage("cross_database", facts={"versions": bundle.versions()}, heads=names):
         videos = features.read_head_inputs(run)
-        rows = [
-            row for name in HEADS for row in heads.score_rows(heads.load(run, name), videos, name=name, repeat=repeat)
-        ]
+        fitted = [heads.load(run, name) for name in names]
+        rows = [row for head in fitted for row in heads.score_rows(head, videos, repeat=repeat)]
         results.write_scores(run, "cross_database", rows, [])
 
 
-def _refuse_known(run, videos):
-    """Refuse a database with videos that the run was trained on."""
-    from nr_vqm import splits
+def _heads_of(run):
+    """The names of the run's heads: those of compare, and those of later stages that are complete in every repeat."""
+    from nr_vqm import head_table
 
-    split = splits.read(run.splits)
-    known = sorted({*split.train, *split.val} & {one.video_id for one in videos})
-    if known:
-        raise ValueError(
-            f"Another database is needed, {run} was trained on {len(known)} of these videos, {known[0]!r} first. "
-            "For videos of its own test part: make compare."
-        )
+    repeats = run.repeats()
+    return [
+        row.name
+        for row in head_table.HEADS.values()
+        if row.stage == "compare" or all(one.is_complete(row.stage) for one in repeats)
+    ]
 
 
 if __name__ == "__main__":

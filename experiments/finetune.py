@@ -2,6 +2,8 @@
 
 from nr_vqm import commands
 
+REMEDY = "Start from a run of another database, or of the same split."
+
 
 def main(argv=None):
     args = _parser().parse_args(argv)
@@ -35,12 +37,15 @@ def _finetune(run, start, repeat, learning_rate):
 
     Heads read and answer on 1-5, so the two scales are mapped already.
     """
-    from nr_vqm import bundle, devices, features, files, heads, results, splits
+    from nr_vqm import bundle, devices, features, files, heads, intervals, results, splits
 
     files.drop_leftovers(run)
     preset, videos, split = run.read_preset(), features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
-    _refuse_known(start, split)
+    if start.splits.exists():  # a copied run may lack it
+        fingerprints = splits.read_fingerprints(run.splits)
+        tested = {video_id: fingerprints[video_id] for video_id in split.test}
+        splits.refuse_known(start.splits, tested, remedy=REMEDY)
     model = heads.load_lstm(start, "lstm")
     if model.input_shape[1:] != train.clip_quality.shape[1:]:
         raise ValueError(
@@ -54,25 +59,17 @@ def _finetune(run, start, repeat, learning_rate):
         print(f"{run}: the head is fine-tuned already.")
         return
     devices.seed_everything(preset.seed)
-    with run.stage("finetune", facts={"versions": bundle.versions(), "finetuned_from": str(start)}, **made_of):
-        head = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
-        rows = [heads.score_rows(head, part, name="lstm_finetuned", repeat=repeat) for part in (test, train)]
-        results.write_scores(run, "finetune", *rows)
+    facts = {"versions": bundle.versions(), "finetuned_from": _origin(start)}
+    with run.stage("finetune", facts=facts, **made_of):
+        head, outputs = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
+        test_rows, train_rows = (heads.score_rows(head, part, repeat=repeat) for part in (test, train))
+        results.write_scores(run, "finetune", test_rows, train_rows)
+        intervals.write(run, {head.row.name: (outputs, val.quality)})
 
 
-def _refuse_known(start, split):
-    """Refuse a head that was fitted on videos which are the test here."""
-    from nr_vqm import splits
-
-    if not start.splits.exists():  # copied without it
-        return
-    known = splits.read(start.splits)
-    seen = sorted({*known.train, *known.val} & set(split.test))
-    if seen:
-        raise ValueError(
-            f"The head of {start} was fitted on {len(seen)} of this run's test videos, {seen[0]!r} first. "
-            "Take a run of another database, or of the same split."
-        )
+def _origin(start):
+    """What run.json records of the run that a head started from."""
+    return {"run": str(start), "database": start.read_facts().get("database"), "labels": start.read_labels()[0]}
 
 
 if __name__ == "__main__":

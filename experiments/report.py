@@ -7,11 +7,12 @@ import itertools
 import math
 from pathlib import Path
 
-from nr_vqm import commands
+from nr_vqm import commands, head_table, label_origin
 
 NUM_EXTREMES = 6  # best and worst videos to show
 THUMBNAIL_WIDTH = 240
 ALPHA = 0.05  # beyond chance; decision 0006
+RATERS = {"people": "people", "pseudo": "the pseudo-labels", "synthetic": "simulated raters"}  # whom a head agrees with
 RUN_FACTS = (
     "database",
     "data_dir",
@@ -21,7 +22,6 @@ RUN_FACTS = (
     "seconds",
     "versions",
 )
-HEADS = {"lstm": "LSTM head", "lstm_features": "LSTM head on features", "lstm_finetuned": "LSTM head, fine-tuned"}
 
 
 def main(argv=None):
@@ -56,17 +56,18 @@ def page_values(run):
     if metrics.get("schema") != comparison.SCHEMA:
         raise ValueError(f"{run.metrics} must be of this version. Make it again: make compare.")
     info = dict.fromkeys(RUN_FACTS) | run.read_facts() | {"seconds": run.total_seconds()}
-    synthetic = info.get("database") == "synthetic"
+    raters = RATERS[metrics["labels"]]
     best = ranking(metrics)[0]
     return {
         "metrics": metrics,
         "alpha": ALPHA,
         "figures": metrics["figures"],
-        "label": comparison.label,
+        "label": head_table.label,
         "info": info,
         "preset": dataclasses.asdict(run.read_preset()),
-        "synthetic": synthetic,
-        "headline": headline(metrics, raters="made-up raters" if synthetic else "people"),
+        "labels": label_origin.describe(metrics["labels"], metrics["trained_labels"]),
+        "cross_database": bool(info.get("trained_on")),
+        "headline": headline(metrics, raters=raters),
         "best": best,
         "forest": _forest(metrics),
         "scatters": _scatters(metrics, rows, info.get("mos_range")),
@@ -91,13 +92,11 @@ def ranking(metrics):
 
 def headline(metrics, *, raters):
     """{'winner', 'sentence', 'claim'}: which head agrees best, if one does by more than chance; LSTM against SVR."""
-    from nr_vqm import comparison
-
     order = ranking(metrics)
     winner = metrics["heads"][order[0]]["srocc"]["median"]
     if winner is None:
         return {"winner": "No head ranks the videos", "sentence": "Every head gave all videos one score.", "claim": ""}
-    found = {"winner": f"{comparison.label(order[0])} agrees best with {raters}", "sentence": "", "claim": ""}
+    found = {"winner": f"{head_table.label(order[0])} agrees best with {raters}", "sentence": "", "claim": ""}
     if len(order) > 1:
         found["sentence"] = _verdict(metrics, order[0], order[1])
         test, _ = _srocc_test(metrics, order[0], order[1])
@@ -110,10 +109,8 @@ def headline(metrics, *, raters):
 
 def _verdict(metrics, first, second):
     """One sentence on the SROCC of two heads."""
-    from nr_vqm import comparison
-
     test, sign = _srocc_test(metrics, first, second)
-    names = comparison.label(first), comparison.label(second)
+    names = head_table.label(first), head_table.label(second)
     if test is None:
         return f"{names[0]} and {names[1]} cannot be compared: one of them gave all videos one score."
     difference = sign * test["difference"]
@@ -136,11 +133,11 @@ def _srocc_test(metrics, first, second):
 
 
 def _forest(metrics):
-    from nr_vqm import comparison, plots
+    from nr_vqm import plots
 
     heads = {head: metrics["heads"][head]["srocc"] for head in ranking(metrics)}
     entries = [
-        (comparison.label(head), figure["median"], figure["low"], figure["high"])
+        (head_table.label(head), figure["median"], figure["low"], figure["high"])
         for head, figure in heads.items()
         if figure["median"] is not None
     ]
@@ -169,7 +166,8 @@ def _losses(run):
 
     pictures = []
     for repeat in run.repeats():
-        histories = {"3D-CNN": repeat.history} | {title: repeat.head_history(name) for name, title in HEADS.items()}
+        fitted = [row for row in head_table.HEADS.values() if row.history]
+        histories = {"3D-CNN": repeat.history} | {row.label: repeat.head_history(row.name) for row in fitted}
         for title, path in histories.items():
             picture = plots.losses(_read_history(path))
             if picture:

@@ -9,7 +9,7 @@ from nr_vqm import commands, presets
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, devices, files, manifest, processes
+    from nr_vqm import bundle, devices, files, label_origin, manifest, processes
     from nr_vqm.run_folder import RunFolder
 
     data, run = Path(args.data), RunFolder(args.run)
@@ -27,6 +27,7 @@ def main(argv=None):
     _check_prep(prep, preset, table, data)
     facts = {
         "database": prep["database"],
+        "labels": label_origin.check(prep.get("labels"), f"{data}/prep.json (made by make prep)"),
         "labels_sha256": prep["labels_sha256"],
         "data_dir": str(data.resolve()),
         "mos_range": [videos[0].mos_low, videos[0].mos_high],
@@ -172,7 +173,8 @@ def _split(run, preset, videos, args, number):
             for note in notes:
                 print(note)
         leaks = splits.check(split, contents, allow_leak=args.allow_leak)
-        splits.write(path, split, made_by=made_by, leaks=leaks)
+        fingerprints = {video.video_id: video.fingerprint for video in videos}
+        splits.write(path, split, made_by=made_by, leaks=leaks, fingerprints=fingerprints)
     split, (stored, leaks) = splits.read(path), splits.read_facts(path)
     if stored not in (None, made_by):
         raise ValueError(f"{run} was started with the split {stored!r}, not {made_by!r}. Choose another --run.")

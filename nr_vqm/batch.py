@@ -10,7 +10,7 @@ from pathlib import Path
 from nr_vqm import files
 
 COLUMNS = (
-    "path status mos interval_low interval_high mos_low mos_high quality head model_id precision "
+    "path status mos interval_low interval_high mos_low mos_high labels quality head model_id precision "
     "frames declared_frames width height fps grid seconds warnings error"
 ).split()
 CLIP_COLUMNS = "path group block frame seconds top left size quality".split()

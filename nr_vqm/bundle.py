@@ -7,11 +7,10 @@ import platform
 import subprocess
 from pathlib import Path
 
-from nr_vqm import files, model_files, svr_baseline
+from nr_vqm import files, head_table, model_files, svr_baseline
 from nr_vqm.run_folder import RunFolder
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "sklearn", "cv2", "av", "h5py", "skops")  # as they are imported
-SCORING_HEADS = ("lstm", "svr")
 
 
 def commit():
@@ -44,7 +43,7 @@ def check_run(run_dir, head):
 
     Args:
         run_dir: a folder that train and compare wrote.
-        head: 'lstm' or 'svr'.
+        head: a head of `head_table`.
 
     Returns:
         The identity of the 3D-CNN, the head and the MOS scale: 12 hex digits.
@@ -53,20 +52,20 @@ def check_run(run_dir, head):
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, not ours, or does not fit the others; an unknown head.
     """
-    if head not in SCORING_HEADS:
-        raise ValueError(f"Unknown head {head!r}. Choose from: {', '.join(SCORING_HEADS)}.")
+    row = head_table.get(head)
     run = RunFolder(run_dir)
     if len(repeats := run.repeats()) > 1:
         raise ValueError(f"{run} has {len(repeats)} repeats with models of their own. Name one: {repeats[0]}.")
     preset, mos_range = run.read_preset(), run.read_mos_range()
-    blocks = preset.block_grid[0] * preset.block_grid[1]
-    pooling = run.head(head)
+    run.read_labels()
     _check_model(run.cnn3d, (preset.clip_frames, preset.clip_size, preset.clip_size, 3), made_by="make train")
-    if head == "lstm":
-        _check_model(pooling, (preset.num_groups, blocks), made_by="make compare")
-    else:
-        _require_file(pooling, made_by="make compare")
-        svr_baseline.check_types(pooling)
+    if row.method == "lstm":
+        rows, columns = preset.block_grid
+        widths = {"clip_quality": rows * columns, "group_features": preset.fc_dims[-1]}
+        _check_model(run.head(head), (preset.num_groups, widths[row.input]), made_by=row.made_by)
+    elif row.method == "svr":
+        _require_file(run.head(head), made_by=row.made_by)
+        svr_baseline.check_types(run.head(head))
     identity = [run.check_sum(run.cnn3d), run.check_head(head), *mos_range]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
 

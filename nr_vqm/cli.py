@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import nr_vqm
-from nr_vqm import commands
+from nr_vqm import commands, head_table, label_origin
 
 LISTED = 10  # skipped files that are named; the rest is counted
 FORMATS = ("text", "json", "jsonl", "csv")
@@ -58,7 +58,7 @@ def _add_score(subparsers):
     score.add_argument("videos", nargs="*", metavar="VIDEO", help="files, folders, patterns such as 'videos/**/*.mp4'")
     score.add_argument("--from-file", metavar="FILE", help="a list of them, one a line or NUL-separated; - is stdin")
     score.add_argument("--run", required=True, metavar="DIR", help="a run folder with trained models")
-    score.add_argument("--head", default="lstm", choices=("lstm", "svr"), help="what pools the clips (default: lstm)")
+    score.add_argument("--head", default="lstm", choices=head_table.HEADS, help="what pools the clips (default: lstm)")
     score.add_argument("--format", default="text", choices=FORMATS, help="of what is printed (default: text)")
     score.add_argument(
         "--out", metavar="FILE", help="also add a row per video to a .jsonl or .csv file, as they finish"
@@ -258,8 +258,10 @@ def _text(row):
     if row["status"] != "ok":
         return f"failed  {printable(row['path'])}: {printable(row['error'])}"
     between = "" if row["interval_low"] is None else f", 95 % {row['interval_low']:.2f} to {row['interval_high']:.2f}"
+    labels = label_origin.ORIGINS[row["labels"]]
     warnings = "".join(f"\n        warning: {printable(warning)}" for warning in row["warnings"])
-    return f"{row['mos']:6.2f}  on {row['mos_low']:g}-{row['mos_high']:g}{between}  {printable(row['path'])}{warnings}"
+    scale = f"{row['mos_low']:g}-{row['mos_high']:g}"
+    return f"{row['mos']:6.2f}  on {scale}{between}, {labels}  {printable(row['path'])}{warnings}"
 
 
 def _info(args):

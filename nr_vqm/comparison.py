@@ -7,17 +7,10 @@ import math
 
 import numpy as np
 
-from nr_vqm import files, metrics, resampling
+from nr_vqm import files, head_table, metrics, resampling
 
 SCHEMA = 2
 COLUMNS = ("repeat", "head", "video_id", "content", "mos", "score")
-HEADS = {  # in the order of the tests: the paper's claim is the first pair
-    "lstm": "3D-CNN + LSTM",
-    "svr": "3D-CNN + SVR",
-    "mean": "mean of clip qualities",
-    "lstm_features": "LSTM on group features",
-    "lstm_finetuned": "3D-CNN + LSTM, fine-tuned",
-}
 FIGURES = (*metrics.RAW, *metrics.MAPPED, *metrics.TRAIN_MAPPED, *metrics.OUTLIERS)
 TESTED = ("srocc", "plcc", "rmse")
 MIN_CONTENTS = 5  # decision 0006: draws of fewer are so alike that an interval would promise too much
@@ -131,8 +124,9 @@ def _row(row, where):
 
 
 def _ordered(heads):
-    """Known heads in the order of HEADS, then others by name."""
-    return [head for head in HEADS if head in heads] + sorted(set(heads) - set(HEADS))
+    """Known heads in the order of the table, then others by name."""
+    known = head_table.HEADS
+    return [head for head in known if head in heads] + sorted(set(heads) - set(known))
 
 
 def _by_repeat(rows):
@@ -263,8 +257,3 @@ def _p1401(first, second, num_videos):
         tested["outlier_ratio"] = metrics.outlier_ratio_p(**pairs["outlier_ratio"], **counts)
     freedom = {"freedom_first": num_videos - 1, "freedom_second": num_videos - 1}
     return tested | {"rmse": metrics.rmse_p(**pairs["rmse"], **freedom)}
-
-
-def label(head):
-    """A head's name for people."""
-    return HEADS.get(head, head)

@@ -1,34 +1,133 @@
-"""The heads of a run, fitted or loaded. A head is a function: features.HeadInputs -> qualities on 1-5."""
+"""The heads of a run: fitted, loaded and applied. `head_table` lists them."""
 
+import dataclasses
 import functools
+from collections.abc import Callable
 
-from nr_vqm import bundle, files, lstm_head, manifest, svr_baseline, training
-from nr_vqm.run_folder import STAGES, RunFolder, stage_of
+import numpy as np
 
-LSTM_INPUTS = {"lstm": "clip_quality", "lstm_finetuned": "clip_quality", "lstm_features": "group_features"}
-
-
-def mean(videos):
-    """The control without anything to fit: the mean of all clip qualities, float32 (num_videos,)."""
-    return videos.clip_quality.mean(axis=(1, 2))
+from nr_vqm import bundle, files, head_table, lstm_head, manifest, svr_baseline, training
+from nr_vqm.run_folder import RunFolder
 
 
-def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, forget_bias, input_bias, **settings):
-    """Fit an LSTM head from nothing and save it in the run.
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A head that is ready to score.
+
+    Attributes:
+        row: its row of the table.
+        predict: the row's input, float32 (num_videos, ...) -> qualities, float (num_videos,), on 1-5 and not clipped.
+    """
+
+    row: head_table.HeadRow
+    predict: Callable[[np.ndarray], np.ndarray]
+
+    def outputs(self, videos):
+        """The qualities of features.HeadInputs, float (num_videos,), on 1-5 and not clipped."""
+        return self.predict(getattr(videos, self.row.input))
+
+
+def fit(run_dir, name, train, val, **settings):
+    """Fit a head and save it in the run.
 
     Args:
         run_dir: the run folder.
-        name: 'lstm' on clip qualities, 'lstm_features' on group features.
-        train, val: features.HeadInputs.
-        lstm_units, fc_dim: of `lstm_head.build_lstm_head`.
-        forget_bias, input_bias: of `lstm_head.start_as_average`.
-        settings: of `continue_lstm`.
+        name: a head of the table.
+        train, val: features.HeadInputs; an LSTM is fitted on `train`, and `val` chooses its epoch.
+        settings: of the head's method: `_fit_lstm`, `_fit_svr`, `_fit_mean`.
 
     Returns:
-        the fitted head.
+        (Head, outputs for `val`): the outputs are those of a head that was not fitted on `val`.
     """
-    inputs = getattr(train, LSTM_INPUTS[name])
-    blocks = LSTM_INPUTS[name] == "clip_quality"
+    row = head_table.get(name)
+    return FIT[row.method](RunFolder(run_dir), row, train, val, **settings)
+
+
+def load(run_dir, name):
+    """A fitted head of a run.
+
+    Args:
+        run_dir: a folder with one 3D-CNN.
+        name: a head of the table.
+
+    Returns:
+        Head.
+
+    Raises:
+        FileNotFoundError: it was not fitted yet.
+        ValueError: its fit has not ended, its file is damaged or not ours, or it was fitted on another 3D-CNN; or an
+            unknown head.
+    """
+    row, run = head_table.get(name), RunFolder(run_dir)
+    run.check_head(name)
+    return LOAD[row.method](run, row)
+
+
+def load_lstm(run_dir, name):
+    """The keras.Model of an LSTM head, checked as in `load`."""
+    run = RunFolder(run_dir)
+    run.check_head(name)
+    return bundle.load_model(run.head(name), made_by=head_table.get(name).made_by)
+
+
+def continue_lstm(run_dir, name, model, train, val, *, clip_noise, **settings):
+    """Fit an LSTM head from the weights that it has and save it in the run: fine-tuning.
+
+    Args:
+        run_dir, name, train, val: as in `fit`.
+        model: keras.Model of `lstm_head.build_lstm_head`; trained in place.
+        clip_noise: of `lstm_head.vary_clips`, where the head reads clip qualities.
+        settings: epochs, patience, batch_size, learning_rate, seed, as in `lstm_head.fit_lstm_head`.
+
+    Returns:
+        as `fit`.
+    """
+    row = head_table.get(name)
+    history = lstm_head.fit_lstm_head(
+        model,
+        (getattr(train, row.input), train.quality),
+        (getattr(val, row.input), val.quality),
+        augment=functools.partial(lstm_head.vary_clips, noise=clip_noise) if row.input == "clip_quality" else None,
+        **settings,
+    )
+    run = RunFolder(run_dir)
+    with files.replacing(run.head(name)) as beside:
+        model.save(beside)
+    training.write_history(run.head_history(name), history)
+    head = _lstm(row, model)
+    return head, head.outputs(val)
+
+
+def score_rows(head, videos, *, repeat):
+    """Rows of scores.csv, scores in each video's own unit.
+
+    Args:
+        head: Head.
+        videos: features.HeadInputs.
+        repeat: the number of the repeat.
+    """
+    scores = manifest.to_score(head.outputs(videos), videos.mos_low, videos.mos_high)
+    return [
+        {
+            "repeat": repeat,
+            "head": head.row.name,
+            "video_id": videos.video_id[i],
+            "content": videos.content[i],
+            "mos": float(videos.mos[i]),
+            "score": float(score),
+        }
+        for i, score in enumerate(scores)
+    ]
+
+
+def _fit_lstm(run, row, train, val, *, lstm_units, fc_dim, forget_bias, input_bias, **settings):
+    """From new weights.
+
+    Settings: `lstm_units` and `fc_dim` of `lstm_head.build_lstm_head`, `forget_bias` and `input_bias` of
+    `lstm_head.start_as_average`, the others of `continue_lstm`.
+    """
+    inputs = getattr(train, row.input)
+    blocks = row.input == "clip_quality"
     model = lstm_head.build_lstm_head(
         num_groups=inputs.shape[1],
         input_dim=inputs.shape[2],
@@ -41,108 +140,53 @@ def fit_lstm(run_dir, name, train, val, *, lstm_units, fc_dim, forget_bias, inpu
     lstm_head.start_as_average(
         model, equal_blocks=blocks, forget_bias=forget_bias, input_bias=input_bias, seed=settings["seed"]
     )
-    return continue_lstm(run_dir, name, model, train, val, **settings)
+    return continue_lstm(run, row.name, model, train, val, **settings)
 
 
-def continue_lstm(run_dir, name, model, train, val, *, clip_noise, **settings):
-    """Like `fit_lstm`, from the weights that `model` has: fine-tuning.
+def _load_lstm(run, row):
+    return _lstm(row, load_lstm(run, row.name))
 
-    Args:
-        run_dir, name, train, val: as in `fit_lstm`.
-        model: a keras.Model of `lstm_head.build_lstm_head`; trained in place.
-        clip_noise: of `lstm_head.vary_clips`, where the head reads clip qualities.
-        settings: epochs, patience, batch_size, learning_rate, seed, as in `lstm_head.fit_lstm_head`.
-    """
-    field = LSTM_INPUTS[name]
-    history = lstm_head.fit_lstm_head(
-        model,
-        (getattr(train, field), train.quality),
-        (getattr(val, field), val.quality),
-        augment=functools.partial(lstm_head.vary_clips, noise=clip_noise) if field == "clip_quality" else None,
-        **settings,
+
+def _lstm(row, model):
+    return Head(row, lambda inputs: lstm_head.predict(model, inputs))
+
+
+def _fit_svr(run, row, train, val, *, fit_on, seed, **search):
+    """`fit_on`: 'train', or 'train+val' for a head of more videos; `seed` and `search` of `svr_baseline.fit_svr`."""
+    parts = [train] if fit_on == "train" else [train, val]
+    features, quality, content = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in (row.input, "quality", "content")
     )
-    run = RunFolder(run_dir)
-    with files.replacing(run.head(name)) as beside:
-        model.save(beside)
-    training.write_history(run.head_history(name), history)
-    return _lstm(model, field)
+    pipeline = svr_baseline.fit_svr(features, quality, contents=content, seed=seed, **search)
+    svr_baseline.save_svr(run.head(row.name), pipeline)
+    held_out = pipeline if fit_on == "train" else _refit(pipeline, getattr(train, row.input), train.quality)
+    return _svr(row, pipeline), held_out.predict(getattr(val, row.input))
 
 
-def fit_svr(run_dir, train, *, seed, **search):
-    """Fit the SVR on the videos' mean features and save it in the run.
-
-    Args:
-        run_dir: the run folder.
-        train: features.HeadInputs.
-        seed, search: as in `svr_baseline.fit_svr`; `search` has num_folds, c_grid, gamma_grid and epsilon_grid.
-
-    Returns:
-        the fitted head.
-    """
-    pipeline = svr_baseline.fit_svr(train.mean_features, train.quality, contents=train.content, seed=seed, **search)
-    svr_baseline.save_svr(RunFolder(run_dir).head("svr"), pipeline)
-    return _svr(pipeline)
-
-
-def refit_svr(run_dir, train):
-    """The settings of the run's SVR fitted on other videos, and not saved: a head that has not seen val.
-
-    Args:
-        run_dir: a run with a saved SVR.
-        train: features.HeadInputs.
-    """
+def _refit(pipeline, features, quality):
+    """The pipeline's settings fitted on other videos."""
     import sklearn.base
 
-    pipeline = svr_baseline.load_svr(RunFolder(run_dir).head("svr"))  # just written, its checksum is not recorded yet
-    return _svr(sklearn.base.clone(pipeline).fit(train.mean_features, train.quality))
+    return sklearn.base.clone(pipeline).fit(features, quality)
 
 
-def load(run_dir, name):
-    """A fitted head of a run.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: its fit has not ended, its file is damaged or not ours, or it was fitted on another 3D-CNN.
-    """
-    if name == "mean":
-        return mean
-    if name == "svr":
-        return _svr(load_svr(run_dir))
-    return _lstm(load_lstm(run_dir, name), LSTM_INPUTS[name])
+def _load_svr(run, row):
+    return _svr(row, svr_baseline.load_svr(run.head(row.name)))
 
 
-def load_svr(run_dir):
-    """The run's SVR baseline as a scikit-learn pipeline, checked and loaded without pickle."""
-    run = RunFolder(run_dir)
-    run.check_head("svr")
-    return svr_baseline.load_svr(run.head("svr"))
+def _svr(row, pipeline):
+    return Head(row, pipeline.predict)
 
 
-def load_lstm(run_dir, name):
-    """The keras.Model of an LSTM head, checked."""
-    run = RunFolder(run_dir)
-    run.check_head(name)
-    return bundle.load_model(run.head(name), made_by=STAGES[stage_of(name)].target)
+def _fit_mean(run, row, train, val):
+    """The control: there is nothing to fit."""
+    head = _load_mean(run, row)
+    return head, head.outputs(val)
 
 
-def score_rows(head, videos, *, name, repeat):
-    """Rows of scores.csv, scores in each video's own unit."""
-    return [
-        {
-            "repeat": repeat,
-            "head": name,
-            "video_id": videos.video_id[i],
-            "content": videos.content[i],
-            "mos": float(videos.mos[i]),
-            "score": float(manifest.from_unit_5(float(quality), videos.mos_low[i], videos.mos_high[i])),
-        }
-        for i, quality in enumerate(head(videos))
-    ]
+def _load_mean(run, row):
+    return Head(row, lambda clip_quality: clip_quality.mean(axis=(1, 2)))
 
 
-def _lstm(model, field):
-    return lambda videos: lstm_head.predict(model, getattr(videos, field))
-
-
-def _svr(pipeline):
-    return lambda videos: pipeline.predict(videos.mean_features)
+FIT = {"lstm": _fit_lstm, "svr": _fit_svr, "mean": _fit_mean}
+LOAD = {"lstm": _load_lstm, "svr": _load_svr, "mean": _load_mean}

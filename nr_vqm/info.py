@@ -2,7 +2,7 @@
 
 import csv
 
-from nr_vqm import bundle, comparison, files, intervals, manifest, model_files, presets, splits
+from nr_vqm import comparison, files, intervals, label_origin, manifest, model_files, presets, splits
 from nr_vqm.run_folder import RunFolder
 
 
@@ -30,6 +30,7 @@ def facts(run_dir):
         "seed": preset.seed,
         "database": facts.get("database"),
         "trained_on": facts.get("trained_on"),
+        **_origin(facts),
         "mos_range": list(run.read_mos_range()),
         "videos": _videos(run),
         "test_videos": facts.get("videos") if tested else None,
@@ -38,11 +39,17 @@ def facts(run_dir):
         "training": {} if tested else {one.path.name: _training(one, preset.epochs) for one in folders},
         "models": {path.name: _model(run, path) for path in run.models()},
         "heads": _heads(run),
-        "intervals": {head: _interval(run, head, preset) for head in bundle.SCORING_HEADS} if folders == [run] else {},
+        "intervals": {head: _interval(run, head, preset) for head in intervals.stored(run)},
         "seconds": run.total_seconds(),
         "bytes": sum(path.stat().st_size for path in run.path.rglob("*") if path.is_file()),
         "versions": folders[0].read_facts().get("versions", {}),
     }
+
+
+def _origin(facts):
+    """The origin of the labels; None in a folder without it, which can neither be compared nor score."""
+    labels = facts.get("labels")
+    return {"labels": labels, "trained_labels": facts.get("trained_labels", labels)}
 
 
 def _videos(run):
@@ -118,6 +125,7 @@ def to_text(found):
         ("run", found["run"]),
         ("trained on", found["trained_on"] or _trained_on(found)),
         *([("tested on", _tested_on(found))] if found["trained_on"] else []),
+        ("labels", _labels_text(found)),
         ("MOS", "{:g} to {:g}".format(*found["mos_range"])),
         ("preset", f"{found['preset']}, seed {found['seed']}"),
         ("precision", ", ".join(f"{stage} {name}" for stage, name in found["precision"].items()) or "-"),
@@ -142,9 +150,14 @@ def _trained_on(found):
     if videos is None:
         several = len(found["training"]) > 1
         return f"{found['database'] or 'unknown'}; " + ("each repeat has its split" if several else "not yet split")
-    note = " (made up: no human opinion in it)" if found["database"] == "synthetic" else ""
     parts = ", ".join(f"{number} {part}" for part, number in videos.items())
-    return f"{found['database'] or 'unknown'}{note}, {sum(videos.values())} videos: {parts}"
+    return f"{found['database'] or 'unknown'}, {sum(videos.values())} videos: {parts}"
+
+
+def _labels_text(found):
+    if found["labels"] not in label_origin.ORIGINS or found["trained_labels"] not in label_origin.ORIGINS:
+        return "of unknown origin"
+    return label_origin.describe(found["labels"], found["trained_labels"])
 
 
 def _tested_on(found):

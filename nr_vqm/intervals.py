@@ -8,8 +8,8 @@ import os
 
 import numpy as np
 
-from nr_vqm import files
-from nr_vqm.run_folder import RunFolder, stage_of
+from nr_vqm import files, head_table, manifest
+from nr_vqm.run_folder import STAGES, RunFolder
 
 CONFIDENCE = 0.95
 MIN_VIDEOS = 20  # with 19 the interval reaches as far as the largest error seen; one more to measure the spread by
@@ -20,15 +20,37 @@ def write(run_dir, values):
 
     Args:
         run_dir: the run folder.
-        values: {head: (scores, mos)}, both of shape (num_videos,) on 1-5, of videos that the head was not fitted on.
-            All heads of one stage at once.
+        values: {head: (outputs, mos)}, both of shape (num_videos,) on 1-5, of videos that the head was not fitted on.
+            All heads of one stage at once. Outputs beyond the scale are stored as the scores that they become.
     """
     table = {
-        head: {"scores": [round(float(v), 4) for v in scores], "mos": [round(float(v), 4) for v in mos]}
-        for head, (scores, mos) in values.items()
+        head: {"scores": _rounded(manifest.to_score(outputs, 1.0, 5.0)), "mos": _rounded(mos)}
+        for head, (outputs, mos) in values.items()
     }
-    (stage,) = {stage_of(head) for head in values}
+    (stage,) = {head_table.get(head).stage for head in values}
     files.write_json(RunFolder(run_dir).intervals(stage), table)
+
+
+def _rounded(values):
+    return [round(float(value), 4) for value in values]
+
+
+def stored(run_dir):
+    """{head: {'scores', 'mos'}} of every head as `write` stored them; empty where the run has none yet."""
+    run = RunFolder(run_dir)
+    tables = (_of_stage(run, stage) for stage in sorted({row.stage for row in head_table.HEADS.values()}))
+    return {head: spread for table in tables for head, spread in table.items()}
+
+
+def _of_stage(run, stage):
+    path = run.intervals(stage)
+    if not path.exists():
+        return {}
+    run.check_sum(path)
+    table = files.read_json(path, made_by=STAGES[stage].target)
+    if not isinstance(table, dict):
+        raise ValueError(f"{path} must hold a JSON object with an entry for each head. Make it again: make compare.")
+    return table
 
 
 def read(
@@ -44,19 +66,17 @@ def read(
     Raises:
         ValueError: the file is not of this kind, or has changed since it was written.
     """
-    run = RunFolder(run_dir)
-    path = run.intervals(stage_of(head))
-    if not path.exists():
+    run, row = RunFolder(run_dir), head_table.get(head)
+    table = _of_stage(run, row.stage)
+    if head not in table:
         return None
-    run.check_sum(path)
     try:
-        stored = files.read_json(path, made_by="make compare")[head]
-        scores, mos = (np.array(stored[name], dtype=np.float64) for name in ("scores", "mos"))
+        scores, mos = (np.array(table[head][name], dtype=np.float64) for name in ("scores", "mos"))
         if scores.ndim != 1 or scores.shape != mos.shape or not np.isfinite([scores, mos]).all():
             raise ValueError("scores and mos must be lists of finite numbers of one length")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} has no usable spread of head {head!r} ({error}). Make it again: make compare."
+            f"{run.intervals(row.stage)} has no usable spread of head {head!r} ({error}). Make it again: {row.made_by}."
         ) from error
     return Spread(scores, mos, neighbours=neighbours, min_neighbours=min_neighbours, floor=floor)
 

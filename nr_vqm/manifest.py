@@ -6,6 +6,8 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
+
 from nr_vqm import files, raw_video
 
 OK = "ok"  # every other status says why the video is left out
@@ -29,6 +31,7 @@ class Video:
     status: str = ""
     reason: str = ""
     mos_ci95: float = 0.0  # half width of the MOS's 95 % interval, in its unit; 0 where the database does not give it
+    fingerprint: str = ""  # `files.fingerprint` of a video that prep could open: ids are unique within a database only
 
     @property
     def raw(self):
@@ -46,6 +49,21 @@ def to_unit_5(mos, mos_low, mos_high):
 def from_unit_5(quality, mos_low, mos_high):
     """A quality on the 1-5 scale in the database's unit; the inverse of `to_unit_5`."""
     return mos_low + (mos_high - mos_low) * (quality - 1) / 4
+
+
+def to_score(output, mos_low, mos_high):
+    """A head's output as a score: within the scale, in the database's unit. Comparing and scoring both use it.
+
+    Args:
+        output: float or array, on 1-5; a head may answer beyond the ends of the scale.
+        mos_low, mos_high: the two ends of the database's scale, floats or arrays.
+
+    Raises:
+        ValueError: an output is not a finite number.
+    """
+    if not np.isfinite(output).all():
+        raise ValueError("The run's models gave no finite number for a video. Train the run again.")
+    return from_unit_5(np.clip(output, 1.0, 5.0), mos_low, mos_high)
 
 
 def write(path, videos):

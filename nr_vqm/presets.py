@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from nr_vqm import network_sizes
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+SVR_FIT_ON = ("train", "train+val")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Preset:
     svr_gamma: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     svr_epsilon: tuple[float, ...] = (0.1, 0.3)
     svr_folds: int = 5
+    svr_fit_on: str = "train"  # as the LSTM heads are; or "train+val": it needs no validation part
     # the interval of a score; decision 0012
     interval_neighbours: float = 0.2  # share of the validation videos whose errors tell the spread at a score
     interval_min_neighbours: int = 15
@@ -92,12 +94,12 @@ class Preset:
 
     @property
     def lstm(self) -> dict:
-        """What `heads.fit_lstm` takes to build an LSTM head."""
+        """What `heads.fit` takes to build an LSTM head."""
         return {"fc_dim": self.head_fc_dim} | self._of("lstm_units", "forget_bias", "input_bias")
 
     @property
     def lstm_training(self) -> dict:
-        """What `heads.fit_lstm` and `heads.continue_lstm` take to train one."""
+        """What `heads.fit` and `heads.continue_lstm` take to train one."""
         names = ("epochs", "patience", "batch_size", "learning_rate")
         return {name: getattr(self, f"head_{name}") for name in names} | self._of("clip_noise", "seed")
 
@@ -106,6 +108,12 @@ class Preset:
         """What `svr_baseline.fit_svr` takes beside the videos and a seed."""
         grids = {"c_grid": self.svr_c, "gamma_grid": self.svr_gamma, "epsilon_grid": self.svr_epsilon}
         return grids | {"num_folds": self.svr_folds}
+
+    @property
+    def heads(self) -> dict:
+        """{method: what `heads.fit` takes for a head of this method}."""
+        svr = self.svr_search | {"fit_on": self.svr_fit_on, "seed": self.seed}
+        return {"lstm": self.lstm | self.lstm_training, "svr": svr, "mean": {}}
 
     @property
     def interval(self) -> dict:
@@ -279,6 +287,10 @@ def _check(preset: Preset) -> None:
         raise ValueError(
             "Settings 'train_fraction' and 'val_fraction' must leave a part for test: their sum must be below 1. "
             f"Received: {preset.train_fraction:g} and {preset.val_fraction:g}."
+        )
+    if preset.svr_fit_on not in SVR_FIT_ON:
+        raise ValueError(
+            f"Setting 'svr_fit_on' must be one of {', '.join(SVR_FIT_ON)}. Received: {preset.svr_fit_on!r}."
         )
     sizes = {name: value for name, value in preset.network.items() if name != "dropout"}
     network_sizes.check_network(**sizes)

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from nr_vqm import bundle, comparison, features, files, presets, splits, tables
+from nr_vqm import bundle, comparison, features, files, head_table, label_origin, presets, splits, tables
 from nr_vqm.run_folder import RunFolder
 
 
@@ -45,7 +45,9 @@ def write(run_dir: str | os.PathLike, *, num_resamples: int, seed: int) -> dict[
             num_resamples=num_resamples,
             seed=seed,
         )
-        metrics["notes"] += _leak_notes(folders)
+        metrics |= _origin(run, metrics["heads"])
+        metrics["leaked_contents"] = len(_leaks(folders))
+        metrics["notes"] += _notes(folders, metrics)
         comparison.write_scores(run.scores, rows)
         files.write_json(run.metrics, metrics)
         files.write_text(run.comparison_csv, tables.to_csv(metrics))
@@ -59,12 +61,28 @@ def _joined(paths):
     return [row for path in paths if path.exists() for row in comparison.read_scores(path)]
 
 
-def _leak_notes(folders):
-    """A note where contents were on two sides of a split; none where there is no split (another database)."""
+def _origin(run, heads):
+    """Where the labels come from, and the videos that each head was fitted on."""
+    labels, trained_labels = run.read_labels()
+    svr_fit_on = run.read_preset().svr_fit_on
+    fitted_on = {head: head_table.fitted_on(head, svr_fit_on=svr_fit_on) for head in heads}
+    return {"labels": labels, "trained_labels": trained_labels, "fitted_on": fitted_on}
+
+
+def _leaks(folders):
+    """The contents on two sides of a split; none where there is no split (another database)."""
     paths = [folder.splits for folder in folders]
-    leaks = {content for path in paths if path.exists() for content in splits.read_facts(path)[1]}
-    if leaks:
-        yield f"{len(leaks)} contents are on two sides of the published split: the figures flatter."
+    return {content for path in paths if path.exists() for content in splits.read_facts(path)[1]}
+
+
+def _notes(folders, metrics):
+    """What a reader of the figures must know: leaks, and the start of a fine-tuned head."""
+    if leaked := metrics["leaked_contents"]:
+        yield f"{leaked} contents are on two sides of the published split: the figures flatter."
+    start = folders[0].read_facts().get("finetuned_from")
+    if start and "lstm_finetuned" in metrics["heads"]:
+        origin = label_origin.ORIGINS[start["labels"]]
+        yield f"{head_table.label('lstm_finetuned')}: first fitted on {start['database']}, {origin}."
 
 
 def _facts(run):

@@ -18,15 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nr_vqm import files, folder_lock, presets
+from nr_vqm import files, folder_lock, head_table, label_origin, presets
 
 PRESET, FACTS, SPLITS, CNN3D, FEATURES = "preset.json", "run.json", "splits.json", "cnn3d.keras", "features.h5"
-HEADS = {  # the stage that fits each head is the one of STAGES that writes its file
-    "lstm": "lstm_head.keras",
-    "svr": "svr.skops",
-    "lstm_features": "lstm_features_head.keras",
-    "lstm_finetuned": "lstm_finetuned_head.keras",
-}
 HISTORY, INTERVALS = "history.csv", "intervals.json"
 TEST_SCORES, TRAIN_SCORES = "test_scores.csv", "train_scores.csv"
 SCORES, METRICS = "scores.csv", "metrics.json"
@@ -43,14 +37,9 @@ class Stage:
     writes: tuple[str, ...]
 
 
-def _head_files(*heads: str) -> tuple[str, ...]:
-    """The files of some heads: each head, and the history of one that is trained in epochs."""
-    names = [HEADS[head] for head in heads]
-    return (*names, *(_history_name(name) for name in names if name.endswith(".keras")))
-
-
-def _history_name(head_file: str) -> str:
-    return f"{Path(head_file).stem}_{HISTORY}"
+def _head_files(stage: str) -> tuple[str, ...]:
+    """The files of the heads that a stage fits: each head, and the history of one that is trained in epochs."""
+    return tuple(name for row in head_table.fitted_by(stage) for name in (row.file, row.history) if name)
 
 
 FITTED_ON = (PRESET, SPLITS, CNN3D, FEATURES)
@@ -60,28 +49,23 @@ STAGES = {
     "compare": Stage(
         "make compare",
         FITTED_ON,
-        (*_head_files("lstm", "svr", "lstm_features"), INTERVALS, TEST_SCORES, TRAIN_SCORES),
+        (*_head_files("compare"), INTERVALS, TEST_SCORES, TRAIN_SCORES),
     ),
     "finetune": Stage(
         "make finetune",
         FITTED_ON,
-        (*_head_files("lstm_finetuned"), *(f"finetuned_{name}" for name in (INTERVALS, TEST_SCORES, TRAIN_SCORES))),
+        (*_head_files("finetune"), *(f"finetuned_{name}" for name in (INTERVALS, TEST_SCORES, TRAIN_SCORES))),
     ),
     "cross_database": Stage(
-        "make cross_database", (PRESET, CNN3D, FEATURES, *HEADS.values()), (f"cross_database_{TEST_SCORES}",)
+        "make cross_database", (PRESET, CNN3D, FEATURES, *head_table.FILES), (f"cross_database_{TEST_SCORES}",)
     ),
     # Reads the scores of every repeat; see RunFolder.score_files.
     "results": Stage("make compare", (), (SCORES, METRICS, "comparison.csv", "comparison.tex", "results.md")),
 }
 
 
-def stage_of(head: str) -> str:
-    """The stage that fits a head, or applies one that is not fitted."""
-    return next((stage for stage in STAGES if HEADS.get(head) in STAGES[stage].writes), "compare")
-
-
 SCORED = ("compare", "finetune", "cross_database")  # stages that write scores of test videos
-MODELS = (CNN3D, *HEADS.values())
+MODELS = (CNN3D, *head_table.FILES)
 
 
 class RunFolder:
@@ -128,12 +112,12 @@ class RunFolder:
                 path.unlink()
 
     def head(self, name: str) -> Path:
-        """The file of a fitted head."""
-        return self.path / HEADS[name]
+        """The file of a head that is fitted."""
+        return self.path / head_table.get(name).file
 
     def head_history(self, name: str) -> Path:
         """The epochs of an LSTM head's fit, as CSV."""
-        return self.path / _history_name(HEADS[name])
+        return self.path / head_table.get(name).history
 
     def intervals(self, stage: str) -> Path:
         """The spread of the heads that a stage has fitted."""
@@ -231,6 +215,16 @@ class RunFolder:
             f"found {found_text}. {_REPAIR}"
         )
 
+    def read_labels(self) -> tuple[str, str]:
+        """The origins of the labels and of the training videos' labels, which differ in a test on another database.
+
+        Raises:
+            ValueError: run.json does not state them.
+        """
+        facts, where = self.read_facts(), f"{self.facts} (made by make train)"
+        labels = label_origin.check(facts.get("labels"), where)
+        return labels, label_origin.check(facts.get("trained_labels", labels), where)
+
     def total_seconds(self) -> dict[str, float]:
         """{stage: seconds} over the run and all its repeats."""
         total: dict[str, float] = {}
@@ -298,11 +292,15 @@ class RunFolder:
     def check_head(self, name: str) -> str:
         """The SHA-256 of a head, which must have been fitted completely, on the 3D-CNN that the run has now.
 
+        A head without a file has no checksum: its name stands for it.
+
         Raises:
             FileNotFoundError: there is none.
             ValueError: its fit was stopped, or the head or the 3D-CNN has changed since.
         """
-        path, stage = self.head(name), stage_of(name)
+        if head_table.get(name).file is None:
+            return name
+        path, stage = self.head(name), head_table.get(name).stage
         files.require(path, made_by=STAGES[stage].target)
         files.require(self.cnn3d, made_by=STAGES["train"].target)
         record = self._record(stage)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nr_vqm import files, plots
+from nr_vqm import files, label_origin, plots
 
 COLOURS = "RdYlBu"
 LEAST_SPAN = 1.0  # of the colours, in quality: a video that is good all over is not painted red and blue
@@ -58,9 +58,10 @@ def render_fragment(score):
 
 
 def headline(score):
-    """'3.42 on 1-5, 95 % between 2.60 and 4.21'."""
+    """'3.42 on 1-5, 95 % between 2.60 and 4.21; learned from simulated raters'."""
     between = f", 95 % between {score.interval[0]:.2f} and {score.interval[1]:.2f}" if score.interval else ""
-    return f"{score.mos:.2f} on {score.mos_low:g}-{score.mos_high:g}{between}"
+    learned = label_origin.ORIGINS[score.labels]
+    return f"{score.mos:.2f} on {score.mos_low:g}-{score.mos_high:g}{between}; learned from {learned}"
 
 
 def worst_moment(score):
@@ -78,6 +79,7 @@ def _template(part, score):
         "score": score,
         "name": _name(score),
         "path": printable(score.path),
+        "labels": label_origin.ORIGINS[score.labels],
         "warnings": [printable(warning) for warning in score.warnings],
         "worst": worst_moment(score),
         "picture": _jpeg_uri(score.worst_picture),

@@ -16,7 +16,6 @@ from nr_vqm import (
     features,
     heads,
     intervals,
-    lstm_head,
     manifest,
     video,
 )
@@ -34,7 +33,7 @@ class Scorer:
         """
         Args:
             run_dir: a folder that train and compare wrote.
-            head: 'lstm' or 'svr'.
+            head: a head of `head_table`.
             precision: a Keras dtype policy, or 'auto', the one that is fast here; None: the run's own setting.
 
         Raises:
@@ -43,15 +42,11 @@ class Scorer:
         self.model_id = bundle.check_run(run_dir, head)
         run = RunFolder(run_dir)
         self.head, self.preset, self.mos_range = head, run.read_preset(), run.read_mos_range()
+        _, self.labels = run.read_labels()
         self.spread = intervals.read(run_dir, head, **self.preset.interval)
         self.precision = devices.chosen_precision(precision or self.preset.precision)
         self.trunk = load_trunk(run_dir, precision=self.precision)
-        if head == "lstm":
-            model = heads.load_lstm(run_dir, head)
-            self._predict = lambda outputs: lstm_head.predict(model, outputs.clip_quality[None])[0]
-        else:
-            pipeline = heads.load_svr(run_dir)
-            self._predict = lambda outputs: pipeline.predict(features.mean_features(outputs.group_features)[None])[0]
+        self._pooling = heads.load(run_dir, head)
 
     def score(self, source, raw=None, *, fps=0.0):
         """Score one video.
@@ -100,16 +95,17 @@ class Scorer:
     def _score(self, frames, source, raw, fps):
         began = time.monotonic()
         grid, outputs, picture, decoded = self._outputs(frames, source, raw, fps)
-        quality = float(np.clip(self._predict(outputs), 1, 5))
-        if not np.isfinite(quality):
-            raise ValueError("The run's models gave no number for this video. Train the run again.")
+        output = float(self._pooling.predict(_head_input(outputs, self._pooling.row)[None])[0])
+        mos = float(manifest.to_score(output, *self.mos_range))
+        quality = manifest.to_unit_5(mos, *self.mos_range)
         info, interval = frames.info, self.spread.interval(quality) if self.spread else None
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
+            labels=self.labels,
             head=self.head,
             model_id=self.model_id,
             precision=self.precision,
-            mos=manifest.from_unit_5(quality, *self.mos_range),
+            mos=mos,
             mos_low=self.mos_range[0],
             mos_high=self.mos_range[1],
             quality=quality,
@@ -194,6 +190,15 @@ class _ArrayFrames:
 
     def __exit__(self, *exc):
         pass
+
+
+def _head_input(outputs, row):
+    """What a head reads of one video: a field of `features.HeadInputs` without the axis of videos."""
+    return {
+        "clip_quality": outputs.clip_quality,
+        "group_features": outputs.group_features,
+        "mean_features": features.mean_features(outputs.group_features),
+    }[row.input]
 
 
 def _open(source, raw, fps):

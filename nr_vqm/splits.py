@@ -140,7 +140,7 @@ def _list(names):
     return ", ".join(names[:MAX_LISTED]) + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
 
 
-def write(path, split, *, made_by="", leaks=()):
+def write(path, split, *, made_by="", leaks=(), fingerprints=None):
     """Store a split with its hash.
 
     Args:
@@ -148,8 +148,53 @@ def write(path, split, *, made_by="", leaks=()):
         split: Split.
         made_by: how it was made, for people.
         leaks: contents that are on two sides all the same.
+        fingerprints: {video_id: fingerprint} of at least its videos, as in the manifest; `refuse_known` needs them.
     """
-    files.write_json(path, {**dataclasses.asdict(split), "hash": split.hash, "made_by": made_by, "leaks": list(leaks)})
+    named = [video_id for part in PARTS for video_id in getattr(split, part)]
+    facts = {"hash": split.hash, "made_by": made_by, "leaks": list(leaks)}
+    facts["fingerprints"] = {video_id: fingerprints[video_id] for video_id in named} if fingerprints else {}
+    files.write_json(path, dataclasses.asdict(split) | facts)
+
+
+def read_fingerprints(path):
+    """{video_id: fingerprint} of the videos of a split.
+
+    Raises:
+        ValueError: a video has none, so that it could not be recognised in another database.
+    """
+    split, found = read(path), files.read_json(path, made_by="make train").get("fingerprints", {})
+    for video_id in (*split.train, *split.val, *split.test):
+        if not found.get(video_id):
+            raise ValueError(f"{path} has no fingerprint of video {video_id!r}. Prepare and train in new folders.")
+    return found
+
+
+def refuse_known(path, tested, *, remedy):
+    """Refuse to test a run on videos that it was fitted on, whatever they are called there.
+
+    Video ids are unique within a database only, so videos are recognised by their content.
+
+    Args:
+        path: splits.json of the run whose models are to be tested.
+        tested: {video_id: fingerprint} of the videos that they are to be tested on.
+        remedy: what to do instead, a sentence.
+
+    Raises:
+        ValueError: some were in its train or val part, or a video has no fingerprint.
+    """
+    for video_id, fingerprint in tested.items():
+        if not fingerprint:
+            raise ValueError(
+                f"The manifest has no fingerprint of video {video_id!r}. Prepare in a new folder: make prep."
+            )
+    split, fingerprints = read(path), read_fingerprints(path)
+    fitted = {fingerprints[video_id] for video_id in (*split.train, *split.val)}
+    known = sorted(video_id for video_id, fingerprint in tested.items() if fingerprint in fitted)
+    if known:
+        raise ValueError(
+            f"The models of {path.parent} were fitted on {len(known)} of the {len(tested)} test videos, "
+            f"{known[0]!r} first. {remedy}"
+        )
 
 
 def read_facts(path):

@@ -21,15 +21,22 @@ HEAD_BATCH = 256  # clips through the fully connected layers at a time: their we
 
 @dataclasses.dataclass(frozen=True)
 class ClipOutputs:
-    """Outputs of the 3D-CNN for one video, as the heads read them.
+    """Outputs of the 3D-CNN for one video, as the heads read them; all values are finite.
 
     Attributes:
         group_features: float32 (num_groups, fc_dims[-1]), the features' means over the blocks of each group.
         clip_quality: float32 (num_groups, num_blocks), on 1-5; blocks row by row.
+
+    Raises:
+        ValueError: a value is not a finite number, whichever head will read it.
     """
 
     group_features: np.ndarray
     clip_quality: np.ndarray
+
+    def __post_init__(self):
+        if not (np.isfinite(self.group_features).all() and np.isfinite(self.clip_quality).all()):
+            raise ValueError("The 3D-CNN must give finite numbers, this one gave NaN or infinity. Train the run again.")
 
 
 class SharedTrunk:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from nr_vqm import clips, score_page
+from nr_vqm import clips, label_origin, score_page
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -13,7 +13,8 @@ class Score:
 
     Attributes:
         path: the video; empty for an array.
-        head: 'lstm' or 'svr'.
+        labels: where the labels that the run learned from come from: a key of `label_origin.ORIGINS`.
+        head: a head of `head_table`.
         model_id: 12 hex digits, the same for the same 3D-CNN and head.
         precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'.
         mos: in the unit of the run's database, `mos_low` to `mos_high`.
@@ -32,6 +33,7 @@ class Score:
     """
 
     path: str
+    labels: str
     head: str
     model_id: str
     precision: str
@@ -76,6 +78,7 @@ class Score:
             "interval_high": high,
             "mos_low": self.mos_low,
             "mos_high": self.mos_high,
+            "labels": self.labels,
             "quality": self.quality,
             "head": self.head,
             "model_id": self.model_id,
@@ -120,8 +123,8 @@ class Score:
         interval = f", 95 % {self.interval[0]:.2f} to {self.interval[1]:.2f}" if self.interval else ""
         warnings = "".join(f", {warning}" for warning in self.warnings)
         return (
-            f"Score({self.mos:.2f} on {self.mos_low:g}-{self.mos_high:g}{interval}, {self.head}, "
-            f"{self.frames} frames, {self.path or 'array'}{warnings})"
+            f"Score({self.mos:.2f} on {self.mos_low:g}-{self.mos_high:g}{interval}, "
+            f"{label_origin.ORIGINS[self.labels]}, {self.head}, {self.frames} frames, {self.path or 'array'}{warnings})"
         )
 
     def _repr_html_(self):

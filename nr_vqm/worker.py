@@ -51,7 +51,7 @@ def _extract(one, trunk, preset):
             **preset.head_clips,
         )
     except (ValueError, OSError) as error:
-        raise ValueError(f"Video {one.video_id!r} was whole when it was prepared, and is not now: {error}") from error
+        raise ValueError(f"Features of the prepared video {one.video_id!r} cannot be extracted: {error}") from error
 
 
 def score(path, *, run_dir, head, model_id, raw, precision, device):

@@ -53,7 +53,7 @@ def write_run(folder, preset):
         features, 1 + 4 * features[:, 0], contents=np.arange(20), seed=1, **preset.svr_search
     )
     run = RunFolder(folder)
-    run.update_facts(mos_range=[0.0, 100.0])
+    run.update_facts(mos_range=[0.0, 100.0], labels="people")
     with run.stage("compare"):
         svr_baseline.save_svr(run.head("svr"), pipeline)
     return folder

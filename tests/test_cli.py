@@ -55,7 +55,7 @@ def test_formats(tiny_run, folder, format, capsys):
     code, out = score(clip, clip, "--run", tiny_run, "--format", format, capsys=capsys)
     assert code == 0
     if format == "text":
-        assert out.out.count(f"{expected:.2f}  on 0-100") == 2
+        assert out.out.count(f"{expected:.2f}  on 0-100, people's opinions (MOS)  ") == 2
         return
     rows = {
         "json": json.loads,
@@ -65,6 +65,7 @@ def test_formats(tiny_run, folder, format, capsys):
     assert [row["path"] for row in rows] == [str(clip)] * 2
     assert [float(row["mos"]) for row in rows] == pytest.approx([expected] * 2)
     assert list(rows[0]) == batch.COLUMNS
+    assert rows[0]["labels"] == "people"
 
 
 def test_folders_patterns_and_lists(folder):
@@ -263,6 +264,17 @@ def test_pages_of_one_and_of_several(tiny_run, folder, tmp_path, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("labels", [None, "raters", 3])
+def test_a_run_that_does_not_state_the_origin_of_its_labels_is_refused(tiny_run, tmp_path, labels, capsys):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    RunFolder(run).update_facts(labels=labels)
+    code, printed = score("x.mp4", "--run", run, capsys=capsys)
+    assert code == commands.EXIT_NO_MODEL
+    assert "must have 'labels', one of people, pseudo, synthetic. Received: " in printed.err
+    with pytest.raises(ValueError, match="The origin of the labels is needed"):
+        nr_vqm.load(run)
+
+
 def info(run_dir, capsys, *options):
     with pytest.raises(SystemExit) as ended:
         commands.run(cli.main, ["info", str(run_dir), *options])
@@ -278,6 +290,11 @@ def test_info_while_it_trains(tmp_path, capsys):
     assert "run.json is missing" in info(tmp_path, capsys)[1].err
     run.update_facts(database="csv", mos_range=[0, 100])
     assert "no epoch of 2 finished yet" in info(tmp_path, capsys)[1].out
+    assert "labels      of unknown origin" in info(tmp_path, capsys)[1].out
+    run.update_facts(labels="pseudo")
+    assert "labels      pseudo-labels\n" in info(tmp_path, capsys)[1].out
+    run.update_facts(trained_labels="synthetic")
+    assert "labels      pseudo-labels, trained on simulated raters\n" in info(tmp_path, capsys)[1].out
     splits.write(tmp_path / "splits.json", splits.Split(("a", "b", "c"), ("d",), ("e", "f")))
     (tmp_path / "history.csv").write_text("epoch,loss,val_loss,val_mse\n1,2,2,1.75\n2,1,2,1.875\n")
     run.update_facts(seconds={"train": 3})  # a stopped training has seconds too

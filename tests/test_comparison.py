@@ -1,5 +1,7 @@
 """Comparing heads: medians, intervals and tests, against plain repetition and made-up truths."""
 
+import csv
+import io
 import json
 
 import numpy as np
@@ -26,7 +28,13 @@ def made_up(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
 @pytest.fixture(scope="module")
 def compared():
     rows = made_up({"mean": 1.5, "svr": 0.9, "lstm": 0.3, "other": 0.9}, repeats=(4, 7))
-    return rows, comparison.compare(rows, num_resamples=1000, seed=9)
+    return rows, described(comparison.compare(rows, num_resamples=1000, seed=9))
+
+
+def described(metrics, labels="people", trained_labels="people"):
+    """With what `results.write` adds."""
+    fitted_on = dict.fromkeys(metrics["heads"], "train")
+    return metrics | {"labels": labels, "trained_labels": trained_labels, "fitted_on": fitted_on}
 
 
 def test_every_figure_of_a_draw_is_that_of_the_repeated_videos():
@@ -83,7 +91,7 @@ def test_order_of_heads_and_pairs(compared):
 
 def test_the_same_rows_give_the_same_result_in_any_order(compared):
     rows, found = compared
-    assert comparison.compare(rows[::-1], num_resamples=1000, seed=9) == found
+    assert described(comparison.compare(rows[::-1], num_resamples=1000, seed=9)) == found
 
 
 def test_one_head_against_itself_is_chance():
@@ -101,6 +109,7 @@ def test_few_contents_give_medians_without_intervals():
     assert found["tests"][0]["plcc"]["p"] is None
     assert "at least 5 test contents, found 4" in found["notes"][0]
     json.dumps(found, allow_nan=False)
+    found = described(found)
     tables.to_text(found), tables.to_csv(found), tables.to_latex(found)
 
 
@@ -165,7 +174,7 @@ def test_too_few_resamples_are_refused():
 
 def test_tables(compared):
     _, found = compared
-    assert tables.to_csv(found).splitlines()[0] == "head,figure,median,low,high,std"
+    assert tables.to_csv(found).splitlines()[0] == "head,figure,median,low,high,std,labels,trained_labels,fitted_on"
     assert len(tables.to_csv(found).splitlines()) == 1 + 4 * 6
     assert r"3D-CNN + LSTM & 0." in tables.to_latex(found)
     assert "PLCC (mapped)" in tables.to_latex(found)
@@ -174,8 +183,41 @@ def test_tables(compared):
     assert "over repeats" in tables.to_text(found)
     facts = {"database": "konvid1k", "preset": "small", "commit": "abc123", "hardware": "2 cores | CPU", "hours": 0.25}
     lines = tables.to_results(found, **facts).splitlines()
-    assert lines[2].startswith("| 3D-CNN + LSTM | konvid1k | small | abc123 | 2 cores / CPU | 0.25 | 2 | 0.")
+    assert lines[2].startswith("| 3D-CNN + LSTM | train | konvid1k | people's opinions (MOS) | small | abc123 | ")
+    assert "| 2 cores / CPU | 0.25 | 2 | 0." in lines[2]
     assert len({line.count("|") for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "trained_labels", "words"),
+    [
+        ("people", "people", "people's opinions (MOS)"),
+        ("pseudo", "pseudo", "pseudo-labels"),
+        ("synthetic", "synthetic", "simulated raters"),
+        ("people", "synthetic", "people's opinions (MOS), trained on simulated raters"),
+        ("synthetic", "people", "simulated raters, trained on people's opinions (MOS)"),
+    ],
+)
+def test_every_table_states_the_origin_of_the_labels(compared, labels, trained_labels, words):
+    found = described(compared[1], labels, trained_labels)
+    facts = {"database": "d", "preset": "p", "commit": "c", "hardware": "h", "hours": 1.0}
+    assert f"Labels: {words}\n" in tables.to_text(found)
+    assert f"{{Labels: {words}}}" in tables.to_latex(found)
+    assert f"| {words} |" in tables.to_results(found, **facts).splitlines()[2]
+    assert tables.of_variants({"grid": found}).splitlines()[-1] == f"Labels: {words}"
+    rows = list(csv.DictReader(io.StringIO(tables.to_csv(found))))
+    assert {(row["labels"], row["trained_labels"]) for row in rows} == {(labels, trained_labels)}
+
+
+def test_every_table_states_what_a_head_was_fitted_on(compared):
+    found = described(compared[1])
+    found["fitted_on"] = found["fitted_on"] | {"svr": "train+val"}
+    facts = {"database": "d", "preset": "p", "commit": "c", "hardware": "h", "hours": 1.0}
+    assert "3D-CNN + SVR: train+val;" in tables.to_text(found)
+    assert "3D-CNN + SVR: train+val;" in tables.to_latex(found)
+    assert tables.to_results(found, **facts).splitlines()[3].startswith("| 3D-CNN + SVR | train+val |")
+    rows = list(csv.DictReader(io.StringIO(tables.to_csv(found))))
+    assert {row["fitted_on"] for row in rows if row["head"] == "svr"} == {"train+val"}
 
 
 def test_the_spread_is_over_repeats(compared):
@@ -212,7 +254,7 @@ def test_outlier_ratios_where_the_mos_have_intervals():
     assert lstm["median"] <= lstm["high"] < svr["low"] < svr["median"] < svr["high"]
     assert found["heads"]["svr"]["outlier_ratio_mapped"]["low"] is not None
     assert found["tests"][0]["p1401"]["outlier_ratio"] < 1e-3
-    assert "outlier ratio (mapped)" in tables.to_latex(found)
+    assert "outlier ratio (mapped)" in tables.to_latex(described(found))
     del widths["v3"]
     without = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
     assert without["heads"]["svr"]["outlier_ratio"]["median"] is None
@@ -226,4 +268,4 @@ def _pair(rows):
 
 def test_latex_escapes_head_names():
     found = comparison.compare(made_up({"a_b&50%": 0.5}), num_resamples=1000, seed=1)
-    assert r"a\_b\&50\%" in tables.to_latex(found)
+    assert r"a\_b\&50\%" in tables.to_latex(described(found))

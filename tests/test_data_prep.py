@@ -46,6 +46,21 @@ def test_every_video_is_prepared_or_listed_with_its_reason(root, tmp_path, capsy
     assert [video.mos for video in videos if video.video_id in table.video_ids] == [0, 10, 20, 30]
 
 
+@pytest.mark.parametrize(("options", "labels"), [([], "people"), (["--label-origin", "pseudo"], "pseudo")])
+def test_the_origin_of_a_csv_s_labels_is_recorded(root, tmp_path, options, labels, capsys):
+    prep(root, tmp_path / "data", *options)
+    assert files.read_json(tmp_path / "data" / "prep.json", made_by="make prep")["labels"] == labels
+    words = {"people": "people's opinions (MOS)", "pseudo": "pseudo-labels"}[labels]
+    assert f"labels.csv; {words}\n" in capsys.readouterr().out
+
+
+def test_the_origin_of_other_databases_is_known(root, tmp_path):
+    for database in ("konvid1k", "synthetic"):
+        arguments = [database, "--root", str(root), "--out", str(tmp_path / "data"), "--label-origin", "people"]
+        with pytest.raises(ValueError, match=f"--label-origin is for csv, the origin of the labels of {database}"):
+            data_prep.main(arguments)
+
+
 def test_dry_run_writes_nothing(root, tmp_path, capsys):
     assert prep(root, tmp_path / "data", "--dry-run") == commands.EXIT_FAILED
     assert not (tmp_path / "data").exists()

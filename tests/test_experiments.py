@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,20 @@ from stand_ins import make_konvid1k, make_live_qualcomm
 import nr_vqm
 from data_prep import __main__ as data_prep
 from experiments import ablations, compare_heads, cross_database, extract_features, finetune, report, train_cnn
-from nr_vqm import bundle, commands, comparison, features, files, heads, manifest, raw_video, run_folder, splits
+from nr_vqm import (
+    bundle,
+    commands,
+    comparison,
+    features,
+    files,
+    head_table,
+    heads,
+    intervals,
+    manifest,
+    raw_video,
+    run_folder,
+    splits,
+)
 from nr_vqm.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -102,10 +116,10 @@ def test_the_tables_of_a_comparison(konvid1k):
     table = (run / "results.md").read_text().splitlines()
     assert len(table) == 2 + 4
     cells = [cell.strip() for cell in table[2].split("|")]
-    assert cells[1:3] == ["3D-CNN + LSTM", "konvid1k"]
-    assert cells[3].startswith("tiny epochs=1")
-    assert "cores" in cells[5] or " x " in cells[5]
-    assert (cells[6], cells[7]) == (f"{sum(bundle.total_seconds(run).values()) / 3600:.2f}", "2")
+    assert cells[1:5] == ["3D-CNN + LSTM", "train, stopped by val", "konvid1k", "people's opinions (MOS)"]
+    assert cells[5].startswith("tiny epochs=1")
+    assert "cores" in cells[7] or " x " in cells[7]
+    assert (cells[8], cells[9]) == (f"{sum(bundle.total_seconds(run).values()) / 3600:.2f}", "2")
     assert set(bundle.total_seconds(run)) == {"train", "features", "compare", "results"}
     page = (run / "report.html").read_text()
     assert "2 repeats, medians" in page
@@ -164,19 +178,19 @@ def test_a_head_that_knows_the_test_videos_is_refused(live_qualcomm, tmp_path, c
     start = run_folder.derive(RunFolder(run), RunFolder(tmp_path / "start"), keep=("cnn3d.keras", "lstm_head.keras"))
     split = splits.read(run / "splits.json")
     other = splits.Split(train=split.test, val=split.val, test=split.train)
-    splits.write(start.splits, other, made_by="other", leaks=[])
-    assert "was fitted on 4 of this run's test videos" in fails(
-        capsys, finetune.main, "--run", run, "--start", start.path
-    )
+    fingerprints = splits.read_fingerprints(run / "splits.json")
+    splits.write(start.splits, other, made_by="other", leaks=[], fingerprints=fingerprints)
+    message = fails(capsys, finetune.main, "--run", run, "--start", start.path)
+    assert f"The models of {start} were fitted on 4 of the 4 test videos" in message
 
 
 def test_features_that_are_all_one_number_are_no_end(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     videos = features.read_head_inputs(run)
     flat = dataclasses.replace(videos, stored=np.ones_like(videos.stored))
-    settings = {"epochs": 1, "patience": 1, "batch_size": 4, "learning_rate": 1e-3, "seed": 1}
-    head = heads.fit_lstm(tmp_path, "lstm_features", flat, flat, lstm_units=4, fc_dim=4, **settings)
-    assert np.isfinite(head(flat)).all()
+    settings = bundle.read_preset(run).heads["lstm"]
+    head, _ = heads.fit(tmp_path, "lstm_features", flat, flat, **settings)
+    assert np.isfinite(head.outputs(flat)).all()
 
 
 def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
@@ -201,8 +215,8 @@ def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     assert "was started with the split 'published.json (" in other and "), number 0', not" in other
 
 
-def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcomm, capsys):
-    (_, start), (_, run) = konvid1k, live_qualcomm
+def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcomm, tmp_path, capsys):
+    (other, start), (_, run) = konvid1k, live_qualcomm
     split = splits.read(run / "splits.json")
     assert [len(split.train), len(split.val), len(split.test)] == [14, 2, 4]
     before = comparison.read_scores(run / "scores.csv")
@@ -212,6 +226,8 @@ def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcom
     tuned = [row for row in after if row["head"] == "lstm_finetuned"]
     assert sorted(row["video_id"] for row in tuned) == sorted(split.test)
     assert "3D-CNN + LSTM, fine-tuned" in (run / "results.md").read_text()
+    notes = json.loads((run / "metrics.json").read_text())["notes"]
+    assert "3D-CNN + LSTM, fine-tuned: first fitted on konvid1k, people's opinions (MOS)." in notes
     # It began with the other run's weights and went on from them, in small steps.
     old, new = (
         keras.models.load_model(folder / name).get_weights()
@@ -222,7 +238,13 @@ def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcom
     # Scores are in this database's unit, 0-100, though the head was trained on 1-5.
     assert all(abs(row["score"] - 50) < 60 for row in tuned)
     call(report.main, "--run", run)
-    assert "LSTM head, fine-tuned" in (run / "report.html").read_text()
+    assert "3D-CNN + LSTM, fine-tuned</h3>" in (run / "report.html").read_text()
+    # It scores videos, with an interval, and is tested on another database like every head.
+    assert len(intervals.stored(run)["lstm_finetuned"]["scores"]) == 2
+    assert nr_vqm.load(run, head="lstm_finetuned").score(np.full((9, 48, 72, 3), 90, np.uint8)).head == "lstm_finetuned"
+    call(cross_database.main, "--run", run, "--data", other, "--out", tmp_path / "cross")
+    tested = {row["head"] for row in comparison.read_scores(tmp_path / "cross" / "scores.csv")}
+    assert tested == set(head_table.HEADS)
     assert "make train" in fails(capsys, finetune.main, "--run", start.parent, "--start", start)
 
 
@@ -251,10 +273,27 @@ def test_another_database_is_a_test_of_all_its_videos(konvid1k, live_qualcomm, t
     first, second = out / "repeat-00", run / "repeat-00"
     assert (first / "cnn3d.keras").read_bytes() == (second / "cnn3d.keras").read_bytes()
     known = fails(capsys, cross_database.main, "--run", run, "--data", own, "--out", tmp_path / "own")
-    assert "was trained on 29 of these videos" in known
+    assert "were fitted on 29 of the 32 test videos" in known
     assert "Choose another --out" in fails(
         capsys, cross_database.main, "--run", run, "--data", own, "--out", out
     )  # made of the other data
+
+
+def test_ids_are_unique_within_a_database_only(konvid1k, live_qualcomm, tmp_path, capsys):
+    (own, run), (data, _) = konvid1k, live_qualcomm
+    ids = [one.video_id for one in manifest.usable(own)]
+    shutil.copytree(data, tmp_path / "data")
+    videos = manifest.usable(data)
+    renamed = [dataclasses.replace(one, video_id=video_id) for one, video_id in zip(videos, ids, strict=False)]
+    manifest.write(tmp_path / "data" / "manifest.csv", renamed)
+    call(cross_database.main, "--run", run, "--data", tmp_path / "data", "--out", tmp_path / "cross")
+    tested = {row["video_id"] for row in comparison.read_scores(tmp_path / "cross" / "scores.csv")}
+    assert tested == set(ids[: len(videos)])
+    # The run's own videos are recognised under other ids.
+    videos = [dataclasses.replace(one, video_id=f"new-{one.video_id}") for one in manifest.usable(own)]
+    manifest.write(tmp_path / "data" / "manifest.csv", videos)
+    message = fails(capsys, cross_database.main, "--run", run, "--data", tmp_path / "data", "--out", tmp_path / "own")
+    assert "were fitted on 29 of the 32 test videos, 'new-" in message
 
 
 @pytest.mark.parametrize(
@@ -270,7 +309,8 @@ def test_ablations_change_one_thing(live_qualcomm, monkeypatch, capsys, setting,
     call(ablations.main, setting, "--run", run, "--data", data)
     table = (run / "ablations" / f"{setting}.md").read_text()
     assert table in capsys.readouterr().out
-    assert table.count("\n") == 2 + 4 * len(variants)
+    assert table.count("\n") == 2 + 4 * len(variants) + 2
+    assert table.endswith("\nLabels: people's opinions (MOS)\n")
     for name, changes in variants.items():
         folder = run / "ablations" / setting / name
         assert bundle.read_preset(folder) == dataclasses.replace(bundle.read_preset(run), **changes)

@@ -58,3 +58,21 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_fingerprint_is_of_the_content_wherever_it_lies(tmp_path):
+    content = bytearray(range(256)) * 1024  # four times what is read at each of three places
+    places = {"start": 5, "middle": len(content) // 2, "end": len(content) - 1}
+    (tmp_path / "a.mp4").write_bytes(content)
+    (tmp_path / "b.mkv").write_bytes(content)
+    found = {files.fingerprint(tmp_path / "a.mp4"), files.fingerprint(tmp_path / "b.mkv")}
+    assert len(found) == 1
+    for name, place in places.items():
+        changed = bytearray(content)
+        changed[place] ^= 1
+        (tmp_path / name).write_bytes(changed)
+        found.add(files.fingerprint(tmp_path / name))
+    (tmp_path / "longer").write_bytes(content + b"x")
+    (tmp_path / "empty").write_bytes(b"")
+    found |= {files.fingerprint(tmp_path / name) for name in ("longer", "empty")}
+    assert len(found) == 6

@@ -68,12 +68,15 @@ def test_stored_and_read(tmp_path):
     intervals.write(tmp_path, {"lstm": (scores, mos), "svr": (scores, mos[::-1])})
     read = intervals.read(tmp_path, "lstm", **SETTINGS)
     assert read.interval(3.0) == pytest.approx(intervals.Spread(scores, mos, **SETTINGS).interval(3.0), abs=1e-3)
-    with pytest.raises(ValueError, match="no usable spread of head 'mean'"):
-        intervals.read(tmp_path, "mean", **SETTINGS)
+    assert intervals.read(tmp_path, "lstm_finetuned", **SETTINGS) is None
+    intervals.write(tmp_path, {"lstm_finetuned": (scores + 9, mos)})
+    assert set(intervals.stored(tmp_path)) == {"lstm", "svr", "lstm_finetuned"}
+    read = intervals.read(tmp_path, "lstm_finetuned", **SETTINGS)
+    assert read.scores.tolist() == [5.0] * 60  # as it would be scored
 
 
 @pytest.mark.parametrize(
-    "stored", [[], {"lstm": {"scores": [1, 2], "mos": [1]}}, {"lstm": {"scores": ["x"], "mos": [1]}}]
+    "stored", [{"lstm": 7}, {"lstm": {"scores": [1, 2], "mos": [1]}}, {"lstm": {"scores": ["x"], "mos": [1]}}]
 )
 def test_a_damaged_file_says_so(tmp_path, stored):
     files.write_json(tmp_path / "intervals.json", stored)

@@ -26,11 +26,14 @@ def made_up_run(folder, noise, *, num_videos=30, names=lambda number: f"video{nu
     return rows
 
 
-def write_results(folder, rows):
-    run = RunFolder(folder)
+def write_results(folder, rows, **facts):
+    """The files of stage 'results'; `facts` replace values of metrics.json."""
+    run, found = RunFolder(folder), comparison.compare(rows, num_resamples=1000, seed=1)
+    found |= {"labels": "people", "trained_labels": "people", "leaked_contents": 0}
+    found["fitted_on"] = dict.fromkeys(found["heads"], "train")
     with run.stage("results"):
         comparison.write_scores(run.scores, rows)
-        files.write_json(run.metrics, comparison.compare(rows, num_resamples=1000, seed=1))
+        files.write_json(run.metrics, found | facts)
         for path in (run.comparison_csv, run.comparison_tex, run.results_table):
             files.write_text(path, "a table")
 
@@ -63,13 +66,36 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path):
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
 
 
-def test_synthetic_data_is_told_at_the_top(tmp_path):
-    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
-    RunFolder(tmp_path).update_facts(database="synthetic", seconds={"train": 7300})
+@pytest.mark.parametrize(
+    ("labels", "trained_labels", "words", "raters"),
+    [
+        ("synthetic", "synthetic", "Simulated raters: these labels hold no human opinion", "simulated raters"),
+        ("synthetic", "people", "Labels: simulated raters, trained on people&#39;s opinions", "simulated raters"),
+        ("pseudo", "pseudo", "Pseudo-labels: these labels hold no human opinion", "the pseudo-labels"),
+        ("people", "synthetic", "Tested on people&#39;s opinions (MOS), trained on simulated raters.", "people"),
+        ("people", "people", "Labels: people&#39;s opinions (MOS).", "people"),
+    ],
+)
+def test_the_page_states_the_origin_of_the_labels(tmp_path, labels, trained_labels, words, raters):
+    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    write_results(tmp_path, rows, labels=labels, trained_labels=trained_labels)
+    RunFolder(tmp_path).update_facts(database="other", seconds={"train": 7300})
     page = make_report(tmp_path)
-    assert "Synthetic database: no human opinion in it" in page
-    assert "clearly agrees best with made-up raters" in page
+    assert words in page
+    assert f"agrees best with {raters}" in page
     assert "2.0 h" in page
+
+
+def test_the_page_states_which_contents_training_has_seen(tmp_path):
+    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    assert "10 contents that no part of training has seen" in make_report(tmp_path)
+    write_results(tmp_path, rows, leaked_contents=3)
+    page = make_report(tmp_path)
+    assert "no part of training has seen" not in page
+    assert "3 contents are on two sides of the split" in page
+    write_results(tmp_path, rows)
+    RunFolder(tmp_path).update_facts(trained_on="other")
+    assert "all of another database than that of training" in make_report(tmp_path)
 
 
 def test_names_from_data_stay_text(tmp_path):
@@ -102,7 +128,7 @@ def test_loss_curves_of_the_histories_that_are_there(tmp_path):
     (tmp_path / "history.csv").write_text("epoch,mse,val_mse,val_srocc\n1,2.5,3.0,0.5\n2,1.5,2.0,nan\n")
     page = make_report(tmp_path)
     assert "<h3>3D-CNN</h3>" in page
-    assert "<h3>LSTM head</h3>" not in page
+    assert page.count("<h3>3D-CNN + LSTM</h3>") == 1  # the scatter, no history
 
 
 def test_a_head_without_correlation_is_shown_without_figures(tmp_path):

@@ -18,7 +18,9 @@ def run(tmp_path):
         manifest.Video(f"v{n}", f"v{n}.mp4", f"c{n // 2}", 10 + 7.0 * n, 0.0, 100.0, mos_ci95=4.0) for n in range(12)
     ]
     bundle.write_preset(tmp_path, presets.get_preset("tiny", overrides=["lstm_units=5"]))
-    bundle.update_run(tmp_path, database="made up", hardware="3 cores", commit="abc", seconds={"train": 1800.0})
+    bundle.update_run(
+        tmp_path, database="made up", labels="pseudo", hardware="3 cores", commit="abc", seconds={"train": 1800.0}
+    )
     file = features.FeatureFile(tmp_path, precision="float32")
     for one in videos:
         quality = manifest.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
@@ -29,7 +31,7 @@ def run(tmp_path):
 
 
 def score(run):
-    rows = heads.score_rows(heads.mean, features.read_head_inputs(run), name="mean", repeat=0)
+    rows = heads.score_rows(heads.load(run, "mean"), features.read_head_inputs(run), repeat=0)
     write_scores(run, "compare", rows, rows)
     return rows
 
@@ -52,7 +54,10 @@ def test_rows_for_the_results_page(run):
     score(run)
     results.write(run, num_resamples=1000, seed=1)
     table = (run / "results.md").read_text().splitlines()
-    assert table[2].startswith("| mean of clip qualities | made up | tiny lstm_units=5 | abc | 3 cores | 0.50 | 1 | ")
+    assert table[2].startswith(
+        "| mean of clip qualities | nothing to fit | made up | pseudo-labels | tiny lstm_units=5 | "
+    )
+    assert "| abc | 3 cores | 0.50 | 1 | " in table[2]
     assert {line.count("|") for line in table} == {table[0].count("|")}
 
 

@@ -34,9 +34,19 @@ def test_the_page_needs_nothing_from_elsewhere(score):
     assert all(source.startswith("data:image/") for source in sources)
     assert "<script" not in page
     assert "default-src 'none'" in page
+    assert "<dt>learned from</dt><dd>people&#39;s opinions (MOS)</dd>" in page
     assert f"{score.mos:.2f}" in page
     assert f"95 %: {score.interval[0]:.2f} to {score.interval[1]:.2f}" in page
     assert page.lstrip().startswith("<!doctype html>")
+
+
+def test_the_page_states_that_no_person_gave_the_labels(score):
+    import dataclasses
+
+    assert "not from people" not in score.to_html()
+    page = dataclasses.replace(score, labels="synthetic").to_html()
+    assert "Learned from simulated raters, not from people's opinions." in page
+    assert "learned from pseudo-labels" in score_page.headline(dataclasses.replace(score, labels="pseudo"))
 
 
 def test_a_notebook_gets_a_part_without_the_frame_of_a_page(score):

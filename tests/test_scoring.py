@@ -58,8 +58,8 @@ def test_refused_arrays(run_dir, array, message):
 def test_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"preset\.json is missing. Make it first: make train"):
         nr_vqm.load(tmp_path)
-    with pytest.raises(ValueError, match="Unknown head 'mean'. Choose from: lstm, svr"):
-        nr_vqm.load(tmp_path, head="mean")
+    with pytest.raises(ValueError, match="Unknown head 'median'. Choose from: lstm, svr, mean, "):
+        nr_vqm.load(tmp_path, head="median")
 
 
 def test_what_a_score_says(run_dir, clip):
@@ -72,7 +72,7 @@ def test_what_a_score_says(run_dir, clip):
     values = json.loads(json.dumps(score.to_dict(), allow_nan=False))
     assert (values["grid"], values["path"], values["model_id"]) == ("5x2x3", str(clip), score.model_id)
     assert values["seconds"] > 0
-    assert "on 0-100, lstm, 20 frames" in repr(score)
+    assert "on 0-100, people's opinions (MOS), lstm, 20 frames" in repr(score)
 
 
 def test_every_clip_has_its_time_place_and_quality(run_dir, clip):
@@ -91,7 +91,7 @@ def test_every_clip_has_its_time_place_and_quality(run_dir, clip):
 def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
     assert nr_vqm.load(run_dir).score(clip).interval is None  # nothing is known of its spread
     run = shutil.copytree(run_dir, tmp_path / "run")
-    mos = np.linspace(1, 5, 40)
+    mos = np.linspace(1.2, 4.8, 40)
     intervals.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
     score = nr_vqm.load(run).score(clip)
     low, high = score.interval

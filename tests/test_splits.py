@@ -96,3 +96,25 @@ def test_allowed_leaks_are_stored_with_the_split(tmp_path):
 def test_splits_of_no_use_are_refused(split, message):
     with pytest.raises(ValueError, match=message):
         splits.check(split, CONTENTS)
+
+
+def test_known_videos_are_recognised_by_their_content(tmp_path):
+    path = tmp_path / "splits.json"
+    fingerprints = {"1.mp4": "aa", "2.mp4": "bb", "3.mp4": "cc"}
+    parts = splits.Split(train=("1.mp4",), val=("2.mp4",), test=("3.mp4",))
+    splits.write(path, parts, fingerprints=fingerprints | {"left out": "dd"})
+    assert splits.read_fingerprints(path) == fingerprints
+    splits.refuse_known(path, {"1.mp4": "ee", "2.mp4": "cc"}, remedy="Stop.")  # others of the same name; the test part
+    for known in ("aa", "bb"):
+        with pytest.raises(ValueError, match="were fitted on 1 of the 2 test videos, 'other' first. Stop."):
+            splits.refuse_known(path, {"other": known, "4.mp4": "ee"}, remedy="Stop.")
+
+
+def test_videos_that_cannot_be_recognised_are_refused(tmp_path):
+    path = tmp_path / "splits.json"
+    parts = splits.Split(train=("1.mp4",), val=("2.mp4",), test=("3.mp4",))
+    splits.write(path, parts)
+    with pytest.raises(ValueError, match="has no fingerprint of video '1.mp4'. Prepare and train in new folders"):
+        splits.refuse_known(path, {"1.mp4": "aa"}, remedy="Stop.")
+    with pytest.raises(ValueError, match="manifest has no fingerprint of video '1.mp4'"):
+        splits.refuse_known(path, {"1.mp4": ""}, remedy="Stop.")
