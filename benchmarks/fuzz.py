@@ -66,9 +66,9 @@ def run(folder, *, num_files, seed, seconds, keep=None):
         (codec, kind of damage, outcome, seconds, message) of each file.
     """
     import nr_vqm
-    from nr_vqm import presets
+    from nr_vqm import presets, untrained_run
 
-    make_run(folder / "run", presets.PRESETS["tiny"])
+    untrained_run.write(folder / "run", presets.PRESETS["tiny"], mos_range=(1.0, 5.0), labels="synthetic")
     scorer = nr_vqm.load(folder / "run")
     sources = {
         name: make_video(folder / f"{name}.{container}", encoder) for name, (encoder, container) in CODECS.items()
@@ -150,28 +150,6 @@ def make_video(path, encoder):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path.read_bytes()
-
-
-def make_run(folder, preset):
-    """A run that can score: untrained, its scores mean nothing."""
-    from nr_vqm import cnn3d, lstm_head
-    from nr_vqm.run_folder import RunFolder
-
-    run = RunFolder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    cnn3d.build_cnn3d(**preset.network, dtype="float32").save(run.cnn3d)
-    head = lstm_head.build_lstm_head(
-        num_groups=preset.num_groups,
-        input_dim=preset.block_grid[0] * preset.block_grid[1],
-        input_offset=3.0,
-        input_scale=1.0,
-        lstm_units=preset.lstm_units,
-        fc_dim=preset.head_fc_dim,
-    )
-    run.write_preset(preset)
-    run.update_facts(mos_range=[1.0, 5.0], labels="synthetic")
-    with run.stage("compare"):
-        head.save(run.head("lstm"))
 
 
 def report(results):

@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import fuzz
-from nr_vqm import devices, presets, svr_baseline
-from nr_vqm.run_folder import RunFolder
+from nr_vqm import devices, presets, untrained_run
 
 devices.split_cpu(2)
 
@@ -45,21 +43,8 @@ def place_video(tmp_path):
     return make
 
 
-def write_run(folder, preset):
-    """A run with untrained networks and an SVR on made-up features, on a scale of 0-100."""
-    fuzz.make_run(folder, preset)
-    features = np.random.default_rng(0).random((20, preset.fc_dims[-1]), np.float32)
-    pipeline = svr_baseline.fit_svr(
-        features, 1 + 4 * features[:, 0], contents=np.arange(20), seed=1, **preset.svr_search
-    )
-    run = RunFolder(folder)
-    run.update_facts(mos_range=[0.0, 100.0], labels="people")
-    with run.stage("compare"):
-        svr_baseline.save_svr(run.head("svr"), pipeline)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """`write_run` of preset tiny; not to be changed."""
-    return write_run(tmp_path_factory.mktemp("tiny_run"), presets.PRESETS["tiny"])
+    """The folder of an untrained run of preset tiny on a scale of 0-100; not to be changed."""
+    folder = tmp_path_factory.mktemp("tiny_run")
+    return untrained_run.write(folder, presets.PRESETS["tiny"], mos_range=(0.0, 100.0), labels="people").path

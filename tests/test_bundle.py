@@ -3,12 +3,12 @@ import pickle
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 
 import h5py
 import keras
 import pytest
+import skops.io
 
 from nr_vqm import bundle, cli, cnn3d, commands, files, lstm_head, presets, svr_baseline, worker
 from nr_vqm.run_folder import RunFolder
@@ -121,6 +121,17 @@ def link_to_an_endless_file(path):
     path.symlink_to("/dev/zero")
 
 
+@pytest.fixture
+def nothing_is_loaded(monkeypatch):
+    """Fail where a file reaches the loaders, which build what it asks for."""
+
+    def load(path, *args, **settings):
+        pytest.fail(f"{path} was loaded")
+
+    monkeypatch.setattr(keras.models, "load_model", load)
+    monkeypatch.setattr(skops.io, "load", load)
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -138,12 +149,10 @@ def link_to_an_endless_file(path):
         (link_to_an_endless_file, "must be a plain file"),
     ],
 )
-def test_hostile_files_are_refused_at_once(model_path, harm, message):
+def test_hostile_files_are_refused_before_keras_sees_them(model_path, harm, message, nothing_is_loaded):
     harm(model_path)
-    began = time.monotonic()
     with pytest.raises(ValueError, match=message) as refused:
         bundle.load_model(model_path, made_by="make train")
-    assert time.monotonic() - began < 1
     assert str(model_path) in str(refused.value)
 
 
@@ -251,14 +260,12 @@ HARMS = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_hostile_runs_are_refused_at_once(run_dir, harm, monkeypatch):
+def test_hostile_runs_are_refused_before_anything_is_loaded(run_dir, harm, monkeypatch, nothing_is_loaded):
     monkeypatch.setattr(svr_baseline, "MAX_BYTES", 2**20)  # a gigabyte takes long to make
     head, damage, message = HARMS[harm]
     damage(run_dir)
-    began = time.monotonic()
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         bundle.check_run(run_dir, head)
-    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("head", ["lstm", "svr"])

@@ -9,11 +9,11 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from conftest import write_ffv1, write_run
+from conftest import write_ffv1
 from scipy.stats import spearmanr
 
 import nr_vqm
-from nr_vqm import cli, presets
+from nr_vqm import cli, presets, untrained_run
 from nr_vqm.run_folder import RunFolder
 
 HEIGHT, WIDTH, FRAMES, FPS = 96, 144, 60, 20
@@ -23,7 +23,7 @@ HEIGHT, WIDTH, FRAMES, FPS = 96, 144, 60, 20
 def run_dir(tmp_path_factory):
     """A run whose clip quality is 2 and more with detail."""
     preset = presets.get_preset("tiny", overrides=["num_groups=15", "block_grid=4x6"])
-    run = write_run(tmp_path_factory.mktemp("run"), preset)
+    run = untrained_run.write(tmp_path_factory.mktemp("run"), preset, mos_range=(0.0, 100.0), labels="people").path
     model = keras.models.load_model(run / "cnn3d.keras", compile=False)
     for layer in model.layers:
         for weights in layer.weights:

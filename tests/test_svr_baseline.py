@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import time
 import zipfile
 
 import numpy as np
@@ -163,11 +162,3 @@ def test_the_schema_of_a_saved_head_names_every_allowed_type(saved):
     with zipfile.ZipFile(saved[0]) as archive:
         schema = json.loads(archive.read("schema.json"))
     assert set(svr_baseline._types_in(schema)) == svr_baseline.SVR_TYPES
-
-
-@pytest.mark.slow
-def test_600_videos_of_512_features_take_seconds():
-    features, mos, contents = made_up(600, 512)
-    began = time.monotonic()
-    fit(features, mos, contents, num_folds=SEARCH["num_folds"])
-    assert time.monotonic() - began < 15
