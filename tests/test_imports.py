@@ -63,6 +63,9 @@ video_bliinds
 cornia
 colour_maps
 steerable_pyramid
+band_magnitudes
+band_phases
+band_similarity
 complex_diivine
 friquee
 gm_log

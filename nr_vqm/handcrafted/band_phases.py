@@ -6,6 +6,7 @@ Tyler, "Maximum likelihood estimation for the wrapped Cauchy distribution" (Jour
 
 import math
 
+import cv2
 import numpy as np
 
 # So many differences stay in a core's second-level cache between the steps.
@@ -41,10 +42,12 @@ def _differences(neighbour, here):
     """Cosine and sine of the phase of `neighbour` less that of `here`, shape (2, samples)."""
     (a, b), (c, d) = neighbour, here
     differences = np.empty((2, *c.shape))
+    product = np.multiply(b, d)
     np.multiply(a, c, out=differences[0])
-    differences[0] += b * d
+    differences[0] += product
+    np.multiply(a, d, out=product)
     np.multiply(b, c, out=differences[1])
-    differences[1] -= a * d
+    differences[1] -= product
     return differences.reshape(2, -1)
 
 
@@ -73,8 +76,8 @@ def _weighted_mean(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     total, weighted = 0.0, np.zeros(2)
     for start in range(0, points.shape[1], CHUNK):
         part = points[:, start : start + CHUNK]
-        weights = centre @ part
-        np.subtract(1, weights, out=weights)
+        # 1 - centre . point in one pass
+        (weights,) = cv2.addWeighted(part[:1], -centre[0], part[1:], -centre[1], 1)
         np.reciprocal(weights, out=weights)
         total += weights.sum()
         weighted += part @ weights

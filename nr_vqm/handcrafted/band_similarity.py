@@ -1,7 +1,7 @@
 """Similarity of complex steerable bands: CW-SSIM without its constants.
 
-Source: M. P. Sampat, Z. Wang, S. Gupta, A. C. Bovik and M. K. Markey, "Complex wavelet structural similarity: a new image
-similarity index" (IEEE TIP, 2009).
+Source: M. P. Sampat, Z. Wang, S. Gupta, A. C. Bovik and M. K. Markey, "Complex wavelet structural similarity: a new
+image similarity index" (IEEE TIP, 2009). Written from the formula.
 """
 
 import cv2

@@ -11,13 +11,16 @@ A frame becomes maps (`colour_maps`); a map is normalised once (`NormalisedMap`)
 import dataclasses
 import functools
 import math
+import os
 
 import numpy as np
 from scipy.special import gamma
 
-from nr_vqm.handcrafted import colour_maps, complex_diivine, natural_scene, steerable_pyramid
+from nr_vqm.handcrafted import colour_maps, complex_diivine, frame_sampling, natural_scene, steerable_pyramid
+from nr_vqm.raw_video import RawFormat
 
 NUM_FEATURES = 560
+NUM_GRAY_FEATURES = 62  # that stand first: a frame without them has no texture
 MIN_SIZE = steerable_pyramid.MIN_SIZE
 PAIRS = ("right", "down", "down_right", "up_right")  # natural_scene.PAIR_SHIFTS in words
 PAIR_NAMES = tuple(f"pair_{pair}_{name}" for pair in PAIRS for name in ("shape", "mean", "left", "right")) + tuple(
@@ -121,6 +124,26 @@ def feature_names() -> list[str]:
     return names + [f"{name}_{value}" for name in maps for value in complex_diivine.feature_names()]
 
 
+def video_features(path: str | os.PathLike, raw: RawFormat | None = None) -> np.ndarray:
+    """Average `features` over one frame a second of a video.
+
+    Args:
+        path: the file.
+        raw: the format of a headerless .yuv file.
+
+    Returns:
+        float64, shape (560,): means that ignore NaN. NaN where a value is undefined in every frame, as those of the
+        chroma map of a video without colour are; a regression fills them with the mean of its training videos.
+
+    Raises:
+        FileNotFoundError, ValueError: as `frame_sampling.read_sampled`; or no sampled frame has texture.
+    """
+    frames = frame_sampling.read_sampled(path, raw)
+    mean = frame_sampling.mean_of_frames(features(colour_maps.rgb_for_friquee(*frame)) for frame in frames)
+    frame_sampling.require_defined(mean[:NUM_GRAY_FEATURES], "FRIQUEE", path)
+    return mean
+
+
 def _at_two_scales(image, names):
     return [f"{image}_{scale}_{name}" for scale in ("full", "half") for name in names]
 
@@ -140,7 +163,7 @@ def luma_features(gray: np.ndarray, yellow: np.ndarray) -> list[float]:
         gray: `colour_maps.gray`, shape (height, width).
         yellow: `colour_maps.yellow`, the same shape.
     """
-    full, half = NormalisedMap(gray), NormalisedMap(natural_scene.halve(gray))
+    full, half = NormalisedMap(gray), _halved(gray)
     values = []
     for scale in (full, half):
         values += [*pair_block(scale.sided_mscn), *deviation_block(scale.deviation), *mscn_block(scale.mscn)]
@@ -155,7 +178,7 @@ def chroma_features(chroma: np.ndarray) -> list[float]:
     Args:
         chroma: `colour_maps.chroma`, shape (height, width).
     """
-    full, half = NormalisedMap(chroma), NormalisedMap(natural_scene.halve(chroma))
+    full, half = NormalisedMap(chroma), _halved(chroma)
     values = []
     for scale in (full, half):
         values += [*pair_block(scale.sided_mscn), *_deviation_and_mscn_blocks(scale)]
@@ -168,9 +191,13 @@ def cone_features(cone: np.ndarray) -> list[float]:
     Args:
         cone: of `colour_maps.lms`, shape (height, width).
     """
-    full, half = NormalisedMap(cone), NormalisedMap(natural_scene.halve(cone))
+    full, half = NormalisedMap(cone), _halved(cone)
     values = [*_deviation_and_mscn_blocks(full), *_deviation_and_mscn_blocks(half)]
     return [*values, *difference_block(full.deviation), *laplacian_block(cone)]
+
+
+def _halved(image):
+    return NormalisedMap(np.ascontiguousarray(natural_scene.halve(image)))
 
 
 def _deviation_and_mscn_blocks(image):

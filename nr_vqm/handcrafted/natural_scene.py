@@ -260,13 +260,17 @@ def halve(x: np.ndarray) -> np.ndarray:
 
 
 def _resize(x, rows, columns):
+    """Resize the axes in the order that makes the array between them small."""
     x = np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64)
-    x = _apply(rows, x)
-    return np.swapaxes(_apply(columns, np.swapaxes(x, 0, 1)), 0, 1)
+    if rows.shape[0] < rows.shape[1]:
+        return np.swapaxes(_apply(columns, np.swapaxes(_apply(rows, x), 0, 1)), 0, 1)
+    return _apply(rows, np.swapaxes(_apply(columns, np.swapaxes(x, 0, 1)), 0, 1))
 
 
 def _apply(matrix, x):
-    return (matrix @ x.reshape(len(x), -1)).reshape(-1, *x.shape[1:])
+    """Multiply a matrix of weights with the first axis; real and imaginary parts are columns side by side."""
+    columns = np.ascontiguousarray(x).reshape(len(x), -1)
+    return (matrix @ columns.view(np.float64)).view(x.dtype).reshape(-1, *x.shape[1:])
 
 
 @functools.lru_cache(maxsize=64)

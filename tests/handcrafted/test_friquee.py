@@ -2,17 +2,18 @@ import hashlib
 import json
 import math
 import warnings
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import scipy.io
+from conftest import write_ffv1
+from golden import DATA, needs_data
+from hard_frames import LUMA, texture
 
-from nr_vqm.handcrafted import colour_maps, complex_diivine, friquee, natural_scene
+from nr_vqm.handcrafted import colour_maps, complex_diivine, frame_sampling, friquee, natural_scene
 
-RIVALS = Path(__file__).parents[3] / "shared" / "data" / "rivals"
-needs_golden_data = pytest.mark.skipif(not RIVALS.is_dir(), reason=f"golden data not found in {RIVALS}")
+RIVALS = DATA / "rivals"
 
 
 def noise_frame(height=37, width=46, *, high=256, seed=0):
@@ -29,7 +30,7 @@ def golden():
 
 
 # The chroma map has a few hundred pixels one step off: a detail of MATLAB's colour conversion is unknown.
-@needs_golden_data
+@needs_data
 @pytest.mark.parametrize(
     ("start", "stop", "tolerance", "median"),
     [
@@ -49,7 +50,7 @@ def test_published_values(golden, start, stop, tolerance, median):
     assert np.median(difference) < median
 
 
-@needs_golden_data
+@needs_data
 def test_published_model(golden):
     learned = scipy.io.loadmat(RIVALS / "friqueeLearnedModel.mat")["friqueeLearnedModel"][0, 0]
     svr = learned["trainModel"][0, 0]
@@ -155,6 +156,31 @@ def test_flat_areas_count_as_just_above_zero_unless_black():
     assert (np.abs(sided[4:-4, 18:22]) > 0.1).all()
 
 
+def test_features_of_a_video_are_the_mean_over_seconds(tmp_path):
+    frames = [np.stack([texture(48, 64, seed=i + c) for c in range(3)], axis=-1) for i in range(19)]
+    path = write_ffv1(tmp_path / "video.mkv", frames, fps=6)
+    planes = list(frame_sampling.read_sampled(path))  # of frames 2, 8 and 14
+    assert len(planes) == 3
+    rows = [friquee.features(colour_maps.rgb_for_friquee(*frame)) for frame in planes]
+    np.testing.assert_allclose(friquee.video_features(path), np.mean(rows, axis=0))
+
+
+def test_a_video_without_colour_lacks_chroma_only(tmp_path):
+    frames = [np.repeat(texture(48, 64, seed=i)[..., None], 3, axis=-1) for i in range(9)]
+    values = friquee.video_features(write_ffv1(tmp_path / "grey.mkv", frames))
+    lacking = [n for n, value in zip(friquee.feature_names(), values, strict=True) if np.isnan(value)]
+    assert lacking
+    assert all(n.startswith(("chroma_", "yellow_")) for n in lacking)
+
+
+def test_a_video_without_texture_is_refused(tmp_path):
+    path = write_ffv1(tmp_path / "flat.mkv", [np.full((32, 48, 3), 90, np.uint8)] * 9)
+    with pytest.raises(
+        ValueError, match=r"FRIQUEE needs at least one sampled frame with texture, .*flat\.mkv has none"
+    ):
+        friquee.video_features(path)
+
+
 FRAMES = {
     "noise": noise_frame(),
     "smallest": noise_frame(16, 16),
@@ -166,6 +192,11 @@ FRAMES = {
     "bars": np.pad(noise_frame(20, 50), ((10, 12), (0, 0), (0, 0))),
     "stripes": np.repeat(noise_frame(1, 50), 40, axis=0),
 }
+FRAMES |= {
+    f"luma, {name}": colour_maps.rgb_for_friquee(luma, *[np.full([-(-size // 2) for size in luma.shape], 120)] * 2)
+    for name, luma in LUMA.items()
+    if min(luma.shape) >= friquee.MIN_SIZE
+}
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -175,7 +206,7 @@ def test_unusual_frames(name):
         values = friquee.features(FRAMES[name])
     assert not np.isinf(values).any()
     undefined = {n for n, value in zip(friquee.feature_names(), values, strict=True) if np.isnan(value)}
-    if name in ("noise", "odd", "smallest", "dark", "bars"):
+    if name in ("noise", "odd", "smallest", "dark", "bars", "luma, 10 bit"):
         assert not undefined
     if name == "grey":
         chroma = {f"chroma_{n}" for n in complex_diivine.feature_names()}
