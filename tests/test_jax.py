@@ -27,6 +27,28 @@ assert keras.backend.backend() == "jax"
 clips = np.random.default_rng(0).integers(0, 256, (3, 7, 24, 24, 3), np.uint8)
 print(json.dumps(keras.models.load_model(sys.argv[1]).predict(clips, verbose=0)[:, 0].tolist()))
 """
+DEVICES = """
+import os, sys
+from nr_vqm import devices
+os.environ["KERAS_DISTRIBUTION_NUM_PROCESSES"] = "2"  # no look at the devices before the processes have joined
+devices.start("gpu:1")
+import jax, tensorflow as tf
+assert jax.config._read("jax_cuda_visible_devices") == "1"
+assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+assert tf.config.get_visible_devices("GPU") == []
+del os.environ["KERAS_DISTRIBUTION_NUM_PROCESSES"]
+devices.start("cpu")
+assert jax.default_backend() == "cpu"
+try:
+    devices.start("gpu")
+except ValueError as error:
+    print(error)
+try:
+    with devices.explained_memory("too large"):
+        jax.numpy.zeros(10**15, "uint8").block_until_ready()  # more bytes than any machine has
+except ValueError as error:
+    print(error, type(error.__cause__).__name__)
+"""
 
 
 def start(*arguments, backend="jax", **environment):
@@ -118,3 +140,10 @@ def test_what_one_process_refuses_ends_the_other(data, tmp_path):
     assert "was started with other settings" in first.communicate(timeout=120)[0]
     assert "Another of the processes that train together cannot begin" in second.communicate(timeout=120)[0]
     assert first.returncode == second.returncode == commands.EXIT_FAILED
+
+
+def test_devices_and_their_memory():
+    printed = run("-c", DEVICES).splitlines()[-2:]
+    assert printed[0] == "Device 'gpu' was asked for, this machine has 0 GPUs. Use --device cpu or auto."
+    assert printed[1].startswith("too large ")
+    assert "RuntimeError" in printed[1]

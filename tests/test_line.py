@@ -1,16 +1,18 @@
 """The whole line on `tiny`: the commands as a user calls them, each in a process of its own."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from experiments import compare_heads
-from nr_vqm import commands, features, head_table, heads
+from experiments import compare_heads, extract_features, train_cnn
+from nr_vqm import commands, devices, features, head_table, heads, presets, training
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,6 +45,47 @@ def test_what_the_contract_promises_is_there(line):
         "scores.csv", "metrics.json", "report.html", "history.csv", "run.json", "intervals.json",
     } <= {path.name for path in run.iterdir()}  # fmt: skip
     assert not [path for folder in line for path in folder.rglob("*.part-*")]
+
+
+def test_precision_is_recorded_and_told(line):
+    _data, run = line
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["precision"] == {stage: devices.best_precision() for stage in ("train", "features")}
+    found = json.loads(command("nr_vqm.cli", "info", run, "--format", "json"))
+    assert (found["precision"], found["settings"]) == (facts["precision"], [])
+    assert set(json.loads((run / "preset.json").read_text())) == {one.name for one in fields(presets.Preset)}
+
+
+def test_features_in_another_precision_are_others(line, tmp_path, capsys):
+    data, run = line
+    other = shutil.copytree(run, tmp_path / "run")
+    extract = ["--data", str(data), "--run", str(other)]
+    asked = {"float32", "mixed_bfloat16"} - {devices.best_precision()}
+    extract_features.main([*extract, "--precision", *asked])
+    assert "20 of 20 videos to do" in capsys.readouterr().out
+    assert json.loads((other / "run.json").read_text())["precision"]["features"] in asked
+    extract_features.main(extract)  # 'auto' takes what is there
+    assert "complete already" in capsys.readouterr().out
+
+
+def test_settings_reach_the_training(line, tmp_path, monkeypatch):
+    data, _ = line
+    seen = {}
+
+    def fit(train, val, **settings):
+        seen.update(settings, mirrored=(train.mirror, val.mirror))
+        return [{"epoch": 1, "val_mse": 1.0}]
+
+    monkeypatch.setattr(training, "fit_cnn3d", fit)
+    changed = ["mirror=false", "start_clips=3", "start_roughness=0.5"]
+    settings = [word for setting in changed for word in ("--set", setting)]
+    run = tmp_path / "run"
+    train_cnn.main(["--data", str(data), "--run", str(run), "--preset", "tiny", *settings, "--precision", "float32"])
+    assert seen["mirrored"] == (False, False)
+    assert (seen["start_clips"], seen["start_roughness"], seen["dtype"]) == (3, 0.5, "float32")
+    text = command("nr_vqm.cli", "info", run)
+    assert "mirror=False, start_clips=3, start_roughness=0.5, precision=float32" in text
+    assert "train float32" in text
 
 
 def test_features_of_every_video(line):
