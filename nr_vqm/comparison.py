@@ -100,9 +100,7 @@ def compare(rows, *, num_resamples, seed, train_rows=(), mos_ci95=None):
         "notes": notes,
         "figures": [name for name in FIGURES if any(medians[head][name] is not None for head in heads)],
         "heads": {head: _head_summary(agreements[head], medians[head], samples[head]) for head in heads},
-        "tests": [
-            _test(first, second, medians, samples, agreements) for first, second in itertools.combinations(heads, 2)
-        ],
+        "tests": [_test(first, second, medians, samples) for first, second in itertools.combinations(heads, 2)],
     }
 
 
@@ -206,10 +204,17 @@ def _median_samples(repeats, agreements, head, contents, draws, curves):
         return {name: np.full(1, np.nan) for name in FIGURES}
     per_repeat = []
     for (repeat, test), agreement in zip(repeats.items(), agreements, strict=True):
-        weights = draws[:, [index[content] for content in test["contents"]]]
-        curve = curves.get((repeat, head))
-        pair = {"mos": test["mos"], "scores": test["scores"][head], "weights": weights, "ci95": test["ci95"]}
-        per_repeat.append(resampling.figures(**pair, mapping=agreement.mapping, train_mapping=curve))
+        per_repeat.append(
+            resampling.figures(
+                mos=test["mos"],
+                scores=test["scores"][head],
+                contents=np.array([index[content] for content in test["contents"]]),
+                draws=draws,
+                mapping=agreement.mapping,
+                train_mapping=curves.get((repeat, head)),
+                ci95=test["ci95"],
+            )
+        )
     return {name: resampling.median_over([one[name] for one in per_repeat]) for name in FIGURES}
 
 
@@ -232,8 +237,8 @@ def _head_summary(agreements, medians, samples):
     return summary
 
 
-def _test(first, second, medians, samples, agreements):
-    """The paired comparison of two heads, and P.1401's tests, which take them for unpaired."""
+def _test(first, second, medians, samples):
+    """The paired comparison of two heads: both on the same draws."""
     test = {"first": first, "second": second}
     for name in TESTED:
         if medians[first][name] is None or medians[second][name] is None:
@@ -243,17 +248,4 @@ def _test(first, second, medians, samples, agreements):
         low, high = resampling.interval(differences)
         difference = medians[first][name] - medians[second][name]
         test[name] = {"difference": difference, "low": low, "high": high, "p": resampling.two_sided_p(differences)}
-    return test | {"p1401": _p1401(medians[first], medians[second], agreements[first][0].num_videos)}
-
-
-def _p1401(first, second, num_videos):
-    """P.1401's p of the medians, with the videos of one repeat; None where a figure is missing or too few videos."""
-    tested = {"plcc": None, "rmse": None, "outlier_ratio": None}
-    pairs = {name: {"first": first[name], "second": second[name]} for name in tested}
-    if None not in pairs["plcc"].values() and num_videos >= 4:
-        tested["plcc"] = metrics.correlation_p(**pairs["plcc"], num_first=num_videos, num_second=num_videos)
-    if None not in pairs["outlier_ratio"].values():
-        counts = {"num_first": num_videos, "num_second": num_videos}
-        tested["outlier_ratio"] = metrics.outlier_ratio_p(**pairs["outlier_ratio"], **counts)
-    freedom = {"freedom_first": num_videos - 1, "freedom_second": num_videos - 1}
-    return tested | {"rmse": metrics.rmse_p(**pairs["rmse"], **freedom)}
+    return test

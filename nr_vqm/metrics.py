@@ -77,17 +77,16 @@ def agreement(*, mos, scores, train_mapping=None, mos_ci95=None):
     """
     mos, scores = _check_pair(mos, scores)
     notes = [f"The {name} are all the same: no correlation." for name in _constant(mos=mos, scores=scores)]
-    found = dict.fromkeys(("srocc", "krocc", "plcc")) if notes else _correlations(mos, scores)
-    found["rmse"] = rmse(mos, scores)
+    found = correlations(mos=mos, scores=scores) | {"rmse": rmse(mos, scores)}
     mapping = None
     try:
         mapping = fit_mapping(mos=mos, scores=scores)
         notes += _mapping_notes(mapping)
-        found["plcc_mapped"], found["rmse_mapped"] = _mapped(mos, mapping(scores))
+        found["plcc_mapped"], found["rmse_mapped"] = mapped_figures(mos, mapping(scores))
     except ValueError as error:
         notes.append(str(error))
     if train_mapping is not None:
-        found["plcc_mapped_train"], found["rmse_mapped_train"] = _mapped(mos, train_mapping(scores))
+        found["plcc_mapped_train"], found["rmse_mapped_train"] = mapped_figures(mos, train_mapping(scores))
         notes += [f"Training videos: {note}" for note in _mapping_notes(train_mapping)]
     if mos_ci95 is not None:
         found["outlier_ratio"] = outlier_ratio(mos=mos, scores=scores, mos_ci95=mos_ci95)
@@ -176,75 +175,7 @@ def outlier_ratio(*, mos, scores, mos_ci95):
             f"The outlier ratio needs {len(mos)} half widths of 95 % intervals, finite and not negative. "
             f"Received: shape {ci95.shape}. Leave mos_ci95 out where the database does not give them."
         )
-    return float(np.mean(np.abs(mos - scores) > ci95))
-
-
-def correlation_p(*, first, second, num_first, num_second):
-    """Two-sided p of two correlations being the same, by Fisher's z.
-
-    Meant for figures on different videos; on the same ones it is too careful, use the paired bootstrap.
-
-    Args:
-        first, second: correlations, -1 to 1.
-        num_first, num_second: numbers of videos, at least 4.
-
-    Source: ITU-T P.1401, significance of the difference between correlation coefficients.
-    """
-    if min(num_first, num_second) < 4 or max(abs(first), abs(second)) > 1:
-        raise ValueError(
-            f"Fisher's z needs correlations between -1 and 1 and at least 4 videos for each. "
-            f"Received: {first} of {num_first} and {second} of {num_second} videos."
-        )
-    if first == second:
-        return 1.0
-    with np.errstate(divide="ignore"):  # a perfect correlation is infinitely far from any other
-        difference = np.arctanh(first) - np.arctanh(second)
-    return float(2 * stats.norm.sf(abs(difference) / np.sqrt(1 / (num_first - 3) + 1 / (num_second - 3))))
-
-
-def outlier_ratio_p(*, first, second, num_first, num_second):
-    """Two-sided p of two outlier ratios being the same, by the normal approximation of two shares.
-
-    Args:
-        first, second: outlier ratios, 0 to 1.
-        num_first, num_second: numbers of videos, at least 1.
-
-    Source: ITU-T P.1401, significance of the difference between outlier ratios.
-    """
-    if min(num_first, num_second) < 1 or not 0 <= min(first, second) <= max(first, second) <= 1:
-        raise ValueError(
-            f"The test of outlier ratios needs ratios from 0 to 1 and at least 1 video for each. "
-            f"Received: {first} of {num_first} and {second} of {num_second} videos."
-        )
-    if first == second:
-        return 1.0
-    share = (first * num_first + second * num_second) / (num_first + num_second)
-    deviation = np.sqrt(share * (1 - share) * (1 / num_first + 1 / num_second))
-    return float(2 * stats.norm.sf(abs(first - second) / deviation))
-
-
-def rmse_p(*, first, second, freedom_first, freedom_second):
-    """Two-sided p of two RMSE being the same, by the F test.
-
-    Args:
-        first, second: RMSE in one unit, not negative.
-        freedom_first, freedom_second: degrees of freedom, the number of videos less the mapping's parameters.
-
-    Source: ITU-T P.1401, significance of the difference between root mean square errors.
-    """
-    if min(freedom_first, freedom_second) < 1 or min(first, second) < 0:
-        raise ValueError(
-            f"The F test needs RMSE that are not negative and at least 1 degree of freedom for each. "
-            f"Received: {first} with {freedom_first} and {second} with {freedom_second}."
-        )
-    if first == second:
-        return 1.0
-    if second == 0:
-        return 0.0
-    ratio = (first / second) ** 2
-    return float(
-        2 * min(stats.f.cdf(ratio, freedom_first, freedom_second), stats.f.sf(ratio, freedom_first, freedom_second))
-    )
+    return share_outside(mos, scores, ci95)
 
 
 def _check_pair(mos, scores):
@@ -269,11 +200,27 @@ def _constant(**named):
     return [name for name, values in named.items() if is_constant(values)]
 
 
-def correlations(*, mos, scores):
-    """(SROCC, PLCC), each None where it is undefined: too few values, or all the same."""
+def correlations(*, mos: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
+    """SROCC, KROCC (tau-b) and PLCC; None where they are undefined: too few values, all the same, or not finite."""
     if len(mos) < MIN_VIDEOS or is_constant(mos) or is_constant(scores) or not np.isfinite(scores).all():
-        return None, None
-    return float(stats.spearmanr(mos, scores).statistic), float(stats.pearsonr(mos, scores).statistic)
+        return dict.fromkeys(("srocc", "krocc", "plcc"))
+    return {
+        "srocc": _pearson(stats.rankdata(mos), stats.rankdata(scores)),
+        # The p that scipy adds is not used; "asymptotic" is its cheapest.
+        "krocc": float(stats.kendalltau(mos, scores, variant="b", method="asymptotic").statistic),
+        "plcc": _pearson(mos, scores),
+    }
+
+
+def mapped_figures(mos: np.ndarray, mapped: np.ndarray) -> tuple[float | None, float]:
+    """PLCC and RMSE of scores that are mapped already; PLCC is None where they are all the same."""
+    flat = is_constant(mapped) or is_constant(mos)
+    return None if flat else _pearson(mos, mapped), rmse(mos, mapped)
+
+
+def share_outside(mos: np.ndarray, scores: np.ndarray, mos_ci95: np.ndarray) -> float:
+    """The outlier ratio of arrays that are checked already; see `outlier_ratio`."""
+    return float(np.mean(np.abs(mos - scores) > mos_ci95))
 
 
 def is_constant(values):
@@ -281,18 +228,11 @@ def is_constant(values):
     return bool(np.ptp(values) <= CONSTANT_SPREAD * np.max(np.abs(values)))
 
 
-def _correlations(mos, scores):
-    return {
-        "srocc": float(stats.spearmanr(mos, scores).statistic),
-        "krocc": float(stats.kendalltau(mos, scores, variant="b").statistic),
-        "plcc": float(stats.pearsonr(mos, scores).statistic),
-    }
-
-
-def _mapped(mos, mapped):
-    """PLCC and RMSE of scores that are mapped already; PLCC None where they are flat."""
-    flat = is_constant(mapped) or is_constant(mos)
-    return None if flat else float(stats.pearsonr(mos, mapped).statistic), rmse(mos, mapped)
+def _pearson(first, second):
+    """The linear correlation of two arrays that are not constant."""
+    first, second = first - np.mean(first), second - np.mean(second)
+    together = np.dot(first, second) / np.sqrt(np.dot(first, first) * np.dot(second, second))
+    return float(np.clip(together, -1, 1))
 
 
 def _mapping_notes(mapping):

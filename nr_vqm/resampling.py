@@ -1,8 +1,4 @@
-"""The bootstrap behind the intervals: every figure for many draws at once.
-
-A draw is a count per content. A figure of the drawn videos, each taken as often as its content was drawn, is
-the weighted figure of all videos, so one matrix product serves all draws.
-"""
+"""The bootstrap behind the intervals: contents drawn with replacement, and the figures of each draw. Decision 0006."""
 
 import numpy as np
 
@@ -13,48 +9,58 @@ CONFIDENCE = 0.95
 MAX_EVALUATIONS = 200
 
 
-def draw(num_contents, *, num_resamples, seed):
+def draw(num_contents: int, *, num_resamples: int, seed: int) -> np.ndarray:
     """Draw contents with replacement.
 
     Returns:
-        float64, shape (num_resamples, num_contents): how often each content was drawn; rows sum to num_contents.
+        uint16, shape (num_resamples, num_contents): how often each content was drawn; rows sum to num_contents.
     """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(num_contents, np.full(num_contents, 1 / num_contents), size=num_resamples).astype(float)
+    even = np.full(num_contents, 1 / num_contents)
+    draws = np.empty((num_resamples, num_contents), np.uint16)
+    for row in draws:  # one at a time: NumPy counts in eight bytes
+        row[:] = rng.multinomial(num_contents, even)
+    return draws
 
 
-def figures(*, mos, scores, weights, mapping, train_mapping=None, ci95=None):
-    """SROCC, KROCC, PLCC, RMSE and the mapped ones for every draw.
+def figures(
+    *,
+    mos: np.ndarray,
+    scores: np.ndarray,
+    contents: np.ndarray,
+    draws: np.ndarray,
+    mapping: metrics.Mapping | None,
+    train_mapping: metrics.Mapping | None = None,
+    ci95: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Compute every figure for every draw, on the drawn videos, each taken as often as its content was drawn.
 
     Args:
         mos: shape (num_videos,).
         scores: the same shape.
-        weights: shape (num_resamples, num_videos), how often a draw holds each video; whole numbers.
-        mapping: the metrics.Mapping fitted on all videos, from which each draw's fit starts; None leaves them out.
-        train_mapping: a metrics.Mapping fitted elsewhere, the same for all draws; None leaves its figures out.
-        ci95: half widths of the MOS's 95 % intervals, shape (num_videos,); None leaves the outlier ratios out.
+        contents: int, the same shape: each video's column in `draws`.
+        draws: of `draw`.
+        mapping: fitted on all videos; each draw's fit starts there. None omits the figures of a fit on the draw.
+        train_mapping: fitted elsewhere, the same for all draws; None omits its figures.
+        ci95: half widths of the MOS's 95 % intervals, shape (num_videos,); None omits the outlier ratios.
 
     Returns:
         {figure: float64 of shape (num_resamples,)}, NaN where a draw does not define it (all scores the same, ...).
     """
-    weights = np.asarray(weights, dtype=np.float64)
-    found = {
-        "srocc": pearson(ranks(mos, weights), ranks(scores, weights), weights),
-        "krocc": kendall(mos, scores, weights),
-        "plcc": pearson(mos, scores, weights),
-        "rmse": rmse(mos, scores, weights),
-    }
-    mapped = _mapped(mos, scores, weights, mapping)
-    found["plcc_mapped"], found["rmse_mapped"] = pearson(mos, mapped, weights), rmse(mos, mapped, weights)
-    for name, measure in zip(metrics.TRAIN_MAPPED, (pearson, rmse), strict=True):
-        found[name] = measure(mos, train_mapping(scores), weights) if train_mapping else np.full(len(weights), np.nan)
-    for name, values in zip(metrics.OUTLIERS, (scores, mapped), strict=True):
-        found[name] = np.full(len(weights), np.nan) if ci95 is None else outlier_ratio(mos, values, weights, ci95)
-    enough = np.count_nonzero(weights, axis=1) >= metrics.MIN_VIDEOS
-    return {name: np.where(enough, values, np.nan) for name, values in found.items()}
+    names = (*metrics.RAW, *metrics.MAPPED, *metrics.TRAIN_MAPPED, *metrics.OUTLIERS)
+    found = {name: np.full(len(draws), np.nan) for name in names}
+    for number, counts in enumerate(draws):
+        times = counts[contents]
+        if np.count_nonzero(times) < metrics.MIN_VIDEOS:
+            continue
+        rows = np.repeat(np.arange(len(mos)), times)
+        widths = None if ci95 is None else ci95[rows]
+        for name, value in _of_one_draw(mos[rows], scores[rows], mapping, train_mapping, widths).items():
+            found[name][number] = np.nan if value is None else value
+    return found
 
 
-def median_over(repeats):
+def median_over(repeats: list[np.ndarray]) -> np.ndarray:
     """The median over repeats of each draw, ignoring repeats that do not define it; NaN where none does."""
     stacked = np.array(repeats)
     known = np.isfinite(stacked).any(axis=0)
@@ -63,7 +69,7 @@ def median_over(repeats):
     return result
 
 
-def interval(samples):
+def interval(samples: np.ndarray) -> tuple[float, float] | tuple[None, None]:
     """(low, high) of the percentile interval, or (None, None) where fewer than half the draws give a value."""
     known = _known(samples)
     if known is None:
@@ -72,7 +78,7 @@ def interval(samples):
     return float(low), float(high)
 
 
-def two_sided_p(differences):
+def two_sided_p(differences: np.ndarray) -> float | None:
     """Twice the smaller share of draws on one side of zero; never 0, as the draws are finite. None as `interval`."""
     known = _known(differences)
     if known is None:
@@ -87,72 +93,18 @@ def _known(samples):
     return known if len(known) and 2 * len(known) >= len(samples) else None
 
 
-def ranks(values, weights):
-    """Average ranks among the drawn videos, shape (num_resamples, num_videos); copies of a video are ties."""
-    order = np.unique(values, return_inverse=True)[1]
-    num_levels = order.max() + 1
-    membership = np.equal.outer(order, np.arange(num_levels)).astype(np.float64)
-    counts = weights @ membership
-    below = np.cumsum(counts, axis=1) - counts
-    return (below + (counts + 1) / 2)[:, order]
-
-
-def pearson(first, second, weights):
-    """Weighted linear correlation of each draw. `first`, `second`: (num_videos,) or (num_resamples, num_videos)."""
-    total = weights.sum(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        first = first - (weights * first).sum(axis=1, keepdims=True) / total
-        second = second - (weights * second).sum(axis=1, keepdims=True) / total
-        spread = (weights * first**2).sum(axis=1) * (weights * second**2).sum(axis=1)
-        # Rounding leaves a crumb of spread where all values are the same; a correlation of crumbs is noise.
-        spread[_is_flat(first, weights) | _is_flat(second, weights)] = 0
-        return (weights * first * second).sum(axis=1) / np.sqrt(np.where(spread > 0, spread, np.nan))
-
-
-def kendall(first, second, weights):
-    """Weighted Kendall tau-b of each draw; two copies of one video are tied in both."""
-    sign_first = np.sign(np.subtract.outer(first, first)).astype(np.float32)
-    sign_second = np.sign(np.subtract.outer(second, second)).astype(np.float32)
-    agree = _quadratic(sign_first * sign_second, weights)
-    untied = _quadratic(sign_first**2, weights) * _quadratic(sign_second**2, weights)
-    return agree / np.sqrt(np.where(untied > 0, untied, np.nan))
-
-
-def rmse(first, second, weights):
-    """Weighted root mean squared difference of each draw, 1-D or per draw like `pearson`."""
-    total = weights.sum(axis=1)
-    squares = (weights * (first - second) ** 2).sum(axis=1)
-    return np.sqrt(squares / np.where(total > 0, total, np.nan))
-
-
-def outlier_ratio(mos, scores, weights, ci95):
-    """Weighted share of videos whose score lies outside the interval of their MOS, in each draw."""
-    outside = np.where(np.isfinite(scores), np.abs(mos - scores) > ci95, np.nan)
-    return (weights * outside).sum(axis=1) / weights.sum(axis=1)
-
-
-def _quadratic(matrix, weights):
-    """w' M w of each row w of weights. float32 holds the counts exactly: they stay far below 2**24."""
-    weights = weights.astype(np.float32)
-    return np.einsum("ij,ij->i", weights @ matrix, weights, dtype=np.float64)
-
-
-def _is_flat(centered, weights):
-    drawn = np.where(weights > 0, centered, 0)
-    return np.abs(drawn).max(axis=1) <= 1e-12 * max(1.0, np.abs(centered).max())
-
-
-def _mapped(mos, scores, weights, mapping):
-    """Scores through the logistic fitted anew on each draw, shape (num_resamples, num_videos); NaN without one."""
-    mapped = np.full(weights.shape, np.nan)
-    if mapping is None:
-        return mapped
-    for row, counts in enumerate(weights.astype(int)):
-        drawn_mos, drawn_scores = np.repeat(mos, counts), np.repeat(scores, counts)
-        curve = _refit(drawn_mos, drawn_scores, mapping)
-        if curve is not None:
-            mapped[row] = curve(scores)
-    return mapped
+def _of_one_draw(mos, scores, mapping, train_mapping, ci95):
+    """{figure: value or None} of the videos of one draw; figures that were not asked for are absent."""
+    found = metrics.correlations(mos=mos, scores=scores) | {"rmse": metrics.rmse(mos, scores)}
+    curve = mapping and _refit(mos, scores, mapping)
+    for fitted, names in ((curve, metrics.MAPPED), (train_mapping, metrics.TRAIN_MAPPED)):
+        if fitted:
+            found |= zip(names, metrics.mapped_figures(mos, fitted(scores)), strict=True)
+    if ci95 is not None:
+        found["outlier_ratio"] = metrics.share_outside(mos, scores, ci95)
+        if curve:
+            found["outlier_ratio_mapped"] = metrics.share_outside(mos, curve(scores), ci95)
+    return found
 
 
 def _refit(mos, scores, mapping):

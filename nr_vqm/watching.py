@@ -30,7 +30,8 @@ def validate(model, val, *, workers):
     by_video = [np.bincount(video, values) / np.bincount(video) for values in (quality, answers)]
     row = {"val_mse": float(np.mean((answers - quality) ** 2))}
     for name, pair in (("clips", (quality, answers)), ("videos", by_video)):
-        row[f"val_srocc_{name}"], row[f"val_plcc_{name}"] = metrics.correlations(mos=pair[0], scores=pair[1])
+        found = metrics.correlations(mos=pair[0], scores=pair[1])
+        row |= {f"val_{figure}_{name}": found[figure] for figure in ("srocc", "plcc")}
     return row
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -41,21 +42,39 @@ def test_every_figure_of_a_draw_is_that_of_the_repeated_videos():
     rng = np.random.default_rng(0)
     mos = np.round(rng.uniform(1, 5, 37))  # with ties
     scores = np.round(mos + rng.normal(0, 1, 37), 1)
-    weights = resampling.draw(37, num_resamples=11, seed=4)
-    mapping = metrics.fit_mapping(mos=mos, scores=scores)
-    drawn = resampling.figures(mos=mos, scores=scores, weights=weights, mapping=mapping)
-    for row, counts in enumerate(weights.astype(int)):
-        plain = metrics.agreement(mos=np.repeat(mos, counts), scores=np.repeat(scores, counts))
-        for name in (*metrics.RAW, *metrics.MAPPED):
-            allowed = 5e-3 if "mapped" in name else 1e-9
-            assert drawn[name][row] == pytest.approx(getattr(plain, name), abs=allowed), name
+    ci95 = rng.uniform(0.1, 1, 37)
+    contents = np.arange(37) // 3
+    draws = resampling.draw(13, num_resamples=11, seed=4)
+    mapping, train_mapping = metrics.fit_mapping(mos=mos, scores=scores), metrics.Mapping("line", (0.5, 1.0))
+    options = {"contents": contents, "draws": draws, "mapping": mapping, "train_mapping": train_mapping, "ci95": ci95}
+    drawn = resampling.figures(mos=mos, scores=scores, **options)
+    for row, counts in enumerate(draws):
+        rows = [video for video in range(37) for _ in range(counts[contents[video]])]
+        plain = metrics.agreement(
+            mos=mos[rows], scores=scores[rows], train_mapping=train_mapping, mos_ci95=ci95[rows]
+        )
+        for name, values in drawn.items():
+            if name != "outlier_ratio_mapped":  # it jumps where a curve moves past the end of an interval
+                allowed = 5e-3 if name in metrics.MAPPED else 1e-9
+                assert values[row] == pytest.approx(getattr(plain, name), abs=allowed), name
 
 
 def test_draws_take_whole_contents():
-    weights = resampling.draw(13, num_resamples=1000, seed=4)
-    assert weights.shape == (1000, 13)
-    assert (weights.sum(axis=1) == 13).all()
-    np.testing.assert_array_equal(weights, resampling.draw(13, num_resamples=1000, seed=4))
+    draws = resampling.draw(13, num_resamples=1000, seed=4)
+    assert draws.shape == (1000, 13)
+    assert (draws.sum(axis=1) == 13).all()
+    np.testing.assert_array_equal(draws, resampling.draw(13, num_resamples=1000, seed=4))
+
+
+def test_the_memory_of_a_comparison_does_not_grow_with_the_square_of_the_videos():
+    rng = np.random.default_rng(0)
+    mos = rng.uniform(1, 5, 5000)
+    options = {"contents": np.arange(5000), "draws": resampling.draw(5000, num_resamples=2, seed=1), "mapping": None}
+    tracemalloc.start()
+    resampling.figures(mos=mos, scores=mos + rng.normal(0, 1, 5000), **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5000**2  # one byte for each pair of videos; it was twenty
 
 
 def test_medians_are_over_repeats(compared):
@@ -99,7 +118,6 @@ def test_one_head_against_itself_is_chance():
     rows += [row | {"head": "svr"} for row in rows]
     test = comparison.compare(rows, num_resamples=1000, seed=1)["tests"][0]
     assert test["srocc"] == {"difference": 0, "low": 0, "high": 0, "p": 1}
-    assert test["p1401"] == {"plcc": 1, "rmse": 1, "outlier_ratio": None}
 
 
 def test_few_contents_give_medians_without_intervals():
@@ -253,7 +271,6 @@ def test_outlier_ratios_where_the_mos_have_intervals():
     assert svr["median"] == pytest.approx(np.mean(outside))
     assert lstm["median"] <= lstm["high"] < svr["low"] < svr["median"] < svr["high"]
     assert found["heads"]["svr"]["outlier_ratio_mapped"]["low"] is not None
-    assert found["tests"][0]["p1401"]["outlier_ratio"] < 1e-3
     assert "outlier ratio (mapped)" in tables.to_latex(described(found))
     del widths["v3"]
     without = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)

@@ -125,32 +125,3 @@ def test_four_videos_are_not_mapped_and_the_answer_is_json():
     assert got.plcc_mapped is None
     assert any("at least 5 videos, found 4" in note for note in got.notes)
     json.dumps(dataclasses.asdict(got), allow_nan=False)
-
-
-def test_fishers_z_by_hand():
-    z = (math.atanh(0.9) - math.atanh(0.8)) / math.sqrt(1 / 100 + 1 / 50)
-    expected = math.erfc(z / math.sqrt(2))
-    assert metrics.correlation_p(first=0.9, second=0.8, num_first=103, num_second=53) == pytest.approx(expected)
-    assert metrics.correlation_p(first=1.0, second=0.8, num_first=9, num_second=9) == 0
-    assert metrics.correlation_p(first=1.0, second=1.0, num_first=9, num_second=9) == 1
-    with pytest.raises(ValueError, match="at least 4 videos"):
-        metrics.correlation_p(first=0.5, second=0.4, num_first=3, num_second=9)
-
-
-def test_f_test_by_hand():
-    # with 2 and 2 degrees of freedom the tail of F beyond x is 1 / (1 + x)
-    assert metrics.rmse_p(first=3, second=1, freedom_first=2, freedom_second=2) == pytest.approx(2 / (1 + 9))
-    assert metrics.rmse_p(first=1, second=3, freedom_first=2, freedom_second=2) == pytest.approx(2 / (1 + 9))
-    assert metrics.rmse_p(first=0, second=0, freedom_first=2, freedom_second=5) == 1
-    with pytest.raises(ValueError, match="degree of freedom"):
-        metrics.rmse_p(first=1, second=3, freedom_first=0, freedom_second=2)
-
-
-def test_outlier_ratio_test_by_hand():
-    # 30 of 100 against 10 of 100: the common share is 0.2, its deviation sqrt(0.16 * 2 / 100)
-    z = 0.2 / math.sqrt(0.16 * 2 / 100)
-    got = metrics.outlier_ratio_p(first=0.3, second=0.1, num_first=100, num_second=100)
-    assert got == pytest.approx(math.erfc(z / math.sqrt(2)))
-    assert metrics.outlier_ratio_p(first=0, second=0, num_first=5, num_second=9) == 1
-    with pytest.raises(ValueError, match="ratios from 0 to 1"):
-        metrics.outlier_ratio_p(first=1.2, second=0, num_first=5, num_second=9)
