@@ -32,7 +32,7 @@ def evaluate(features, mos, *, contents, repeats, seed, svr_search, num_jobs, pr
         contents: shape (num_videos,); no content is on both sides of a split. Unused by protocol 'videval'.
         repeats: number of splits, numbered from 1.
         seed: of the default protocol's splits; 'videval' has seeds of its own.
-        svr_search: num_folds, c_grid, gamma_grid and epsilon_grid of `svr_baseline.fit_svr`; 'videval' has its own.
+        svr_search: num_folds, search_videos and the grids of `svr_baseline.fit_svr`; 'videval' has its own.
         num_jobs: processes, each with one thread.
         protocol: 'default' or 'videval'.
         progress: called with the number of repeats done.
@@ -79,6 +79,7 @@ def content_repeat(features, mos, *, contents, seed, svr_search):
         manifest.to_unit_5(mos[train], low, high),
         contents=contents[train],
         seed=seed,
+        num_jobs=1,
         **svr_search,
     )
     return _agreement(lambda part: manifest.from_unit_5(svr.predict(part), low, high), features, mos, train, test)
@@ -100,12 +101,11 @@ def videval_repeat(features, mos, *, number):
     rows = np.arange(len(mos))
     train, test = train_test_split(rows, test_size=TEST_FRACTION, random_state=math.ceil(8.8 * number))
     inner, held_out = train_test_split(train, test_size=TEST_FRACTION, random_state=math.ceil(6.6 * number))
-    part = (svr_baseline.pair_distances(features[inner], features[held_out]), mos[inner], mos[held_out])
+    part = (features[inner], mos[inner], features[held_out], mos[held_out])
     rough = _rough_errors(*part)
     close = [setting for setting in rough if rough[setting] <= min(rough.values()) + ROUGH_MARGIN]
     errors = dict(_iter_errors(*part, settings=close, tolerance=svr_baseline.TOLERANCE))
-    c, gamma, epsilon = min(errors, key=errors.get)
-    svr = svr_baseline.new_pipeline(c=c, gamma=gamma, epsilon=epsilon).fit(features[train], mos[train])
+    svr = _svr(min(errors, key=errors.get), svr_baseline.TOLERANCE).fit(features[train], mos[train])
     return _agreement(svr.predict, features, mos, train, test)
 
 
@@ -134,13 +134,13 @@ def _agreement(predict, features, mos, train, test):
     return metrics.agreement(mos=mos[test], scores=predict(features[test]), train_mapping=curve)
 
 
-def _rough_errors(distances, mos, held_out_mos):
-    """{setting: error} of VIDEVAL's grid, each gamma's C rising until the error has clearly turned up."""
-    found = {}
+def _rough_errors(features, mos, held_out, held_out_mos):
+    """{(C, gamma): error} of VIDEVAL's grid, each gamma's C rising until the error has clearly turned up."""
+    part, found = (features, mos, held_out, held_out_mos), {}
     for gamma in VIDEVAL_GAMMA:
-        grid = svr_baseline.grid(c_grid=VIDEVAL_C, gamma_grid=(gamma,), epsilon_grid=(VIDEVAL_EPSILON,))
+        settings = [(c, gamma) for c in VIDEVAL_C]
         rises, last = 0, np.inf
-        for setting, error in _iter_errors(distances, mos, held_out_mos, settings=grid, tolerance=ROUGH_TOLERANCE):
+        for setting, error in _iter_errors(*part, settings=settings, tolerance=ROUGH_TOLERANCE):
             found[setting] = error
             rises = rises + 1 if error > last else 0
             last = error
@@ -149,9 +149,15 @@ def _rough_errors(distances, mos, held_out_mos):
     return found
 
 
-def _iter_errors(distances, mos, held_out_mos, *, settings, tolerance):
-    for setting, scores in svr_baseline.iter_predictions(distances, mos, settings=settings, tolerance=tolerance):
+def _iter_errors(features, mos, held_out, held_out_mos, *, settings, tolerance):
+    for setting in settings:
+        scores = _svr(setting, tolerance).fit(features, mos).predict(held_out)
         yield setting, _mapped_rmse(held_out_mos, scores)
+
+
+def _svr(setting, tolerance):
+    c, gamma = setting
+    return svr_baseline.new_pipeline(c=c, gamma=gamma, epsilon=VIDEVAL_EPSILON, tolerance=tolerance)
 
 
 def _mapped_rmse(mos, scores):

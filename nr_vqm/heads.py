@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -157,7 +158,8 @@ def _fit_svr(run, row, train, val, *, fit_on, seed, **search):
     features, quality, content = (
         np.concatenate([getattr(part, name) for part in parts]) for name in (row.input, "quality", "content")
     )
-    pipeline = svr_baseline.fit_svr(features, quality, contents=content, seed=seed, **search)
+    options = search | {"seed": seed, "num_jobs": os.cpu_count()}
+    pipeline = svr_baseline.fit_svr(features, quality, contents=content, **options)
     svr_baseline.save_svr(run.head(row.name), pipeline)
     held_out = pipeline if fit_on == "train" else _refit(pipeline, getattr(train, row.input), train.quality)
     return _svr(row, pipeline), held_out.predict(getattr(val, row.input))

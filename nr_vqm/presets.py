@@ -60,6 +60,7 @@ class Preset:
     svr_gamma: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     svr_epsilon: tuple[float, ...] = (0.1, 0.3)
     svr_folds: int = 5
+    svr_search_videos: int = 4000  # of more, the search reads whole contents with so many; the fit reads all
     svr_fit_on: str = "train"  # as the LSTM heads are; or "train+val": it needs no validation part
     # the interval of a score; decision 0012
     interval_neighbours: float = 0.2  # share of the validation videos whose errors tell the spread at a score
@@ -107,7 +108,7 @@ class Preset:
     def svr_search(self) -> dict:
         """What `svr_baseline.fit_svr` takes beside the videos and a seed."""
         grids = {"c_grid": self.svr_c, "gamma_grid": self.svr_gamma, "epsilon_grid": self.svr_epsilon}
-        return grids | {"num_folds": self.svr_folds}
+        return grids | {"num_folds": self.svr_folds, "search_videos": self.svr_search_videos}
 
     @property
     def heads(self) -> dict:

@@ -1,13 +1,17 @@
 """The "pure 3D-CNN" head: a support vector regressor on a video's mean features. Decision 0007."""
 
-import itertools
 import json
 import re
 import zipfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nr_vqm import files
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 TOLERANCE = 1e-3  # scikit-learn's own
 MAX_SCHEMA_BYTES = 1_000_000
@@ -28,19 +32,21 @@ SVR_TYPES = frozenset(  # all that a saved head may be made of, with the part of
 
 
 def fit_svr(
-    features,
-    mos,
+    features: np.ndarray,
+    mos: np.ndarray,
     *,
-    contents,
-    num_folds,
-    seed,
-    c_grid,
-    gamma_grid,
-    epsilon_grid,
-):
+    contents: Sequence,
+    num_folds: int,
+    search_videos: int,
+    c_grid: Sequence[float],
+    gamma_grid: Sequence[float],
+    epsilon_grid: Sequence[float],
+    seed: int,
+    num_jobs: int,
+) -> "Pipeline":
     """Choose the settings by cross-validation that keeps contents apart, then fit on all videos given.
 
-    Hand in training videos only. The features are scaled to 0-1 inside the pipeline, so that in every fold, too,
+    Pass training videos only. The features are scaled to 0-1 inside the pipeline, so that in every fold, too,
     nothing is learned from the videos held out.
 
     Args:
@@ -48,8 +54,11 @@ def fit_svr(
         mos: shape (num_videos,), on the 1-5 scale; epsilon is in this unit.
         contents: shape (num_videos,); videos of one content share a fold.
         num_folds: folds of the search, at least 2; no more are made than there are contents.
-        seed: shuffles the contents before they are dealt to folds.
+        search_videos: where there are more videos than this, the search reads whole contents that have together at
+            most so many, drawn at random; at least 2 contents.
         c_grid, gamma_grid, epsilon_grid: what is tried.
+        seed: draws the contents of the search and shuffles them before they are dealt to folds.
+        num_jobs: threads of the search; the result is the same with any number.
 
     Returns:
         sklearn Pipeline of MinMaxScaler and SVR: features -> 1-5. The same input gives the same pipeline.
@@ -59,73 +68,34 @@ def fit_svr(
 
     Source: RBF SVR on min-max scaled features is the nearest evidence for ICIP 2019; the search is ours, decision 0007.
     """
+    import joblib
+    from sklearn.model_selection import GridSearchCV, GroupKFold
+
     features, mos, contents = _check(features, mos, contents)
-    folds = _folds(contents, num_folds=num_folds, seed=seed)
-    settings = grid(c_grid=c_grid, gamma_grid=gamma_grid, epsilon_grid=epsilon_grid)
-    errors = {}
-    for train, held_out in folds:
-        distances = pair_distances(features[train], features[held_out])
-        for setting, scores in iter_predictions(distances, mos[train], settings=settings, tolerance=TOLERANCE):
-            errors[setting] = errors.get(setting, 0.0) + float(np.sum((scores - mos[held_out]) ** 2))
-    c, gamma, epsilon = min(errors, key=errors.get)  # the first, weakest C among equals
-    return new_pipeline(c=c, gamma=gamma, epsilon=epsilon).fit(features, mos)
+    _check_folds(contents, num_folds)
+    rows = _whole_contents(contents, at_most=search_videos, seed=seed)
+    num_folds = min(num_folds, len(np.unique(contents[rows])))
+    search = GridSearchCV(
+        new_pipeline(c=1.0, gamma=1.0, epsilon=0.0),
+        {"svr__C": sorted(c_grid), "svr__gamma": sorted(gamma_grid), "svr__epsilon": sorted(epsilon_grid)},
+        scoring="neg_mean_squared_error",
+        cv=GroupKFold(num_folds, shuffle=True, random_state=seed),
+        refit=False,
+    )
+    with joblib.parallel_config("threading", n_jobs=num_jobs):  # libsvm releases Python's lock
+        search.fit(features[rows], mos[rows], groups=contents[rows])
+    best = {name.removeprefix("svr__").lower(): value for name, value in search.best_params_.items()}
+    return new_pipeline(**best).fit(features, mos)  # of equal settings the first, that of the smallest C
 
 
-def new_pipeline(*, c, gamma, epsilon):
-    """An unfitted Pipeline of MinMaxScaler and RBF SVR."""
+def new_pipeline(*, c: float, gamma: float, epsilon: float, tolerance: float = TOLERANCE) -> "Pipeline":
+    """An unfitted Pipeline of MinMaxScaler and RBF SVR; `tolerance` is where libsvm stops, in the unit of the MOS."""
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import MinMaxScaler
     from sklearn.svm import SVR
 
-    return Pipeline([("scale", MinMaxScaler()), ("svr", SVR(kernel="rbf", C=c, gamma=gamma, epsilon=epsilon))])
-
-
-def grid(*, c_grid, gamma_grid, epsilon_grid):
-    """Every (C, gamma, epsilon), all of one gamma together."""
-    return [(c, gamma, epsilon) for gamma in gamma_grid for c in c_grid for epsilon in epsilon_grid]
-
-
-def pair_distances(features, held_out):
-    """Squared distances that every kernel of the search is made of, after the scaling of `new_pipeline`.
-
-    Args:
-        features: shape (num_videos, feature_dim); the scaling is learned from them.
-        held_out: shape (num_held_out, feature_dim).
-
-    Returns:
-        (within, across): shapes (num_videos, num_videos) and (num_held_out, num_videos).
-    """
-    from sklearn.metrics.pairwise import euclidean_distances
-    from sklearn.preprocessing import MinMaxScaler
-
-    scaler = MinMaxScaler().fit(features)
-    features, held_out = scaler.transform(features), scaler.transform(held_out)
-    return euclidean_distances(features, squared=True), euclidean_distances(held_out, features, squared=True)
-
-
-def iter_predictions(distances, mos, *, settings, tolerance):
-    """Predict held-out videos with each of some settings.
-
-    A kernel is computed once for all settings of its gamma: what `new_pipeline` would predict, to the rounding of
-    the kernel, in a fraction of the time for wide features.
-
-    Args:
-        distances: of `pair_distances`.
-        mos: shape (num_videos,).
-        settings: (C, gamma, epsilon), ordered by gamma as `grid` does.
-        tolerance: where libsvm stops, in the unit of the MOS; TOLERANCE is what SVR does.
-
-    Yields:
-        ((C, gamma, epsilon), scores) with scores of shape (num_held_out,).
-    """
-    from sklearn.svm import SVR
-
-    within, across = distances
-    for gamma, same_gamma in itertools.groupby(settings, key=lambda setting: setting[1]):
-        kernel, kernel_held_out = np.exp(-gamma * within), np.exp(-gamma * across)
-        for c, _, epsilon in same_gamma:
-            svr = SVR(kernel="precomputed", C=c, epsilon=epsilon, tol=tolerance).fit(kernel, mos)
-            yield (c, gamma, epsilon), svr.predict(kernel_held_out)
+    svr = SVR(kernel="rbf", C=c, gamma=gamma, epsilon=epsilon, tol=tolerance)
+    return Pipeline([("scale", MinMaxScaler()), ("svr", svr)])
 
 
 def save_svr(path, pipeline):
@@ -241,15 +211,20 @@ def _check(features, mos, contents):
     return features, mos, contents
 
 
-def _folds(contents, *, num_folds, seed):
-    """(train, held out) row indices; every content on one side."""
-    from sklearn.model_selection import GroupKFold
-
+def _check_folds(contents, num_folds):
     num_contents = len(np.unique(contents))
     if num_folds < 2 or num_contents < 2:
         raise ValueError(
             f"The search of the SVR's settings needs at least 2 folds and 2 contents to keep apart, found {num_folds} "
             f"folds and {num_contents} contents. Use a larger training part."
         )
-    splitter = GroupKFold(min(num_folds, num_contents), shuffle=True, random_state=seed)
-    return list(splitter.split(contents, groups=contents))
+
+
+def _whole_contents(contents, *, at_most, seed):
+    """Rows of all videos, or of randomly drawn whole contents that have together at most so many; sorted."""
+    if len(contents) <= at_most:
+        return np.arange(len(contents))
+    names, content, sizes = np.unique(contents, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    num_taken = max(2, np.searchsorted(np.cumsum(sizes[order]), at_most, side="right"))
+    return np.flatnonzero(np.isin(content, order[:num_taken]))

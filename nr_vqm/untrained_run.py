@@ -44,4 +44,4 @@ def _lstm(preset):
 def _svr(preset):
     features = np.random.default_rng(0).random((20, preset.fc_dims[-1]), np.float32)
     mos = 1 + 4 * features[:, 0]
-    return svr_baseline.fit_svr(features, mos, contents=np.arange(20), seed=1, **preset.svr_search)
+    return svr_baseline.fit_svr(features, mos, contents=np.arange(20), seed=1, num_jobs=1, **preset.svr_search)

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 
 from experiments import evaluate_features
-from nr_vqm import commands, feature_evaluation, feature_files, files, presets, svr_baseline
+from nr_vqm import commands, feature_evaluation, feature_files, files, presets
 
 DATA = Path(os.environ.get("NR_VQM_DATA") or "none")
 needs_data = pytest.mark.skipif(not (DATA / "features").is_dir(), reason="NR_VQM_DATA names no folder with features/")
@@ -174,12 +174,12 @@ def test_the_shortened_search_of_videval_ends_where_the_whole_one_does(monkeypat
     rng = np.random.default_rng(0)
     features, mos = made_up(150)
     mos = mos / 20 + rng.normal(0, 0.5, 150)  # noise that large C fits
-    distances = svr_baseline.pair_distances(features[:100], features[100:])
-    short = feature_evaluation._rough_errors(distances, mos[:100], mos[100:])
+    parts = features[:100], mos[:100], features[100:], mos[100:]
+    short = feature_evaluation._rough_errors(*parts)
     chosen = feature_evaluation.videval_repeat(features, mos, number=1)
     monkeypatch.setattr(feature_evaluation, "TURNED_UP", 1e9)
     monkeypatch.setattr(feature_evaluation, "ROUGH_MARGIN", 1e9)
-    whole = feature_evaluation._rough_errors(distances, mos[:100], mos[100:])
+    whole = feature_evaluation._rough_errors(*parts)
     assert len(short) < len(whole) == 100
     assert min(short, key=short.get) == min(whole, key=whole.get)
     assert feature_evaluation.videval_repeat(features, mos, number=1) == chosen

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from sklearn import model_selection
 
 from nr_vqm import presets, svr_baseline
 
@@ -20,7 +21,9 @@ def made_up(num_videos=60, feature_dim=7, per_content=4, seed=5):
 
 
 def fit(features, mos, contents, **changes):
-    return svr_baseline.fit_svr(features, mos, contents=contents, **(SEARCH | {"num_folds": 3, "seed": 2} | changes))
+    return svr_baseline.fit_svr(
+        features, mos, contents=contents, **(SEARCH | {"num_folds": 3, "seed": 2, "num_jobs": 1} | changes)
+    )
 
 
 def test_learns_a_curve_and_is_deterministic():
@@ -31,32 +34,57 @@ def test_learns_a_curve_and_is_deterministic():
     np.testing.assert_array_equal(pipeline.predict(features), again.predict(features))
 
 
-def test_iter_predictions_is_what_the_pipeline_gives():
-    features, mos, _ = made_up()
-    features = features.astype(np.float64)  # as fit_svr hands them on
-    settings = svr_baseline.grid(c_grid=(1.0, 30.0), gamma_grid=(0.05, 0.9), epsilon_grid=(0.1,))
-    distances = svr_baseline.pair_distances(features[:45], features[45:])
-    tried = svr_baseline.iter_predictions(distances, mos[:45], settings=settings, tolerance=svr_baseline.TOLERANCE)
-    for (c, gamma, epsilon), scores in tried:
-        pipeline = svr_baseline.new_pipeline(c=c, gamma=gamma, epsilon=epsilon).fit(features[:45], mos[:45])
-        np.testing.assert_allclose(scores, pipeline.predict(features[45:]), atol=1e-6)
+@pytest.fixture
+def folds(monkeypatch):
+    """Row indices (train, held out) of every fold that a search makes, with the features they index."""
+    seen = []
+
+    class Spy(model_selection.GroupKFold):
+        def split(self, features, *args, **kwargs):
+            for fold in super().split(features, *args, **kwargs):
+                seen.append((features, *fold))
+                yield fold
+
+    monkeypatch.setattr(model_selection, "GroupKFold", Spy)
+    return seen
 
 
-def test_search_keeps_contents_apart(monkeypatch):
+def test_search_keeps_contents_apart(folds):
     features, mos, contents = made_up()
-    rows = {row.tobytes(): content for row, content in zip(features.astype(np.float64), contents, strict=True)}
-    real, seen = svr_baseline.pair_distances, []
-
-    def spy(train, held_out):
-        sides = [{rows[row.tobytes()] for row in side} for side in (train, held_out)]
-        assert not sides[0] & sides[1]
-        seen.append(sides[1])
-        return real(train, held_out)
-
-    monkeypatch.setattr(svr_baseline, "pair_distances", spy)
     fit(features, mos, contents)
-    assert len(seen) == 3
-    assert set.union(*seen) == set(contents)
+    content_of = {row.tobytes(): content for row, content in zip(features.astype(float), contents, strict=True)}
+    held_out_contents = []
+    for rows, *fold in folds:
+        train, held_out = ({content_of[row.tobytes()] for row in rows[side]} for side in fold)
+        assert not train & held_out
+        held_out_contents += held_out
+    assert sorted(held_out_contents) == sorted(set(contents))
+
+
+def test_a_large_set_is_searched_on_a_part_and_fitted_whole(folds):
+    features, mos, contents = made_up()
+    contents = np.repeat(np.arange(12), [1, 3, 11, 2, 5, 5, 4, 8, 9, 2, 6, 4])
+    pipeline = fit(features, mos, contents, search_videos=25)
+    part = folds[0][0]
+    assert 15 <= len(part) <= 25  # the largest content has 11 videos
+    inside = (features[:, None].astype(float) == part[None]).all(axis=2).any(axis=1)
+    assert not set(contents[inside]) & set(contents[~inside])
+    assert pipeline.named_steps["scale"].n_samples_seen_ == 60
+    np.testing.assert_array_equal(
+        pipeline.predict(features), fit(features, mos, contents, search_videos=25).predict(features)
+    )
+
+
+def test_a_part_has_two_contents_whatever_their_size(folds):
+    features, mos, _ = made_up()
+    fit(features, mos, np.repeat([1, 2, 3], 20), search_videos=5)
+    assert len(folds[0][0]) == 40
+
+
+def test_the_number_of_threads_changes_nothing():
+    features, mos, contents = made_up()
+    one, four = (fit(features, mos, contents, num_jobs=jobs).predict(features) for jobs in (1, 4))
+    np.testing.assert_array_equal(one, four)
 
 
 def test_search_finds_the_setting_that_generalises():
