@@ -118,6 +118,8 @@ bench: setup ## the benchmarks, on a folder of real videos: make bench VIDEO=DIR
 	$(PY) -m benchmarks.compression --videos $(call quoted,$(VIDEO))
 	$(PY) -m benchmarks.input_pipeline --videos $(call quoted,$(VIDEO))
 	$(PY) -m benchmarks.train_step
+	$(PY) -m benchmarks.comparison
+	$(PY) -m benchmarks.svr_search
 	$(PY) -m benchmarks.real_damage --videos $(call quoted,$(VIDEO)) --run $(call quoted,$(RUN))
 	$(PY) -m benchmarks.decoding $(call quoted,$(VIDEO))/*.mp4
 

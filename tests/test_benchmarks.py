@@ -1,8 +1,9 @@
 import json
 
+import numpy as np
 import pytest
 
-from benchmarks import score
+from benchmarks import comparison, score, svr_search
 
 
 @pytest.mark.slow
@@ -18,3 +19,32 @@ def test_score_in_small(tmp_path, monkeypatch, capsys):
     assert figures["speedup_540p"] == pytest.approx(figures["clip_seconds_from_sample_540p"] / figures["seconds_540p"])
     assert figures["count_ratio_540p"] > 20  # 32 groups in 20 frames: nearly all is shared
     assert 0.001 < figures["peak_memory_gb_540p"] < 1
+
+
+def test_the_features_of_the_svr_search_have_the_spectrum_of_real_ones():
+    features, mos, contents = svr_search.synthetic_features(2000, seed=1)
+    assert features.shape == (2000, 512)
+    scaled = (features - features.min(axis=0)) / np.ptp(features, axis=0)
+    variances = np.linalg.svd(scaled - scaled.mean(axis=0), compute_uv=False) ** 2
+    shares = variances / variances.sum()
+    assert shares[0] == pytest.approx(0.37, abs=0.05)
+    assert 1 / np.sum(shares**2) == pytest.approx(6.5, abs=1)
+    assert 1 <= mos.min() < 1.5 < 4.5 < mos.max() <= 5
+    assert np.unique(contents, return_counts=True)[1].tolist() == [4] * 500
+
+
+@pytest.mark.slow
+def test_comparison_in_small(tmp_path):
+    comparison.main(["--videos", "40", "--json", str(tmp_path / "figures.json")])
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["videos"], figures["heads"]) == (40, 5)
+    assert figures["seconds_limit_over_ours"] == pytest.approx(300 / figures["seconds"])
+
+
+@pytest.mark.slow
+def test_svr_search_in_small(tmp_path, capsys):
+    svr_search.main(["--quick", "--search-videos", "200", "--json", str(tmp_path / "figures.json")])
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["videos"], figures["search_videos"]) == (1500, 200)
+    assert figures["srocc"] > 0.7
+    assert "limit " not in capsys.readouterr().out

@@ -122,6 +122,8 @@ def test_what_tests_share_does_not_depend_on_benchmarks_or_commands(name):
         ["-m", "benchmarks.chaos"],
         ["-m", "benchmarks.plan"],
         ["-m", "benchmarks.score"],
+        ["-m", "benchmarks.comparison"],
+        ["-m", "benchmarks.svr_search"],
     ],
 )
 def test_help_imports_nothing_that_takes_seconds(command):
