@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nr_vqm import commands, comparison
+from nr_vqm import commands
 
 NUM_VIDEOS = 40_000
 PER_CONTENT = 4
@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure(*, num_videos: int) -> dict[str, float]:
     """Seconds from scores.csv to the metrics, every figure among them, and the peak memory of this process."""
+    from nr_vqm import comparison
+
     rows, train_rows = synthetic_rows(num_videos, seed=1), synthetic_rows(num_videos, seed=2)
     half_widths = {row["video_id"]: 0.3 for row in rows}
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from nr_vqm import commands, metrics, presets, svr_baseline
+from nr_vqm import commands, presets
 
 NUM_VIDEOS = 25_000  # the training part of LSVQ
 NUM_TESTED = 2_000
@@ -34,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure(*, num_videos: int, seed: int, **search) -> dict[str, float]:
     """Seconds of `svr_baseline.fit_svr` on all cores, the settings that it chose, and SROCC on unseen contents."""
+    from nr_vqm import metrics, svr_baseline
+
     features, mos, contents = synthetic_features(num_videos + NUM_TESTED, seed=seed)
     train, test = slice(num_videos), slice(num_videos, None)
     started, processor = time.monotonic(), time.process_time()
