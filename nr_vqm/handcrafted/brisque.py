@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from nr_vqm.handcrafted import frame_sampling
-from nr_vqm.handcrafted.natural_scene import ggd, halve, mscn, pair_statistics, shift_products
+from nr_vqm.handcrafted.natural_scene import ggd, halve, mscn, pair_statistics, shift_products, with_sides
 from nr_vqm.raw_video import RawFormat
 
 NUM_FEATURES = 36
@@ -44,7 +44,7 @@ def _scale(luma):
     z, _ = mscn(luma, border="zero")
     alpha, deviation = ggd(z)
     values = [alpha, deviation**2]
-    for product in shift_products(z):
+    for product in shift_products(with_sides(z, luma)):
         values += pair_statistics(product)
     return values
 

@@ -42,9 +42,6 @@ OPPONENT_NAMES = ("shape", "left", "right", "kurtosis", "skewness")
 NARROW, WIDE = natural_scene.gaussian_window(7, 7 / 6), natural_scene.gaussian_window(7, 1.75)
 LAPLACIAN_FILTER = math.sqrt(2) * np.array([1, 4, 6, 4, 1]) / 16
 HISTOGRAM_BINS = 100
-# In flat areas a normalised value is the rounding error of a sum of weights: with MATLAB's order of summation never
-# below zero. Its sign decides on which side a fit counts a product. So flat areas, unless black, are this value.
-JUST_ABOVE_ZERO = 1e-15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +65,8 @@ class NormalisedMap:
 
     @functools.cached_property
     def sided_mscn(self) -> np.ndarray:
-        """`mscn`, but JUST_ABOVE_ZERO in flat areas that are not black, for fits that tell the sides of zero apart."""
-        return np.where((self.mscn == 0) & (self.values != 0), JUST_ABOVE_ZERO, self.mscn)
+        """`mscn` with flat areas just above zero, for fits that tell the sides of zero apart."""
+        return natural_scene.with_sides(self.mscn, self.values)
 
     @property
     def deviation(self) -> np.ndarray:
@@ -124,12 +121,12 @@ def feature_names() -> list[str]:
     return names + [f"{name}_{value}" for name in maps for value in complex_diivine.feature_names()]
 
 
-def video_features(path: str | os.PathLike, raw: RawFormat | None = None) -> np.ndarray:
+def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None) -> np.ndarray:
     """Average `features` over one frame a second of a video.
 
     Args:
         path: the file.
-        raw: the format of a headerless .yuv file.
+        raw: the format of a headerless .yuv file, or its text.
 
     Returns:
         float64, shape (560,): means that ignore NaN. NaN where a value is undefined in every frame, as those of the
@@ -138,8 +135,7 @@ def video_features(path: str | os.PathLike, raw: RawFormat | None = None) -> np.
     Raises:
         FileNotFoundError, ValueError: as `frame_sampling.read_sampled`; or no sampled frame has texture.
     """
-    frames = frame_sampling.read_sampled(path, raw)
-    mean = frame_sampling.mean_of_frames(features(colour_maps.rgb_for_friquee(*frame)) for frame in frames)
+    mean = frame_sampling.average(path, raw, lambda frame, _: features(colour_maps.rgb_for_friquee(*frame)))
     frame_sampling.require_defined(mean[:NUM_GRAY_FEATURES], "FRIQUEE", path)
     return mean
 
@@ -217,8 +213,8 @@ def opponent_features(long: np.ndarray, medium: np.ndarray, short: np.ndarray) -
     values = []
     # The sides are those on which the release's rounding errors put flat white.
     for opponent, side in (
-        ((long - medium) / math.sqrt(2), -JUST_ABOVE_ZERO),
-        ((long + medium - 2 * short) / math.sqrt(6), JUST_ABOVE_ZERO),
+        ((long - medium) / math.sqrt(2), -natural_scene.JUST_ABOVE_ZERO),
+        ((long + medium - 2 * short) / math.sqrt(6), natural_scene.JUST_ABOVE_ZERO),
     ):
         opponent[flat] = side
         skewness, kurtosis = natural_scene.skew_kurt(opponent)

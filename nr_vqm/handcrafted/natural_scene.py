@@ -20,6 +20,8 @@ from scipy.special import gamma, gammaln
 
 PAIR_SHIFTS = ((0, 1), (1, 0), (1, 1), (-1, 1))  # (rows down, columns right) of BRISQUE and FRIQUEE
 FLAT = 1e-9  # below it a normalised value is rounding noise, whose sign would decide its side of an AGGD
+# In flat areas MATLAB's normalised values are the rounding error of a sum of weights, mostly just above zero.
+JUST_ABOVE_ZERO = 1e-15
 CHUNK = 2**13  # samples that are summed at a time
 SHAPES = np.arange(200, 10001) / 1000  # the shapes that a fit chooses from
 _BORDERS = {
@@ -84,6 +86,22 @@ def mscn(x: np.ndarray, *, border: str) -> tuple[np.ndarray, np.ndarray]:
     z /= np.add(sigma, 1, out=mean)
     z[np.abs(z, out=mean) < FLAT] = 0
     return z, sigma
+
+
+def with_sides(z: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Lift flat areas just above zero, unless they are black.
+
+    A fit that tells the sides of zero apart counts a product of flat neighbours as positive then, as the published
+    values of BRISQUE and FRIQUEE do. Where x is 0 the release's sum of weights is exact, and z stays 0.
+
+    Args:
+        z: `mscn` of x.
+        x: shape (height, width).
+
+    Returns:
+        float64, same shape.
+    """
+    return np.where((z == 0) & (x != 0), JUST_ABOVE_ZERO, z)
 
 
 def shift_products(z: np.ndarray, shifts: Iterable[tuple[int, int]] = PAIR_SHIFTS) -> Iterator[np.ndarray]:

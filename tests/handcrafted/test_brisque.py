@@ -61,6 +61,6 @@ def test_published_rows(row):
     found = brisque.video_features(konvid_video(row))
     np.testing.assert_allclose(found[[0, 1, 18, 19]], published[[0, 1, 18, 19]], rtol=1e-9)
     if row == 3:
-        np.testing.assert_allclose(found[18:], published[18:], rtol=1e-4)  # reached: 2.6e-5
-    # The published pairs hold rounding noise in flat areas, whose share differs between the videos.
-    np.testing.assert_allclose(found, published, atol=1.2e-2)
+        np.testing.assert_allclose(found[18:], published[18:], rtol=1e-11)  # reached: 9e-15
+    # The published pairs hold MATLAB's rounding noise in flat areas, whose share differs between the videos.
+    np.testing.assert_allclose(found, published, atol=4e-3)

@@ -28,6 +28,15 @@ def test_mscn_against_plain_convolution(border, scipy_mode):
     np.testing.assert_allclose(got_z, (x - mean) / (sigma + 1), atol=1e-10)
 
 
+def test_flat_areas_lie_just_above_zero_unless_black():
+    x = np.zeros((20, 40))
+    x[:, 20:] = 200
+    z = natural_scene.with_sides(natural_scene.mscn(x, border="zero")[0], x)
+    assert (z[4:-4, 4:12] == 0).all()
+    assert (z[4:-4, 26:34] == natural_scene.JUST_ABOVE_ZERO).all()
+    assert (np.abs(z[4:-4, 18:22]) > 0.1).all()
+
+
 def test_mscn_is_zero_in_flat_areas_and_takes_integers():
     x = np.full((20, 26), 77, np.uint8)
     z, _ = natural_scene.mscn(x, border="nearest")
