@@ -1,10 +1,15 @@
-"""python -m data_prep DATABASE --root DIR --out DIR: a database's videos and labels -> manifest and clip shards."""
+"""python -m data_prep DATABASE --root DIR --out DIR: a database's videos and labels -> manifest and clip shards.
 
-import hashlib
-import json
+The same command resumes a stopped preparation. On a database that was repaired or extended it prepares what is new,
+and the videos that failed before, and keeps the rest. Labels are those of the label file at the last run; a video that
+the label file does not name any more keeps its clips, which are not used.
+"""
+
+import contextlib
+import functools
 import sys
+import time
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 from nr_vqm import commands, label_origin
@@ -21,29 +26,12 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     preset = commands.preset_from(args, database=args.database)
     # Imported here, so that --help answers at once.
-    from nr_vqm import files, manifest
+    from nr_vqm.folder_lock import folder_lock
 
     out = Path(args.out).resolve()  # workers elsewhere must find it
-    rows, labels = _rows(args, preset, out)
-    request = _request(args, preset, rows)
-    if (out / "prep.json").exists() and files.read_json(out / "prep.json", made_by="make prep") != request:
-        raise ValueError(
-            f"{out} was prepared from other labels, videos or settings. Choose another --out or delete it."
-        )
-    from data_prep import build
-
-    missing = [name for name in build.read_checksums(out) if not (out / name).exists()]
-    if missing:
-        print(f"{len(missing)} shards are missing, {missing[0]} first; only they are written.")
-    elif (out / "index.json").exists():
-        print(f"{out} is complete already.")
-        return _report(manifest.read(out / "manifest.csv"))
-    _print_labels(args.database, rows, labels, request["labels"], preset)
-    _print_extra_files(args, rows)
-    if args.dry_run and all(one.status for one in rows):
-        print(f"None of the {len(rows):,} videos is on disk yet. This is what the labels promise.")
-        return 0
-    return _prepare(args, preset, rows, request, out)
+    _check_options(args)
+    with contextlib.nullcontext() if args.dry_run else folder_lock(out):
+        return _prepare(args, preset, out)
 
 
 def _parser():
@@ -78,31 +66,41 @@ def _verify(argv):
     parser.add_argument("data", metavar="DIR", help="a folder that data_prep wrote")
     args = parser.parse_args(argv)
     from data_prep import build
+    from nr_vqm import files
+    from nr_vqm.folder_lock import folder_lock
 
-    lines = build.verify(args.data, _print_progress)
+    out = Path(args.data)
+    files.require(out / "index.json", made_by="make prep")
+    with folder_lock(out):
+        lines = build.verify(out, _print_progress)
     _print_some(lines)
     print(f"{len(lines)} shards are missing or damaged; make prep writes them again." if lines else "All are whole.")
     return commands.EXIT_FAILED if lines else 0
 
 
-def _rows(args, preset, out):
-    """(the database's videos, unopened; its label files)."""
+def _rows(args, preset, root):
+    """(the database's videos, unopened, with paths relative to `root`; its label files)."""
     from data_prep import databases
     from nr_vqm import raw_video
 
     raw = raw_video.parse(args.raw) if args.raw else None
-    _check_options(args)
-    root = Path(args.root or out / "synthetic")
     if args.database in databases.DATABASES:
         rows, labels = databases.read(args.database, root, labels=args.labels)
     elif args.database == "csv":
-        rows, labels = databases.read_csv(root, mos_range=tuple(args.mos_range)), [databases.csv_path(root)]
+        source = Path(args.root)
+        rows, labels = databases.read_csv(source, mos_range=tuple(args.mos_range)), [databases.csv_path(source)]
     else:
         _make_synthetic(args, preset, root)
         rows, labels = databases.read_csv(root, mos_range=(1, 5)), [databases.csv_path(root)]
     if raw and not any(raw_video.is_raw(one.path) for one in rows):
         raise ValueError(f"--raw is for .yuv files, no label of {args.database} is of one.")
     return [databases.with_raw(one, raw) if raw and raw_video.is_raw(one.path) else one for one in rows], labels
+
+
+def _root(args, out):
+    """The folder that the paths of the videos are relative to."""
+    root = Path(args.root) if args.root else out / "synthetic"
+    return (root.parent if root.is_file() else root).absolute()
 
 
 def _check_options(args):
@@ -123,6 +121,7 @@ def _check_options(args):
 
 def _make_synthetic(args, preset, root):
     from data_prep import synthetic
+    from nr_vqm.folder_lock import folder_lock
 
     if args.dry_run:
         if not (root / "labels.csv").exists():
@@ -130,15 +129,16 @@ def _make_synthetic(args, preset, root):
                 f"The synthetic videos are not made yet, there is no {root / 'labels.csv'}. Run without --dry-run."
             )
         return
-    synthetic.make_database(
-        root,
-        num_videos=preset.synthetic_videos,
-        num_frames=preset.synthetic_frames,
-        size=preset.synthetic_size,
-        seed=preset.seed,
-        workers=args.workers,
-        scheduler=args.scheduler,
-    )
+    with folder_lock(root):
+        synthetic.make_database(
+            root,
+            num_videos=preset.synthetic_videos,
+            num_frames=preset.synthetic_frames,
+            size=preset.synthetic_size,
+            seed=preset.seed,
+            workers=args.workers,
+            scheduler=args.scheduler,
+        )
 
 
 def _label_origin(args):
@@ -146,13 +146,11 @@ def _label_origin(args):
     return "synthetic" if args.database == "synthetic" else args.label_origin or "people"
 
 
-def _request(args, preset, rows):
-    """What the data folder is made from; a folder made from anything else is refused."""
-    labels = json.dumps([asdict(row) for row in rows]).encode()
+def _request(args, preset):
+    """What the data folder is prepared with; a folder prepared with anything else is refused."""
     return {
         "database": args.database,
         "labels": _label_origin(args),
-        "labels_sha256": hashlib.sha256(labels).hexdigest(),
         "clip_frames": preset.clip_frames,
         "clip_size": preset.clip_size,
         "train_groups": preset.train_groups,
@@ -192,15 +190,20 @@ def _print_labels(name, rows, labels, origin, preset):
         )
 
 
-def _print_extra_files(args, rows):
-    """Count and list the videos that no label names."""
+def _print_extra_files(args, rows, labels, root):
+    """Count and list the videos that no label names, and name the files that are no videos."""
     from data_prep import label_files
+    from nr_vqm import video
 
     if args.database == "synthetic":
         return
-    root = Path(args.root)
-    extra = label_files.extra_files(root if root.is_dir() else root.parent, rows)
+    extra = label_files.extra_files(root, rows)
     _print_some([f"extra file, not in the labels: {path}" for path in extra])
+    known = {path.absolute() for path in labels}
+    skipped = [path for path in video.list_skipped(root) if path not in known]
+    if skipped:
+        more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
+        print(f"{len(skipped):,} files are no videos: {', '.join(path.name for path in skipped[:LISTED])}{more}")
     missing = sum(one.status == label_files.MISSING for one in rows)
     print(f"On disk: {len(rows) - missing:,} of {len(rows):,} videos, {missing:,} missing, {len(extra):,} extra files")
 
@@ -212,36 +215,132 @@ def _print_some(lines):
         print(f"... and {len(lines) - LISTED:,} more like these")
 
 
-def _prepare(args, preset, rows, request, out):
-    """Open the videos, plan their clips, write the shards; the exit code."""
-    from data_prep import build
-    from nr_vqm import files, manifest
+def _prepare(args, preset, out):
+    """Compare the labels with what is prepared, prepare the rest; the exit code."""
+    from data_prep import state
+    from nr_vqm import files
 
-    workers = {"workers": args.workers, "scheduler": args.scheduler}
-    notes = out / f"opened-{request['labels_sha256'][:16]}-{preset.clip_frames}.csv"
-    if (out / "prep.json").exists() and (out / "manifest.csv").exists():
-        videos = manifest.read(out / "manifest.csv")
-    else:
-        print(f"Opening {sum(not one.status for one in rows):,} videos", flush=True)
-        settings = {"clip_frames": preset.clip_frames, "decode": not args.dry_run, **workers}
-        videos = build.open_all(rows, notes=None if args.dry_run else notes, **settings)
-    grids = build.plan(videos, stride=preset.block_stride, **preset.training_clips)
-    num_clips, size, seconds = build.estimate(videos, grids, workers=args.workers)
-    print(f"{len(grids)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")
-    if out.exists() and not args.dry_run:
-        files.drop_leftovers(out)
-    build.require_space(out, size * build.clips_to_write(videos, grids, out_dir=out) / max(num_clips, 1))
+    root, request = _root(args, out), _request(args, preset)
+    rows, labels = _rows(args, preset, root)
+    state.check_request(out, request)
+    prepared = state.read(out)
+    changes = state.compare(rows, prepared, root)
+    jobs = _jobs(changes, prepared, preset, out, root)
+    if not jobs and state.is_complete(out, changes.videos):
+        print(f"{out} is complete already.")
+        return _report(changes.videos)
+    _print_labels(args.database, rows, labels, request["labels"], preset)
+    _print_extra_files(args, rows, labels, root)
+    _print_changes(changes, prepared)
     if args.dry_run:
-        return _report(videos)
-    if not grids:
+        return _dry_run(args, changes, jobs, preset, root)
+    if jobs:
+        files.drop_leftovers(out)
+        _print_size(jobs, preset, out)
+        if not (out / "prep.json").exists():
+            state.write_request(out, request, root)
+        _write(args, jobs, prepared, out)
+    videos = state.compare(rows, prepared, root).videos
+    if not any(checksum for checksum in prepared.checksums.values()):
         _report(videos)
+        (out / state.PROGRESS).unlink(missing_ok=True)
         raise ValueError("No video can be prepared. The reasons are above.")
-    out.mkdir(parents=True, exist_ok=True)
-    manifest.write(out / "manifest.csv", videos)
-    files.write_json(out / "prep.json", request)
-    notes.unlink(missing_ok=True)
-    build.write_shards(videos, grids, out_dir=out, preset=preset, progress=_print_progress, **workers)
+    state.finish(out, videos, prepared, request=request, root=root, preset=preset)
     return _report(videos)
+
+
+def _jobs(changes, prepared, preset, out, root):
+    """The shards to write: those that are missing, then new ones for what is not prepared."""
+    from data_prep import build
+    from nr_vqm import manifest, shards
+
+    settings = {**preset.training_clips, "stride": preset.block_stride}
+    missing = [
+        number
+        for number, checksum in sorted(prepared.checksums.items())
+        if checksum is not None and not shards.shard_path(out, number).exists()
+    ]
+    if missing:
+        name = shards.shard_path(out, missing[0]).name
+        print(f"{len(missing)} shards are missing, {name} first; they are written again.")
+    jobs = []
+    for number in missing:
+        videos = tuple(one for one in changes.videos if one.status == manifest.OK and one.shard == number)
+        jobs.append(build.ShardJob(number, shards.shard_path(out, number), root, videos, settings))
+    used = prepared.checksums
+    return jobs + build.plan_jobs(changes.todo, used=used, out=out, root=root, clip_settings=settings)
+
+
+def _print_changes(changes, prepared):
+    """What is kept, what is prepared, and what became of the rest."""
+    if not prepared.videos:
+        return
+    from nr_vqm import manifest
+
+    kept = sum(one.status == manifest.OK for one in changes.videos)
+    print(
+        f"Prepared before and kept: {kept:,} videos. To prepare: {len(changes.todo):,} videos, of which "
+        f"{changes.retried:,} failed before and {changes.replaced:,} have another file than before."
+    )
+    if changes.relabelled:
+        print(f"{changes.relabelled:,} videos have another label than before, which is taken over; their clips stay.")
+    if changes.removed:
+        print(f"{changes.removed:,} videos are not in the labels any more; their clips stay and are not used.")
+    if changes.gone:
+        print(f"{changes.gone:,} prepared videos have no file any more; make features needs the files.")
+
+
+def _num_clips(jobs, preset):
+    """Clips of all videos of the jobs, if every video is usable."""
+    per_video = preset.train_groups * preset.train_grid[0] * preset.train_grid[1]
+    return sum(len(job.videos) for job in jobs) * per_video
+
+
+def _print_size(jobs, preset, out):
+    """Print what will be written; refuse a disk that is too small for it."""
+    from data_prep import build
+
+    num_clips = _num_clips(jobs, preset)
+    size = build.stored_size(num_clips, clip_frames=preset.clip_frames, clip_size=preset.clip_size)
+    videos = sum(len(job.videos) for job in jobs)
+    print(f"{videos:,} videos to prepare, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk", flush=True)
+    build.require_space(out, size)
+
+
+def _dry_run(args, changes, jobs, preset, root):
+    """Open what is to prepare, and print what it would take; the exit code."""
+    from data_prep import build
+    from nr_vqm import cluster, manifest
+
+    if all(one.status for one in changes.videos) and not jobs:
+        print(f"None of the {len(changes.videos):,} videos is on disk yet. This is what the labels promise.")
+        return 0
+    settings = {**preset.training_clips, "stride": preset.block_stride}
+    inspect = functools.partial(build.inspect_video, root=root, clip_settings=settings, decode=False)
+    opened = list(cluster.each(inspect, changes.todo, workers=args.workers, scheduler=args.scheduler))
+    good = [one for one in opened if one.status == manifest.OK]
+    num_clips = len(good) * build.clips_per_video(settings)
+    size = build.stored_size(num_clips, clip_frames=preset.clip_frames, clip_size=preset.clip_size)
+    seconds = build.estimate_seconds(good, root=root, clip_settings=settings, workers=args.workers)
+    print(f"{len(good)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")
+    by_id = {one.video_id: one for one in opened}
+    return _report([by_id.get(one.video_id, one) for one in changes.videos])
+
+
+def _write(args, jobs, prepared, out):
+    """Write the shards, and record each as it is finished."""
+    from data_prep import build, state
+
+    began = time.monotonic()
+
+    def progress(done, total):
+        left = (time.monotonic() - began) / done * (total - done)
+        print(f"shard {done} of {total}, about {left / 60:.1f} minutes left", flush=True)
+
+    with state.Progress(out) as record:
+        for result in build.write_shards(jobs, workers=args.workers, scheduler=args.scheduler, progress=progress):
+            record.add(result)
+            prepared.add(result)
 
 
 def _print_progress(done, total):
@@ -252,6 +351,7 @@ def _report(videos):
     """Print what was found doubtful, and the videos that are left out, each with its reason; the exit code."""
     from nr_vqm import manifest
 
+    videos = [one for one in videos if one.status != manifest.REMOVED]
     noted = [one for one in videos if one.status == manifest.OK and one.reason]
     _print_some([f"ready, but: {one.video_id}: {one.reason}" for one in noted])
     left_out = sorted((one for one in videos if one.status != manifest.OK), key=lambda one: one.status == "missing")

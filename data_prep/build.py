@@ -1,219 +1,229 @@
-"""Manifest rows -> decoded counts, then shards. Goes on where it was stopped."""
+"""Videos -> clip shards. Every video is decoded once: its frames are counted and its clips cut in the same pass."""
 
 import contextlib
 import dataclasses
 import functools
+import math
 import shutil
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
 
-from nr_vqm import bundle, clips, cluster, decoding, files, manifest, shards, video
+from data_prep.state import ShardResult
+from nr_vqm import clips, cluster, decoding, files, shards, video
+from nr_vqm.manifest import OK, Video
 
-SHARD_BYTES = 512 * 2**20  # uncompressed: some seconds of work are lost when one is interrupted
+SHARD_BYTES = 128 * 2**20  # uncompressed: some seconds of work are lost when one is interrupted
 WRITE_BYTES = 300e6  # compressed bytes that one process cuts, compresses and writes in a second
-NOTE_SECONDS = 60  # what a stop costs at most while videos are opened
 LZ4_RATIO = 0.53  # stored / raw bytes on 960x540 camera video, the cautious end of decision 0008's range
+ATTEMPTS = 3  # at a shard: the first one may find videos with other frames than their files promise
+SAMPLE = 3  # videos that are decoded for a time estimate
 
 
-def open_all(videos, *, clip_frames, decode, workers, scheduler=None, notes=None):
-    """Fill in what opening each video tells: frames, size, rate, status and reason.
+@dataclasses.dataclass(frozen=True)
+class ShardJob:
+    """One shard to write: its number and file, its videos with paths relative to `root`, and how they are cut.
+
+    `clip_settings` is what `clips.plan_grid` takes: num_groups, block_grid, clip_frames, clip_size, stride, downscale.
+    """
+
+    number: int
+    path: Path
+    root: Path
+    videos: tuple[Video, ...]
+    clip_settings: dict
+
+
+def plan_jobs(
+    videos: list[Video], *, used: Iterable[int], out: Path, root: Path, clip_settings: dict
+) -> list[ShardJob]:
+    """Distribute videos over new shards, in their order.
 
     Args:
-        videos: list of manifest.Video.
-        clip_frames: a video with fewer is left out.
-        decode: True counts the frames by decoding them all; False believes the header.
-        workers, scheduler: as in `cluster.each`.
-        notes: a file where the first ones are noted every NOTE_SECONDS, to go on there after a stop; of these videos
-            and settings alone.
-
-    Returns:
-        list of manifest.Video in the same order.
+        videos: unopened; each has the same number of clips, whatever its size.
+        used: numbers of shards that other videos have.
+        out: the data folder.
+        root: the folder of the videos.
+        clip_settings: as in `ShardJob`.
     """
-    opened = manifest.read(notes) if notes and notes.exists() else []
-    found = cluster.each(
-        functools.partial(_open, clip_frames=clip_frames, decode=decode),
-        videos[len(opened) :],
-        workers=workers,
-        scheduler=scheduler,
-        on_death=lambda one, error: dataclasses.replace(one, status="unreadable", reason=str(error)),
-    )
-    noted = time.monotonic()
-    for one in found:
-        opened.append(one)
-        if notes and time.monotonic() > noted + NOTE_SECONDS:
-            notes.parent.mkdir(parents=True, exist_ok=True)
-            manifest.write(notes, opened)
-            noted = time.monotonic()
-    return opened
-
-
-def _open(one, *, clip_frames, decode):
-    if one.status:  # the reader knows already that it is missing
-        return one
-    try:
-        with video.read_frames(one.path, one.raw) as opened:
-            info = opened.info
-            count = not one.raw and (decode or not info.frames)  # a raw file's size is exact
-            frames = sum(1 for _ in opened) if count else (info.expected or info.frames)
-    except (ValueError, OSError) as error:
-        return dataclasses.replace(one, status="unreadable", reason=str(error))
-    # What the decoder complained of may be seen or not: noted, and left to people. Missing frames are not.
-    status, reason = manifest.OK, "; ".join(opened.warnings)
-    if decoding.missing_frames(frames, info.frames):
-        status, reason = "damaged", f"{info.frames} frames are declared, {frames} can be decoded"
-    elif frames < clip_frames:
-        status, reason = "too_short", f"one clip needs {clip_frames} frames, the video has {frames}"
-    return dataclasses.replace(
-        one,
-        frames=frames,
-        width=info.width,
-        height=info.height,
-        fps=info.fps,
-        status=status,
-        reason=reason,
-        fingerprint=files.fingerprint(one.path),
-    )
-
-
-def plan(videos, **clip_settings):
-    """The clip grid of every video that is ok, as {video_id: ClipGrid}; settings as in `clips.plan_grid`."""
-    return {
-        one.video_id: clips.plan_grid(one.frames, one.height, one.width, **clip_settings)
-        for one in videos
-        if one.status == manifest.OK
-    }
-
-
-def write_shards(videos, grids, *, out_dir, preset, workers, progress, scheduler=None):
-    """Cut every video into clips and write the shards that are not there, then index.json.
-
-    Args:
-        videos: list of manifest.Video; those not ok are passed over.
-        grids: of `plan`.
-        out_dir: the data folder.
-        preset: name and settings, noted in index.json.
-        workers, scheduler: as in `cluster.each`; each worker writes one shard at a time.
-        progress: function(done, total) called after every shard.
-    """
-    jobs = _shard_jobs(videos, grids, out_dir)
-    known = read_checksums(out_dir)
-    checksums = [known.get(path.name) if path.exists() else None for path, _ in jobs]
-    todo = [number for number, checksum in enumerate(checksums) if checksum is None]
-    written = cluster.each(_write_shard, [jobs[number] for number in todo], workers=workers, scheduler=scheduler)
-    for done, (number, checksum) in enumerate(zip(todo, written, strict=True), start=1):
-        checksums[number] = checksum
-        progress(done, len(todo))
-    index = {
-        "schema": shards.SCHEMA,
-        "videos": len(grids),
-        "clips": sum(grid.num_clips for grid in grids.values()),
-        "preset": dataclasses.asdict(preset),
-        "versions": bundle.versions(),
-        "shards": checksums,
-    }
-    files.write_json(Path(out_dir) / "index.json", index)
-
-
-def _shard_jobs(videos, grids, out_dir):
-    """[(path of a shard, [(video, grid), ...] that go into it)]"""
-    good = [one for one in videos if one.status == manifest.OK]
-    grid_list = [grids[one.video_id] for one in good]
-    clip_bytes = grid_list[0].clip_frames * grid_list[0].clip_size ** 2 * 3
-    ranges = shards.plan_shards([grid.num_clips for grid in grid_list], clip_bytes=clip_bytes, shard_bytes=SHARD_BYTES)
+    counts, clip_bytes = [clips_per_video(clip_settings)] * len(videos), _clip_bytes(clip_settings)
+    parts = shards.plan_shards(counts, clip_bytes=clip_bytes, shard_bytes=SHARD_BYTES)
+    used = set(used)
+    free = (number for number in range(len(used) + len(parts)) if number not in used)
     return [
-        (shards.shard_path(out_dir, number), [(good[i], grid_list[i]) for i in part])
-        for number, part in enumerate(ranges)
+        ShardJob(number, shards.shard_path(out, number), root, tuple(videos[i] for i in part), clip_settings)
+        for number, part in zip(free, parts, strict=False)
     ]
 
 
-def clips_to_write(videos, grids, *, out_dir):
-    """Clips of the shards that a stopped prep, or a damaged file, has left to write."""
-    jobs = _shard_jobs(videos, grids, out_dir) if grids else []
-    return sum(grid.num_clips for path, parts in jobs if not path.exists() for _, grid in parts)
+def write_shards(
+    jobs: list[ShardJob], *, workers: int, scheduler: str | None, progress: Callable[[int, int], None]
+) -> Iterator[ShardResult]:
+    """Write shards, several at a time; yields each one as it is finished, in the order of `jobs`.
 
-
-def read_checksums(out_dir):
-    """{file name: checksum} of the shards in index.json; empty where there is none yet."""
-    path = Path(out_dir) / "index.json"
-    if not path.exists():
-        return {}
-    checksums = files.read_json(path, made_by="make prep")["shards"]
-    return {shards.shard_path(out_dir, number).name: checksum for number, checksum in enumerate(checksums)}
-
-
-def verify(out_dir, progress):
-    """Compare every shard with its checksum; a damaged one is put aside as NAME.damaged, and prep writes it again.
+    A video that ends every worker process which tries it becomes unreadable.
 
     Args:
-        out_dir: a complete data folder.
+        jobs: the shards.
+        workers, scheduler: as in `cluster.each`.
         progress: function(done, total) called after every shard.
+    """
+    each = functools.partial(cluster.each, workers=workers, scheduler=scheduler)
+    for done, (job, result) in enumerate(
+        zip(jobs, each(write_shard, jobs, on_death=lambda job, error: None), strict=True), start=1
+    ):
+        if result is None:
+            videos = each(
+                functools.partial(inspect_video, root=job.root, clip_settings=job.clip_settings, decode=True),
+                list(job.videos),
+                on_death=_unreadable,
+            )
+            (result,) = each(write_shard, [dataclasses.replace(job, videos=tuple(videos))])
+        yield result
+        progress(done, len(jobs))
 
-    Returns:
-        list of str: a line for each shard that is missing or damaged.
+
+def write_shard(job: ShardJob) -> ShardResult:
+    """Write one shard; there is no file where none of its videos is usable.
 
     Raises:
-        FileNotFoundError: prep has not finished there.
+        OSError: it cannot be written.
+        ValueError: a video has another number of frames whenever it is read.
     """
-    files.require(Path(out_dir) / "index.json", made_by="make prep")
-    checksums, lines = read_checksums(out_dir), []
-    for done, (name, checksum) in enumerate(checksums.items(), start=1):
-        path = Path(out_dir) / name
-        if not path.exists():
-            lines.append(f"missing: {path}")
-        elif (found := files.sha256(path)) != checksum:
-            aside = path.with_name(f"{name}.damaged")
-            lines.append(f"damaged: {path}, SHA-256 {found}, index.json says {checksum}; now {aside.name}")
-            path.replace(aside)
-        progress(done, len(checksums))
-    return lines
-
-
-def _write_shard(job):
-    """Write one shard unless it is there; its checksum."""
-    path, jobs = job
     cv2.setNumThreads(1)  # the other workers have the other cores
-    if not path.exists():
-        first = jobs[0][1]
-        with shards.writing(path, clip_frames=first.clip_frames, clip_size=first.clip_size) as add:
-            for one, grid in jobs:
-                try:
-                    add(one, grid, clips.iter_groups(video.read_frames(one.path, one.raw), grid))
-                except ValueError as error:
-                    raise ValueError(f"Video {one.video_id!r}: {error}") from error
-    return files.sha256(path)
+    videos = job.videos
+    for _ in range(ATTEMPTS):
+        videos, whole = _attempt(job, videos)
+        if whole:
+            videos = tuple(dataclasses.replace(one, shard=job.number if one.status == OK else -1) for one in videos)
+            usable = any(one.status == OK for one in videos)
+            return ShardResult(job.number, files.sha256(job.path) if usable else None, videos)
+    raise ValueError(f"{job.path} cannot be written: its videos have another number of frames whenever they are read.")
 
 
-def stored_size(num_clips, *, clip_frames, clip_size):
+class _Discarded(Exception):
+    """A shard is not to be kept."""
+
+
+def _attempt(job: ShardJob, videos: tuple[Video, ...]) -> tuple[tuple[Video, ...], bool]:
+    """(the videos as found, whether the shard is written, or needs no file).
+
+    It is discarded where it has clips of a video that turns out unusable, or that has other frames than expected; the
+    next attempt knows.
+    """
+    whole, settings = False, job.clip_settings
+    with (
+        contextlib.suppress(_Discarded),
+        shards.writing(job.path, clip_frames=settings["clip_frames"], clip_size=settings["clip_size"]) as add,
+    ):
+        found = [_cut(one, job, add) for one in videos]
+        videos, fits = tuple(one for one, _ in found), all(fits for _, fits in found)
+        usable = any(one.status == OK for one in videos)
+        whole = fits
+        if not (fits and usable):
+            raise _Discarded
+    return videos, whole
+
+
+def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
+    """Add a video's clips to a shard; (the video as found, whether what was added is right)."""
+    if one.status not in ("", OK):
+        return one, True
+    settings, added = job.clip_settings, False
+    try:
+        with video.read_frames(job.root / one.path, one.raw) as frames:
+            info = frames.info
+            planned = one.frames or info.expected or info.frames
+            if planned >= settings["clip_frames"] and not decoding.missing_frames(planned, info.frames):
+                grid, added = clips.plan_grid(planned, info.height, info.width, **settings), True
+                with contextlib.suppress(clips.TooFewFrames):
+                    add(one, grid, clips.iter_groups(frames, grid))
+            for _ in frames:
+                pass
+        found = _judge(one, info, frames.decoded, frames.warnings, settings["clip_frames"])
+        found = dataclasses.replace(found, fingerprint=files.fingerprint(job.root / one.path))
+    except (ValueError, FileNotFoundError) as error:
+        found = _unreadable(one, error)
+    usable = found.status == OK
+    return found, added == usable and (not usable or found.frames == planned)
+
+
+def _judge(one: Video, info: decoding.VideoInfo, count: int, warnings: list[str], clip_frames: int) -> Video:
+    """The video with what reading its `count` frames has shown."""
+    # What the decoder reports may be visible or not: recorded, and left to people. Missing frames are not.
+    status, reason = OK, "; ".join(warnings)
+    if decoding.missing_frames(count, info.frames):
+        status, reason = "damaged", f"{info.frames} frames are declared, {count} can be decoded"
+    elif count < clip_frames:
+        status, reason = "too_short", f"one clip needs {clip_frames} frames, the video has {count}"
+    return dataclasses.replace(
+        one, frames=count, width=info.width, height=info.height, fps=info.fps, status=status, reason=reason
+    )
+
+
+def _unreadable(one: Video, error: Exception) -> Video:
+    return dataclasses.replace(one, status="unreadable", reason=str(error))
+
+
+def inspect_video(one: Video, *, root: Path, clip_settings: dict, decode: bool) -> Video:
+    """Open a video without cutting it.
+
+    Args:
+        one: the video; one with a status is returned as it is.
+        root, clip_settings: as in `ShardJob`.
+        decode: True counts the frames; False believes the header where it tells their number.
+
+    Returns:
+        The video with frames, size, rate, status and reason.
+    """
+    if one.status:
+        return one
+    try:
+        with video.read_frames(root / one.path, one.raw) as frames:
+            promised = frames.info.expected or frames.info.frames
+            count = sum(1 for _ in frames) if decode or not promised else promised
+        return _judge(one, frames.info, count, frames.warnings, clip_settings["clip_frames"])
+    except (ValueError, OSError) as error:
+        return _unreadable(one, error)
+
+
+def clips_per_video(clip_settings: dict) -> int:
+    """Clips of every video, as groups x blocks."""
+    return clip_settings["num_groups"] * math.prod(clip_settings["block_grid"])
+
+
+def _clip_bytes(clip_settings: dict) -> int:
+    return clip_settings["clip_frames"] * clip_settings["clip_size"] ** 2 * 3
+
+
+def stored_size(num_clips: int, *, clip_frames: int, clip_size: int) -> int:
     """Bytes that the clips will take on disk."""
     return int(num_clips * clip_frames * clip_size**2 * 3 * LZ4_RATIO)
 
 
-def estimate(videos, grids, *, workers):
-    """What writing the shards will take.
+def estimate_seconds(videos: list[Video], *, root: Path, clip_settings: dict, workers: int) -> float:
+    """How long preparing takes, scaled up from the first videos, which are decoded and cut now.
 
-    Returns:
-        (number of clips, bytes on disk, seconds): the time is scaled up from a few videos that are decoded and cut now.
+    Args:
+        videos: inspected; unusable ones are passed over.
+        root, clip_settings: as in `ShardJob`.
+        workers: processes.
     """
-    good = [one for one in videos if one.status == manifest.OK]
-    num_clips = sum(grid.num_clips for grid in grids.values())
-    if not good:
-        return 0, 0, 0.0
-    grid = grids[good[0].video_id]
-    size = stored_size(num_clips, clip_frames=grid.clip_frames, clip_size=grid.clip_size)
-    seconds, sample = 0.0, good[:: max(1, len(good) // 3)][:3]
-    for one in sample:
-        began = time.monotonic()
-        with contextlib.suppress(ValueError):  # a header that promises too many frames: prep counts them
-            for _ in clips.iter_groups(video.read_frames(one.path, one.raw), grids[one.video_id]):
+    good = [one for one in videos if one.status == OK]
+    began = time.monotonic()
+    for one in good[:SAMPLE]:
+        with contextlib.suppress(ValueError, OSError):  # prep will record it
+            grid = clips.plan_grid(one.frames, one.height, one.width, **clip_settings)
+            for _ in clips.iter_groups(video.read_frames(root / one.path, one.raw), grid):
                 pass
-        seconds += time.monotonic() - began
-    # Decoding for the count and cutting cost about the same.
-    return num_clips, size, (2 * seconds / len(sample) * len(good) + size / WRITE_BYTES) / workers
+    decoding_seconds = (time.monotonic() - began) * len(good) / max(1, min(len(good), SAMPLE))
+    size = LZ4_RATIO * len(good) * clips_per_video(clip_settings) * _clip_bytes(clip_settings)
+    return (decoding_seconds + size / WRITE_BYTES) / workers
 
 
-def require_space(out_dir, needed):
+def require_space(out_dir: Path, needed: float) -> None:
     """Raise OSError where the disk has fewer than `needed` bytes free."""
     folder = Path(out_dir)
     while not folder.exists():
@@ -223,3 +233,30 @@ def require_space(out_dir, needed):
         raise OSError(
             f"The shards need {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free. Choose another --out."
         )
+
+
+def verify(out_dir: Path, progress: Callable[[int, int], None]) -> list[str]:
+    """Compare every shard with its checksum; a damaged one is moved to NAME.damaged, and prep writes it again.
+
+    Args:
+        out_dir: a complete data folder.
+        progress: function(done, total) called after every shard.
+
+    Returns:
+        A line for each shard that is missing or damaged.
+
+    Raises:
+        FileNotFoundError: prep has not finished there.
+    """
+    index, lines = files.read_json(out_dir / "index.json", made_by="make prep"), []
+    checksums = {number: checksum for number, checksum in enumerate(index["shards"]) if checksum is not None}
+    for done, (number, checksum) in enumerate(checksums.items(), start=1):
+        path = shards.shard_path(out_dir, number)
+        if not path.exists():
+            lines.append(f"missing: {path}")
+        elif (found := files.sha256(path)) != checksum:
+            aside = path.with_name(f"{path.name}.damaged")
+            lines.append(f"damaged: {path}, SHA-256 {found}, index.json says {checksum}; now {aside.name}")
+            path.replace(aside)
+        progress(done, len(checksums))
+    return lines

@@ -263,18 +263,18 @@ def csv_path(root):
 def _csv_row(row, labels, mos_range, where):
     if None in row:
         raise ValueError(f"{where} has more cells than the header has columns: {row[None]}. Quote cells with commas.")
-    path = label_files.inside(labels.parent, row["path"], where)
+    path = label_files.check_path(row["path"], where)
     one = manifest.Video(
         video_id=row.get("video_id") or row["path"],
-        path=str(path),
+        path=path,
         content=row.get("content") or row.get("video_id") or row["path"],
         mos=label_files.check_mos(row["mos"], mos_range, where, hint="Give the scale by --mos-range."),
         mos_low=float(mos_range[0]),
         mos_high=float(mos_range[1]),
         mos_ci95=_half_width(row.get("mos_ci95"), where),
     )
-    if not path.is_file():
-        return dataclasses.replace(one, status=label_files.MISSING, reason=f"there is no file {path}")
+    if not (labels.parent / path).is_file():
+        return dataclasses.replace(one, status=label_files.MISSING, reason=f"there is no file {labels.parent / path}")
     if not row.get("pixel_format"):
         return one
     try:

@@ -5,7 +5,7 @@ import dataclasses
 import fnmatch
 import math
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data_prep import workbook
 from nr_vqm import feature_files, manifest, raw_video, video
@@ -161,7 +161,7 @@ def _by_key(root, key_of):
 def _video(root, row, path, mos_range, details):
     one = manifest.Video(
         video_id=row.video_id,
-        path=str((path or inside(root, row.usual_path, row.where)).resolve()),
+        path=path.relative_to(root).as_posix() if path else check_path(row.usual_path, row.where),
         content=row.content,
         mos=check_mos(row.mos, mos_range, row.where, hint="This is another version of the label file."),
         mos_low=float(mos_range[0]),
@@ -174,13 +174,18 @@ def _video(root, row, path, mos_range, details):
     return dataclasses.replace(one, **details) if raw_video.is_raw(path) else one
 
 
-def inside(folder, path, where):
-    """`folder / path`, or ValueError: it leads out of the folder."""
-    folder = Path(folder).resolve()
-    full = (folder / (path or "")).resolve()
-    if not path or not full.is_relative_to(folder):
-        raise ValueError(f"{where}: path must lie inside {folder}, found {path!r}.")
-    return full
+def check_path(text: str | None, where: str) -> str:
+    """A path of a label file, relative to the database's folder; it may lead through links.
+
+    Raises:
+        ValueError: it is empty, absolute or has '..' in it.
+    """
+    path = PurePosixPath(text or "")
+    if not text or path.is_absolute() or ".." in path.parts:
+        raise ValueError(
+            f"{where}: path must lie inside the database's folder, relative to it and without '..', found {text!r}."
+        )
+    return path.as_posix()
 
 
 def check_mos(mos, mos_range, where, *, hint):
@@ -197,4 +202,4 @@ def check_mos(mos, mos_range, where, *, hint):
 def extra_files(root, videos):
     """Video files below `root` that no label names."""
     known = {one.path for one in videos}
-    return [path for path in video.list_videos(root) if str(path.resolve()) not in known]
+    return [path for path in video.list_videos(root) if path.relative_to(root).as_posix() not in known]

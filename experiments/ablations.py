@@ -33,6 +33,7 @@ def _parser():
     parser.add_argument("setting", choices=SETTINGS, help="the clip grid that the heads read, or the size of the LSTM")
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
+    parser.add_argument("--root", help="the folder of the videos, where it has moved since prep")
     return parser
 
 
@@ -44,7 +45,8 @@ def _measure(run, args, name, changes):
     same_grid = all(changes.get(name, getattr(preset, name)) == getattr(preset, name) for name in GRID_SETTINGS)
     keep = (run_folder.CNN3D, run_folder.SPLITS, *([run_folder.FEATURES] if same_grid else []))
     run_folder.derive(run, variant, keep=keep, **changes)
-    extract_features.main(["--data", args.data, "--run", str(variant)])
+    root = ["--root", args.root] if args.root else []
+    extract_features.main(["--data", args.data, "--run", str(variant), *root])
     compare_heads.main(["--run", str(variant)])
     return files.read_json(variant.metrics, made_by="make compare")
 

@@ -20,7 +20,8 @@ def main(argv=None):
     with out.lock(new=True):
         names = _heads_of(run)
         _start(run, data, out, names)
-        extract_features.main(["--data", str(data), "--run", str(out)])
+        root = ["--root", args.root] if args.root else []
+        extract_features.main(["--data", str(data), "--run", str(out), *root])
         for repeat, folder in enumerate(out.repeats()):
             _score(folder, repeat, names)
         metrics = results.write(out, num_resamples=args.resamples, seed=out.read_preset().seed)
@@ -31,6 +32,7 @@ def _parser():
     parser = commands.new_parser("python -m experiments.cross_database", __doc__)
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted")
     parser.add_argument("--data", required=True, help="the other database's folder, prepared; its clips are not read")
+    parser.add_argument("--root", help="the folder of the other database's videos, where it has moved since prep")
     parser.add_argument("--out", required=True, metavar="RUN", help="the folder to write; make report reads it")
     parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
     return parser
@@ -38,9 +40,9 @@ def _parser():
 
 def _start(run, data, out, names):
     """Make the folder of the test: the run's networks, and what is known about the other database."""
-    from nr_vqm import files, head_table, label_origin, manifest, run_folder, splits
+    from nr_vqm import head_table, label_origin, manifest, run_folder, splits
 
-    prep, videos = files.read_json(data / "prep.json", made_by="make prep"), manifest.usable(data)
+    prep, videos = manifest.read_prep(data), manifest.usable(data)
     trained_on = run.read_facts().get("database")
     facts = {
         "database": f"{prep['database']}, trained on {trained_on}",

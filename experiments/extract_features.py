@@ -8,22 +8,23 @@ from nr_vqm import commands
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import devices, files, manifest
+    from nr_vqm import devices, manifest
     from nr_vqm.run_folder import RunFolder
 
     devices.start(args.device, hide_startup_lines=True)
     data = Path(args.data)
-    prep, videos = files.read_json(data / "prep.json", made_by="make prep"), manifest.usable(data)
+    prep, videos = manifest.read_prep(data), manifest.usable(data)
     run = RunFolder(args.run)
     with run.lock():
         for repeat in run.repeats():
             repeat.check_labels(prep, data)
+            repeat.update_facts(data_dir=str(data.resolve()))  # it may have been moved since the training
             _extract_all(repeat, videos, args)
 
 
 def _extract_all(run, videos, args):
     """Write features.h5 of one 3D-CNN, unless that is complete."""
-    from nr_vqm import bundle, cluster, devices, features, files, worker
+    from nr_vqm import bundle, cluster, devices, features, files, manifest, worker
 
     files.require(run.cnn3d, made_by="make train")
     files.drop_leftovers(run)
@@ -39,6 +40,7 @@ def _extract_all(run, videos, args):
         file.drop_parts()
         return
     missing = [one for one in videos if not file.part(one.video_id, made_from).exists()]
+    missing = manifest.locate(missing, manifest.find_root(args.data, args.root)) if missing else []
     print(f"{len(missing)} of {len(videos)} videos to do", flush=True)
     facts = {"versions": bundle.versions(), "precision": {"features": precision}}
     with run.stage("features", facts=facts, precision=precision, **made_of):
@@ -58,6 +60,7 @@ def _parser():
     parser = commands.new_parser("python -m experiments.extract_features", __doc__)
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
     parser.add_argument("--run", required=True, help="a run folder with a trained 3D-CNN")
+    parser.add_argument("--root", help="the folder of the videos, where it has moved since prep")
     commands.add_device_option(parser)
     commands.add_precision_option(parser)
     commands.add_worker_options(parser)

@@ -219,10 +219,10 @@ def _video_paths(data_dir):
     from nr_vqm import manifest
 
     try:
-        videos = manifest.read(Path(data_dir or "") / "manifest.csv")
+        videos = manifest.locate(manifest.usable(data_dir or ""), manifest.find_root(data_dir or ""))
     except (OSError, ValueError):  # a page without thumbnails is better than none
         return {}
-    return {video.video_id: (Path(data_dir) / video.path, video.raw, video.frames) for video in videos}
+    return {video.video_id: (video.path, video.raw, video.frames) for video in videos}
 
 
 def _thumbnail(path, raw, frames):

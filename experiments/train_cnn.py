@@ -9,11 +9,11 @@ from nr_vqm import commands, presets
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, devices, files, label_origin, manifest, processes
+    from nr_vqm import bundle, devices, label_origin, manifest, processes
     from nr_vqm.run_folder import RunFolder
 
     data, run = Path(args.data), RunFolder(args.run)
-    prep = files.read_json(data / "prep.json", made_by="make prep")
+    prep = manifest.read_prep(data)
     preset = _with_shares(commands.preset_from(args, database=prep["database"]), args, prep["database"])
     given = {"epochs": args.epochs, "precision": args.precision}
     preset = presets.changed(preset, **{name: value for name, value in given.items() if value})

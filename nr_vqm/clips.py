@@ -7,6 +7,10 @@ import cv2
 import numpy as np
 
 
+class TooFewFrames(ValueError):
+    """A video gave fewer frames than its clip grid was planned for."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ClipGrid:
     """The places of a video's clips: every start is combined with every top and every left.
@@ -127,7 +131,7 @@ def iter_groups(frames, grid):
         uint8 RGB, shape (num_blocks, clip_frames, clip_size, clip_size, 3), blocks row by row.
 
     Raises:
-        ValueError: the frames end before the last group does.
+        TooFewFrames: the frames end before the last group does.
     """
     recent = deque(maxlen=grid.clip_frames)
     waiting = deque(grid.starts)
@@ -140,7 +144,7 @@ def iter_groups(frames, grid):
         if not waiting:
             return
     needed = grid.starts[-1] + grid.clip_frames
-    raise ValueError(f"The clip grid needs {needed} frames, the video gave {count}. Prepare it again: make prep.")
+    raise TooFewFrames(f"The clip grid needs {needed} frames, the video gave {count}. Prepare it again: make prep.")
 
 
 def cut_blocks(group, grid):

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from nr_vqm import files, raw_video
 
 OK = "ok"  # every other status says why the video is left out
+REMOVED = "removed"  # it was prepared, and the label file does not name it any more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Video:
     """One row of the manifest. `frames` counts decoded frames once prep has decoded the video."""
 
     video_id: str
-    path: str
+    path: str  # in manifest.csv relative to the database's folder, with slashes; `locate` makes it absolute
     content: str
     mos: float
     mos_low: float  # the two ends of the database's scale
@@ -32,6 +34,8 @@ class Video:
     reason: str = ""
     mos_ci95: float = 0.0  # half width of the MOS's 95 % interval, in its unit; 0 where the database does not give it
     fingerprint: str = ""  # `files.fingerprint` of a video that prep could open: ids are unique within a database only
+    shard: int = -1  # number of the shard that has its clips
+    file_bytes: int = 0  # size of the file when it was prepared: a file of another size is another video
 
     @property
     def raw(self):
@@ -106,6 +110,43 @@ def _video(row, where):
     return Video(**values)
 
 
-def usable(data_dir):
-    """The videos of a data folder that prep found whole, in manifest order."""
+def usable(data_dir: str | os.PathLike) -> list[Video]:
+    """The videos of a data folder that prep found whole, in manifest order; their paths are relative, see `locate`."""
     return [video for video in read(Path(data_dir) / "manifest.csv") if video.status == OK]
+
+
+def read_prep(data_dir: str | os.PathLike) -> dict:
+    """What a data folder was prepared from: the settings, `labels_sha256` and `root` of its prep.json.
+
+    Raises:
+        FileNotFoundError: there is no data folder, or prep has not finished there.
+    """
+    data_dir = Path(data_dir)
+    prep, index = (files.read_json(data_dir / name, made_by="make prep") for name in ("prep.json", "index.json"))
+    if not prep.get("labels_sha256") == index.get("labels_sha256") is not None:
+        raise FileNotFoundError(f"Prep has not finished in {data_dir}, or an older version wrote it. Run: make prep.")
+    return prep
+
+
+def find_root(data_dir: str | os.PathLike, root: str | os.PathLike | None = None) -> Path:
+    """The folder that the paths of a manifest are relative to.
+
+    Args:
+        data_dir: a prepared data folder.
+        root: the folder, or the csv file in it, where the videos have moved; None takes the one that prep recorded.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    folder = Path(root) if root else Path(data_dir) / read_prep(data_dir)["root"]
+    folder = folder.parent if folder.is_file() else folder
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"The videos of {data_dir} are needed, there is no folder {folder}. Name it: --root DIR."
+        )
+    return Path(os.path.abspath(folder))
+
+
+def locate(videos: list[Video], root: Path) -> list[Video]:
+    """The same videos with absolute paths; `root` as `find_root` gives it."""
+    return [dataclasses.replace(one, path=str(root / one.path)) for one in videos]

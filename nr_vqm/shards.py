@@ -167,7 +167,7 @@ def _unpack(stored, data):
 
 
 def read_table(data_dir):
-    """The ClipTable of a prepared data folder.
+    """The ClipTable of a prepared data folder, without clips of videos that were replaced or removed later.
 
     Raises:
         FileNotFoundError: prep has not finished there (no index.json), or a shard is missing.
@@ -175,12 +175,17 @@ def read_table(data_dir):
     """
     data_dir = Path(data_dir)
     index = files.read_json(data_dir / "index.json", made_by="make prep")
-    paths = tuple(shard_path(data_dir, number) for number in range(len(index["shards"])))
+    numbers = [number for number, checksum in enumerate(index["shards"]) if checksum is not None]
+    paths = tuple(shard_path(data_dir, number) for number in numbers)
     if not paths:
         raise ValueError(f"At least one clip is needed, {data_dir} has none. See its manifest.csv for the reasons.")
+    stale = {(number, video_id) for number, video_id in index.get("stale", [])}
     video_ids, columns, first = [], [], 0
     for number, path in enumerate(paths):
         ids, video, start, size, clip_shape = _read_places(path)
+        current = np.array([(numbers[number], video_id) not in stale for video_id in ids])
+        ids, (video, start, size) = ids[current], (column[current[video]] for column in (video, start, size))
+        video = (np.cumsum(current, dtype=np.int32) - 1)[video]
         columns.append((video + first, np.full(len(video), number, np.int32), start, size))
         first += len(ids)
         video_ids.extend(ids)

@@ -6,7 +6,7 @@ from conftest import place_frame, write_ffv1
 
 from data_prep import __main__ as data_prep
 from data_prep import build, databases
-from nr_vqm import commands, files, manifest, shards
+from nr_vqm import commands, manifest, shards, video
 
 
 @pytest.fixture
@@ -78,11 +78,13 @@ def test_a_full_disk_is_refused_before_anything_is_written(root, tmp_path, monke
     monkeypatch.setattr(build.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(OSError, match=r"The shards need .* GB, .* has 0\.0 GB free. Choose another --out"):
         prep(root, tmp_path / "data")
-    assert not (tmp_path / "data").exists()
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [".lock"]
 
 
 def test_shards_that_are_written_need_no_new_space(root, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "SHARD_BYTES", 80_000)
+    (root / "short.mkv").unlink()
+    (root / "empty.mp4").unlink()
     prep(root, tmp_path / "data")
     (tmp_path / "data" / "clips-00002.h5").unlink()
     usage = type("Usage", (), {"free": build.stored_size(6, clip_frames=7, clip_size=24) + 1})  # one shard of four
@@ -91,42 +93,6 @@ def test_shards_that_are_written_need_no_new_space(root, tmp_path, monkeypatch):
         prep(root, tmp_path / "other")
     prep(root, tmp_path / "data")
     assert (tmp_path / "data" / "clips-00002.h5").exists()
-
-
-def test_what_was_opened_before_a_stop_is_not_opened_again(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "NOTE_SECONDS", 0)
-    opened, real = [], build._open
-
-    def stops_at_the_third(one, **settings):
-        opened.append(one.video_id)
-        if opened.count("c.mkv") == 1 and one.video_id == "c.mkv":
-            raise KeyboardInterrupt
-        return real(one, **settings)
-
-    monkeypatch.setattr(build, "_open", stops_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        prep(root, tmp_path / "data")
-    prep(root, tmp_path / "data")
-    assert opened[:5] == ["a b.mkv", "in/ü.mkv", "c.mkv", "c.mkv", "d.mkv"]
-    assert not list((tmp_path / "data").glob("opened-*"))
-    monkeypatch.undo()
-    prep(root, tmp_path / "whole")
-    for name in ("manifest.csv", "index.json"):
-        assert (tmp_path / "data" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-def test_stopped_prep_goes_on_and_ends_the_same(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "SHARD_BYTES", 80_000)  # six clips of a video are 72,576 bytes
-    prep(root, tmp_path / "whole")
-    prep(root, tmp_path / "stopped")
-    (tmp_path / "stopped" / "index.json").unlink()
-    (tmp_path / "stopped" / "clips-00002.h5").unlink()
-    kept = (tmp_path / "stopped" / "clips-00001.h5").stat().st_mtime_ns
-    prep(root, tmp_path / "stopped")
-    assert (tmp_path / "stopped" / "clips-00001.h5").stat().st_mtime_ns == kept
-    indices = [(tmp_path / name / "index.json").read_bytes() for name in ("whole", "stopped")]
-    assert indices[0] == indices[1]
-    assert len(files.read_json(tmp_path / "whole" / "index.json", made_by="")["shards"]) == 4
 
 
 def test_two_processes_make_the_same_shards(root, tmp_path):
@@ -138,7 +104,7 @@ def test_two_processes_make_the_same_shards(root, tmp_path):
 
 def test_other_settings_in_the_same_folder_are_refused(root, tmp_path):
     prep(root, tmp_path / "data")
-    with pytest.raises(ValueError, match="was prepared from other labels, videos or settings"):
+    with pytest.raises(ValueError, match="was prepared with clip_size=24, asked for is 22. Choose another"):
         prep(root, tmp_path / "data", "--set", "clip_size=22")
 
 
@@ -148,19 +114,22 @@ def test_nothing_left(tmp_path):
         prep(tmp_path, tmp_path / "data")
 
 
-def test_the_estimate_counts_clips_exactly(root):
+def test_the_dry_run_estimates_from_the_first_videos(root, monkeypatch):
     rows = databases.read_csv(root, mos_range=(0, 100))
-    videos = build.open_all(rows, clip_frames=7, decode=True, workers=1)
-    grids = build.plan(videos, clip_frames=7, clip_size=24, num_groups=3, block_grid=(1, 2), stride=4)
-    num_clips, size, seconds = build.estimate(videos, grids, workers=1)
-    assert num_clips == 24
-    assert 0 < size < 24 * 7 * 24 * 24 * 3
-    assert 0 < seconds < 60
+    settings = {"clip_frames": 7, "clip_size": 24, "num_groups": 3, "block_grid": (1, 2), "stride": 4}
+    videos = [build.inspect_video(one, root=root, clip_settings=settings, decode=False) for one in rows]
+    assert [one.status for one in videos] == ["ok"] * 4 + ["too_short", "unreadable", "missing"]
+    opened, real = [], video.read_frames
+    monkeypatch.setattr(video, "read_frames", lambda path, raw: opened.append(path.name) or real(path, raw))
+    assert 0 < build.estimate_seconds(videos, root=root, clip_settings=settings, workers=1) < 60
+    assert opened == ["a b.mkv", "ü.mkv", "c.mkv"]
 
 
 def test_verify_names_a_damaged_shard_and_prep_writes_only_that(root, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build, "SHARD_BYTES", 80_000)
     out = tmp_path / "data"
+    (root / "short.mkv").unlink()
+    (root / "empty.mp4").unlink()
     prep(root, out)
     assert data_prep.main(["verify", str(out)]) == 0
     index = (out / "index.json").read_bytes()
@@ -176,7 +145,7 @@ def test_verify_names_a_damaged_shard_and_prep_writes_only_that(root, tmp_path, 
     assert data_prep.main(["verify", str(out)]) == commands.EXIT_FAILED
     assert "missing: " in capsys.readouterr().out
     prep(root, out)
-    assert "only they are written" in capsys.readouterr().out
+    assert "1 shards are missing, clips-00002.h5 first; they are written again." in capsys.readouterr().out
     after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob("clips-*.h5")}
     assert {name for name in before if before[name][0] != after[name][0]} == {"clips-00002.h5"}
     assert {name: data for name, (_, data) in before.items()} == {name: data for name, (_, data) in after.items()}
@@ -190,11 +159,10 @@ def test_verify_of_an_unfinished_folder(tmp_path):
 
 
 def test_what_a_killed_writer_left_is_deleted(root, tmp_path):
-    prep(root, tmp_path / "data")
-    (tmp_path / "data" / "index.json").unlink()
+    (tmp_path / "data").mkdir()
     (tmp_path / "data" / ".clips-00000.part-here-7-8.h5").touch()
     prep(root, tmp_path / "data")
-    assert not list((tmp_path / "data").glob(".*"))
+    assert [path.name for path in (tmp_path / "data").glob(".*")] == [".lock"]
 
 
 def test_raw_video_in_a_csv(tmp_path):

@@ -57,10 +57,9 @@ def column(values):
     return np.array(values, dtype=object)[:, None]
 
 
-def summary(videos, root):
-    """What tests compare: (id, content, mos, path below root, status)."""
-    root = root.resolve()
-    return [(v.video_id, v.content, v.mos, Path(v.path).relative_to(root).as_posix(), v.status) for v in videos]
+def summary(videos):
+    """What tests compare: (id, content, mos, path below the database's folder, status)."""
+    return [(v.video_id, v.content, v.mos, v.path, v.status) for v in videos]
 
 
 def test_the_command_knows_every_reader():
@@ -75,7 +74,7 @@ def test_konvid1k(tmp_path, label_file):
     mos = stand_ins.make_konvid1k(tmp_path, num_videos=4, num_frames=2)
     videos, labels = databases.read("konvid1k", tmp_path, labels=tmp_path / label_file)
     assert labels == [tmp_path / label_file]
-    assert summary(videos, tmp_path) == [(i, i, m, f"KoNViD_1k_videos/{i}.mp4", "") for i, m in mos.items()]
+    assert summary(videos) == [(i, i, m, f"KoNViD_1k_videos/{i}.mp4", "") for i, m in mos.items()]
     assert {(one.mos_low, one.mos_high) for one in videos} == {(1, 5)}
 
 
@@ -93,7 +92,7 @@ def test_konvid1k_names_of_other_mirrors(konvid):
 def test_live_qualcomm(qualcomm):
     videos, labels = databases.read("live_qualcomm", qualcomm)
     assert labels == [qualcomm / "qualcommSubjectiveData.mat"]
-    assert summary(videos, qualcomm)[1:3] == [
+    assert summary(videos)[1:3] == [
         ("0911MadeUpSceneA_GS6_20150911_130001", "0911_madeupscenea", 30,
          "Color/0911MadeUpSceneA_GS6_20150911_130001.yuv", ""),
         ("0912_MadeUpSceneB_GS5_20150912_130002", "0912_madeupsceneb", 41,
@@ -107,7 +106,7 @@ def test_live_vqc(tmp_path):
     mat = {"video_list": column(["A001.mp4", "Q031.mp4"]), "mos": np.array([[80.25], [6.5]])}
     root = make_folder(tmp_path / "r", ["Video/A001.mp4", "Video/Q031.mp4"], name="data.mat", mat=mat)
     videos, _ = databases.read("live_vqc", root)
-    assert summary(videos, root) == [
+    assert summary(videos) == [
         ("A001", "A001", 80.25, "Video/A001.mp4", ""),
         ("Q031", "Q031", 6.5, "Video/Q031.mp4", ""),
     ]
@@ -126,7 +125,7 @@ def test_cvd2014(tmp_path, name, text):
     paths = ["Test1/City/Test01_City_D01.avi", "Test5/Talking_head/Test05_Talking_head_D16.avi"]
     root = make_folder(tmp_path / "r", paths, name=name, text=text)
     videos, _ = databases.read("cvd2014", root)
-    assert summary(videos, root) == [
+    assert summary(videos) == [
         ("Test01_City_D01", "city", 67.29, paths[0], ""),
         ("Test05_Talking_head_D16", "talking_head", -6.5, paths[1], ""),
     ]
@@ -144,7 +143,7 @@ def test_youtube_ugc(tmp_path, kind):
         (root / "YOUTUBE_UGC_metadata.csv").unlink()
         stand_ins.write_xlsx(root / "original_videos_MOS_for_YouTube_UGC_dataset.xlsx", "MOS", rows)
     videos, _ = databases.read("youtube_ugc", root)
-    assert summary(videos, root) == [
+    assert summary(videos) == [
         ("Animation_360P-08c9", "Animation_360P-08c9", 3.652, paths[0], ""),
         ("Vlog_2160P-7bfb", "Vlog_2160P-7bfb", 4.206, paths[1], ""),
     ]
@@ -157,7 +156,7 @@ def test_lsvq_has_two_label_files(tmp_path):
     (root / "labels_test_1080p.csv").write_text('name,p1,mos\nia-batch2/Grow_St._Ep._11,"[1, 2]",8.5\n')
     videos, labels = databases.read("lsvq", root)
     assert [path.name for path in labels] == ["labels_test_1080p.csv", "labels_train_test.csv"]
-    assert sorted(summary(videos, root)) == [
+    assert sorted(summary(videos)) == [
         ("ia-batch2/Grow_St._Ep._11", "ia-batch2/Grow_St._Ep._11", 8.5, paths[1], ""),
         ("yfcc-batch1/747", "yfcc-batch1/747", 67.75, paths[0], ""),
     ]
@@ -167,7 +166,7 @@ def test_lsvq_lists(tmp_path):
     text = "yfcc-batch1/747.mp4, -1, -1, 67.75\nia-batch2/Ep._11.mp4, -1, -1, 8.5\n"
     root = make_folder(tmp_path / "r", ["yfcc-batch1/747.mp4"], name="LSVQ_labels_test.txt", text=text)
     videos, _ = databases.read("lsvq", root)
-    assert summary(videos, root) == [
+    assert summary(videos) == [
         ("yfcc-batch1/747", "yfcc-batch1/747", 67.75, "yfcc-batch1/747.mp4", ""),
         ("ia-batch2/Ep._11", "ia-batch2/Ep._11", 8.5, "ia-batch2/Ep._11.mp4", "missing"),
     ]
@@ -338,13 +337,17 @@ def test_konvid1k_with_a_missing_an_extra_and_a_damaged_video(konvid, tmp_path, 
     assert "2 of 5 videos are ready" in capsys.readouterr().out
 
 
-def test_a_video_that_arrives_later_makes_another_data_folder(konvid, tmp_path, capsys):
+def test_a_video_that_arrives_later_is_added(konvid, tmp_path, capsys):
     path = next((konvid / "KoNViD_1k_videos").iterdir())
     path.rename(tmp_path / path.name)
     assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED
+    before = (tmp_path / "data" / "clips-00000.h5").read_bytes()
     (tmp_path / path.name).rename(path)
-    assert prep("konvid1k", konvid, tmp_path / "data") == commands.EXIT_FAILED
-    assert "was prepared from other labels, videos or settings" in capsys.readouterr().err
+    assert prep("konvid1k", konvid, tmp_path / "data") == 0
+    assert "Prepared before and kept: 4 videos. To prepare: 1 videos" in capsys.readouterr().out
+    assert (tmp_path / "data" / "clips-00000.h5").read_bytes() == before
+    table = shards.read_table(tmp_path / "data")
+    assert table.video_ids.tolist()[4:] == [path.stem]
 
 
 def test_live_qualcomm_raw_video_to_shards(qualcomm, tmp_path, capsys):

@@ -115,8 +115,10 @@ def test_thumbnails_and_broken_videos(tmp_path, place_video):
     assert video.parent == tmp_path
     manifest.write(
         tmp_path / "manifest.csv",
-        [manifest.Video(f"video{n}", path, "c", 3.0, 1.0, 5.0, frames=9) for n, path in enumerate(paths)],
+        [manifest.Video(f"video{n}", path, "c", 3.0, 1.0, 5.0, frames=9, status="ok") for n, path in enumerate(paths)],
     )
+    for name in ("prep.json", "index.json"):
+        files.write_json(tmp_path / name, {"labels_sha256": "0", "root": "."})
     RunFolder(tmp_path).update_facts(data_dir=str(tmp_path))
     page = make_report(tmp_path)
     assert 0 < page.count("data:image/jpeg") < 14
