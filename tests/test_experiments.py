@@ -379,3 +379,23 @@ def test_the_make_targets(tmp_path):
     assert "fine-tuned" in (tmp_path / "q-run" / "results.md").read_text()
     for name in ("grid.md", "lstm_units.md"):
         assert (tmp_path / "k-run" / "ablations" / name).exists()
+
+
+def test_the_data_folder_and_the_videos_may_be_moved(konvid1k, tmp_path, capsys):
+    data, run = konvid1k
+    shutil.copytree(data, tmp_path / "data")
+    shutil.copytree(run, tmp_path / "run")
+    (data.parent / "download").rename(tmp_path / "videos")
+    try:
+        for folder in RunFolder(tmp_path / "run").repeats():
+            folder.features.unlink()
+        arguments = ["--data", tmp_path / "data", "--run", tmp_path / "run"]
+        error = fails(capsys, extract_features.main, *arguments)
+        assert f"there is no folder {data.parent / 'download'}. Name it: --root DIR." in error
+        call(extract_features.main, *arguments, "--root", tmp_path / "videos")
+        call(report.main, "--run", tmp_path / "run")
+    finally:
+        (tmp_path / "videos").rename(data.parent / "download")
+    for old, new in zip(RunFolder(run).repeats(), RunFolder(tmp_path / "run").repeats(), strict=True):
+        assert old.features.read_bytes() == new.features.read_bytes()
+        assert new.read_facts()["data_dir"] == str(tmp_path / "data")
