@@ -34,6 +34,7 @@ quoted    = '$(subst ','\'',$(1))'
 SET       = $(foreach setting,$(SETTINGS),--set $(call quoted,$(setting)))
 ON        = $(if $(DEVICE),--device $(DEVICE))
 IN        = $(if $(PRECISION),--precision $(PRECISION))
+FROM      = $(if $(ROOT),--root $(call quoted,$(ROOT)))
 WITH      = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
@@ -57,7 +58,7 @@ demo: ## the whole line on the synthetic database, on a CPU in minutes
 
 prep: setup ## videos and labels -> manifest and clip shards
 	$(PY) -m data_prep $(DATABASE) --out $(call quoted,$(DATA)) --preset $(PRESET) $(SET) \
-	  --workers $(or $(WORKERS),$(shell nproc 2>/dev/null || echo 2)) $(if $(ROOT),--root $(call quoted,$(ROOT))) $(ARGS)
+	  --workers $(or $(WORKERS),$(shell nproc 2>/dev/null || echo 2)) $(FROM) $(ARGS)
 
 train: setup ## clip shards -> the 3D-CNN
 	$(PY) -m experiments.train_cnn --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) --preset $(PRESET) $(SET) \
@@ -66,7 +67,7 @@ train: setup ## clip shards -> the 3D-CNN
 
 features: setup ## 3D-CNN and videos -> features and clip qualities
 	$(PY) -m experiments.extract_features --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) \
-	  $(ON) $(IN) $(WITH) $(OWN_ARGS)
+	  $(FROM) $(ON) $(IN) $(WITH) $(OWN_ARGS)
 
 compare: setup ## features -> SVR and LSTM heads, scores and metrics
 	$(PY) -m experiments.compare_heads --run $(call quoted,$(RUN)) $(ON) $(OWN_ARGS)
@@ -90,7 +91,7 @@ finetune: setup ## the LSTM head of the run START, fine-tuned on RUN
 
 cross_database: setup ## RUN tested on all videos of another database's DATA, into OUT
 	$(PY) -m experiments.cross_database --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) \
-	  --out $(call quoted,$(OUT)) $(OWN_ARGS)
+	  --out $(call quoted,$(OUT)) $(FROM) $(OWN_ARGS)
 	$(PY) -m experiments.report --run $(call quoted,$(OUT))
 
 downscaling: ## the ablation: every frame resized to one clip; variables as for all five stages
@@ -99,10 +100,12 @@ downscaling: ## the ablation: every frame resized to one clip; variables as for 
 	  SETTINGS=$(call quoted,$(SETTINGS) downscale=true train_grid=1x1 block_grid=1x1)
 
 clip_grid: setup ## the ablation: heads on 8, 16 and 32 groups and blocks
-	$(PY) -m experiments.ablations grid --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) $(OWN_ARGS)
+	$(PY) -m experiments.ablations grid --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) $(FROM) \
+	  $(OWN_ARGS)
 
 lstm_size: setup ## the ablation: LSTM heads of 8 to 128 units
-	$(PY) -m experiments.ablations lstm_units --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) $(OWN_ARGS)
+	$(PY) -m experiments.ablations lstm_units --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) $(FROM) \
+	  $(OWN_ARGS)
 
 score: setup ## score VIDEO, a file, a folder or a pattern, with the run
 	$(BIN)/nr-vqm score $(call quoted,$(VIDEO)) --run $(call quoted,$(RUN)) $(ON) $(IN) $(WITH) $(ARGS)
