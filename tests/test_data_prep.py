@@ -6,7 +6,7 @@ from conftest import place_frame, write_ffv1
 
 from data_prep import __main__ as data_prep
 from data_prep import build, databases
-from nr_vqm import commands, manifest, shards, video
+from nr_vqm import commands, files, manifest, shards, video
 
 
 @pytest.fixture
