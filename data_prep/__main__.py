@@ -9,14 +9,11 @@ import contextlib
 import functools
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 from nr_vqm import commands, label_origin
 
 DATABASES = ("konvid1k", "live_qualcomm", "live_vqc", "cvd2014", "youtube_ugc", "lsvq", "csv", "synthetic")
-LISTED = 20  # lines of one kind that are printed; the rest is counted
-FRACTIONS = (0.8, 0.9)  # training parts that the paper has, beside the preset's own
 
 
 def main(argv=None):
@@ -65,7 +62,7 @@ def _verify(argv):
     )
     parser.add_argument("data", metavar="DIR", help="a folder that data_prep wrote")
     args = parser.parse_args(argv)
-    from data_prep import build
+    from data_prep import build, messages
     from nr_vqm import files
     from nr_vqm.folder_lock import folder_lock
 
@@ -73,7 +70,7 @@ def _verify(argv):
     files.require(out / "index.json", made_by="make prep")
     with folder_lock(out):
         lines = build.verify(out, _print_progress)
-    _print_some(lines)
+    messages.print_some(lines)
     print(f"{len(lines)} shards are missing or damaged; make prep writes them again." if lines else "All are whole.")
     return commands.EXIT_FAILED if lines else 0
 
@@ -160,64 +157,9 @@ def _request(args, preset):
     }
 
 
-def _print_labels(name, rows, labels, origin, preset):
-    """What the labels promise, beside what the whole database is known to hold, before any video is opened."""
-    from data_prep import build, databases
-
-    known = databases.DATABASES.get(name)
-    word = known.contents_word if known else "contents"
-    mos, contents = [one.mos for one in rows], len({one.content for one in rows})
-    low, high = rows[0].mos_low, rows[0].mos_high
-    print(f"Labels: {', '.join(str(path) for path in labels)}; {label_origin.ORIGINS[origin]}")
-    print(
-        f"{len(rows):,} videos, {contents:,} {word}, MOS {min(mos):.2f} to {max(mos):.2f} on {low:g} to {high:g}"
-        + (f" (the whole {name}: {known.facts()})" if known else "")
-    )
-    grid_rows, grid_columns = preset.train_grid
-    per_video = preset.train_groups * grid_rows * grid_columns
-    num_clips, frames, size = len(rows) * per_video, preset.clip_frames, preset.clip_size
-    print(
-        f"{preset.train_groups} x {grid_rows * grid_columns} clips a video (groups x blocks, "
-        f"{grid_rows} x {grid_columns}), each {frames} frames of {size} x {size}: {num_clips:,} clips, "
-        f"about {build.stored_size(num_clips, clip_frames=frames, clip_size=size) / 1e9:,.2f} GB on disk"
-    )
-    for fraction in sorted({preset.train_fraction, *FRACTIONS}):
-        videos = round(fraction * len(rows))
-        # Contents of several videos are kept together: how many videos a split gets depends on its draw.
-        exactly = "exactly" if contents == len(rows) else "about"
-        print(
-            f"  for a {100 * fraction:g} % split {exactly} {videos * per_video:,} training clips, of {videos:,} videos"
-        )
-
-
-def _print_extra_files(args, rows, labels, root):
-    """Count and list the videos that no label names, and name the files that are no videos."""
-    from data_prep import label_files
-    from nr_vqm import video
-
-    if args.database == "synthetic":
-        return
-    extra = label_files.extra_files(root, rows)
-    _print_some([f"extra file, not in the labels: {path}" for path in extra])
-    known = {path.absolute() for path in labels}
-    skipped = [path for path in video.list_skipped(root) if path not in known]
-    if skipped:
-        more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
-        print(f"{len(skipped):,} files are no videos: {', '.join(path.name for path in skipped[:LISTED])}{more}")
-    missing = sum(one.status == label_files.MISSING for one in rows)
-    print(f"On disk: {len(rows) - missing:,} of {len(rows):,} videos, {missing:,} missing, {len(extra):,} extra files")
-
-
-def _print_some(lines):
-    for line in lines[:LISTED]:
-        print(line)
-    if len(lines) > LISTED:
-        print(f"... and {len(lines) - LISTED:,} more like these")
-
-
 def _prepare(args, preset, out):
     """Compare the labels with what is prepared, prepare the rest; the exit code."""
-    from data_prep import state
+    from data_prep import messages, state
     from nr_vqm import files
 
     root, request = _root(args, out), _request(args, preset)
@@ -228,10 +170,12 @@ def _prepare(args, preset, out):
     jobs = _jobs(changes, prepared, preset, out, root)
     if not jobs and state.is_complete(out, changes.videos):
         print(f"{out} is complete already.")
-        return _report(changes.videos)
-    _print_labels(args.database, rows, labels, request["labels"], preset)
-    _print_extra_files(args, rows, labels, root)
-    _print_changes(changes, prepared)
+        return _result(changes.videos)
+    messages.print_labels(args.database, rows, labels, request["labels"], preset)
+    if args.database != "synthetic":
+        messages.print_files(rows, labels, root)
+    if prepared.videos:
+        messages.print_changes(changes)
     if args.dry_run:
         return _dry_run(args, changes, jobs, preset, root)
     if jobs:
@@ -242,11 +186,18 @@ def _prepare(args, preset, out):
         _write(args, jobs, prepared, out)
     videos = state.compare(rows, prepared, root).videos
     if not any(checksum for checksum in prepared.checksums.values()):
-        _report(videos)
+        _result(videos)
         (out / state.PROGRESS).unlink(missing_ok=True)
         raise ValueError("No video can be prepared. The reasons are above.")
     state.finish(out, videos, prepared, request=request, root=root, preset=preset)
-    return _report(videos)
+    return _result(videos)
+
+
+def _result(videos):
+    """Print what is ready and what is left out; the exit code."""
+    from data_prep import messages
+
+    return commands.EXIT_FAILED if messages.print_result(videos) else 0
 
 
 def _jobs(changes, prepared, preset, out, root):
@@ -271,25 +222,6 @@ def _jobs(changes, prepared, preset, out, root):
     return jobs + build.plan_jobs(changes.todo, used=used, out=out, root=root, clip_settings=settings)
 
 
-def _print_changes(changes, prepared):
-    """What is kept, what is prepared, and what became of the rest."""
-    if not prepared.videos:
-        return
-    from nr_vqm import manifest
-
-    kept = sum(one.status == manifest.OK for one in changes.videos)
-    print(
-        f"Prepared before and kept: {kept:,} videos. To prepare: {len(changes.todo):,} videos, of which "
-        f"{changes.retried:,} failed before and {changes.replaced:,} have another file than before."
-    )
-    if changes.relabelled:
-        print(f"{changes.relabelled:,} videos have another label than before, which is taken over; their clips stay.")
-    if changes.removed:
-        print(f"{changes.removed:,} videos are not in the labels any more; their clips stay and are not used.")
-    if changes.gone:
-        print(f"{changes.gone:,} prepared videos have no file any more; make features needs the files.")
-
-
 def _num_clips(jobs, preset):
     """Clips of all videos of the jobs, if every video is usable."""
     per_video = preset.train_groups * preset.train_grid[0] * preset.train_grid[1]
@@ -309,10 +241,10 @@ def _print_size(jobs, preset, out):
 
 def _dry_run(args, changes, jobs, preset, root):
     """Open what is to prepare, and print what it would take; the exit code."""
-    from data_prep import build
+    from data_prep import build, label_files
     from nr_vqm import cluster, manifest
 
-    if all(one.status for one in changes.videos) and not jobs:
+    if all(one.status == label_files.MISSING for one in changes.videos):
         print(f"None of the {len(changes.videos):,} videos is on disk yet. This is what the labels promise.")
         return 0
     settings = {**preset.training_clips, "stride": preset.block_stride}
@@ -324,7 +256,7 @@ def _dry_run(args, changes, jobs, preset, root):
     seconds = build.estimate_seconds(good, root=root, clip_settings=settings, workers=args.workers)
     print(f"{len(good)} videos, {num_clips:,} clips, about {size / 1e9:.2f} GB on disk, {seconds / 60:.1f} minutes")
     by_id = {one.video_id: one for one in opened}
-    return _report([by_id.get(one.video_id, one) for one in changes.videos])
+    return _result([by_id.get(one.video_id, one) for one in changes.videos])
 
 
 def _write(args, jobs, prepared, out):
@@ -345,23 +277,6 @@ def _write(args, jobs, prepared, out):
 
 def _print_progress(done, total):
     print(f"shard {done} of {total}", flush=True)
-
-
-def _report(videos):
-    """Print what was found doubtful, and the videos that are left out, each with its reason; the exit code."""
-    from nr_vqm import manifest
-
-    videos = [one for one in videos if one.status != manifest.REMOVED]
-    noted = [one for one in videos if one.status == manifest.OK and one.reason]
-    _print_some([f"ready, but: {one.video_id}: {one.reason}" for one in noted])
-    left_out = sorted((one for one in videos if one.status != manifest.OK), key=lambda one: one.status == "missing")
-    _print_some([f"left out ({one.status}): {one.video_id}: {one.reason}" for one in left_out])
-    kinds = ", ".join(f"{number:,} {status}" for status, number in Counter(one.status for one in left_out).items())
-    print(
-        f"{len(videos) - len(left_out):,} of {len(videos):,} videos are ready, {len(left_out):,} left out"
-        f"{f' ({kinds})' if kinds else ''}."
-    )
-    return commands.EXIT_FAILED if left_out else 0
 
 
 if __name__ == "__main__":

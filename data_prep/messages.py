@@ -1,0 +1,100 @@
+"""What prep prints about a database: its labels, its files, what changed, and what is ready."""
+
+from collections import Counter
+from pathlib import Path
+
+from data_prep import build, databases, label_files
+from data_prep.state import Changes
+from nr_vqm import label_origin, manifest, video
+from nr_vqm.manifest import Video
+from nr_vqm.presets import Preset
+
+LISTED = 20  # lines of one kind that are printed; the rest is counted
+FRACTIONS = (0.8, 0.9)  # training parts that the paper has, beside the preset's own
+
+
+def print_labels(name: str, rows: list[Video], labels: list[Path], origin: str, preset: Preset) -> None:
+    """Print what the labels promise, beside what the whole database is known to hold.
+
+    Args:
+        name: of the database.
+        rows: its videos, unopened.
+        labels: its label files.
+        origin: a key of `label_origin.ORIGINS`.
+        preset: which clips are cut.
+    """
+    known = databases.DATABASES.get(name)
+    word = known.contents_word if known else "contents"
+    mos, contents = [one.mos for one in rows], len({one.content for one in rows})
+    low, high = rows[0].mos_low, rows[0].mos_high
+    print(f"Labels: {', '.join(str(path) for path in labels)}; {label_origin.ORIGINS[origin]}")
+    print(
+        f"{len(rows):,} videos, {contents:,} {word}, MOS {min(mos):.2f} to {max(mos):.2f} on {low:g} to {high:g}"
+        + (f" (the whole {name}: {known.facts()})" if known else "")
+    )
+    grid_rows, grid_columns = preset.train_grid
+    per_video = preset.train_groups * grid_rows * grid_columns
+    num_clips, frames, size = len(rows) * per_video, preset.clip_frames, preset.clip_size
+    print(
+        f"{preset.train_groups} x {grid_rows * grid_columns} clips a video (groups x blocks, "
+        f"{grid_rows} x {grid_columns}), each {frames} frames of {size} x {size}: {num_clips:,} clips, "
+        f"about {build.stored_size(num_clips, clip_frames=frames, clip_size=size) / 1e9:,.2f} GB on disk"
+    )
+    for fraction in sorted({preset.train_fraction, *FRACTIONS}):
+        videos = round(fraction * len(rows))
+        # Contents of several videos are kept together: how many videos a split gets depends on its draw.
+        exactly = "exactly" if contents == len(rows) else "about"
+        print(
+            f"  for a {100 * fraction:g} % split {exactly} {videos * per_video:,} training clips, of {videos:,} videos"
+        )
+
+
+def print_files(rows: list[Video], labels: list[Path], root: Path) -> None:
+    """Print what is on disk: videos that no label names, and files that are skipped because they are no videos."""
+    extra = label_files.extra_files(root, rows)
+    print_some([f"extra file, not in the labels: {path}" for path in extra])
+    known = {path.absolute() for path in labels}
+    skipped = [path for path in video.list_skipped(root) if path not in known]
+    if skipped:
+        more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
+        print(f"{len(skipped):,} files are no videos: {', '.join(path.name for path in skipped[:LISTED])}{more}")
+    missing = sum(one.status == label_files.MISSING for one in rows)
+    print(f"On disk: {len(rows) - missing:,} of {len(rows):,} videos, {missing:,} missing, {len(extra):,} extra files")
+
+
+def print_changes(changes: Changes) -> None:
+    """Print what is kept of an earlier preparation, what is prepared now, and what became of the rest."""
+    kept = sum(one.status == manifest.OK for one in changes.videos)
+    print(
+        f"Prepared before and kept: {kept:,} videos. To prepare: {len(changes.todo):,} videos, of which "
+        f"{changes.retried:,} failed before and {changes.replaced:,} have another file than before."
+    )
+    if changes.relabelled:
+        print(f"{changes.relabelled:,} videos have another label than before, which is taken over; their clips stay.")
+    if changes.removed:
+        print(f"{changes.removed:,} videos are not in the labels any more; their clips stay and are not used.")
+    if changes.gone:
+        print(f"{changes.gone:,} prepared videos have no file any more; make features needs the files.")
+
+
+def print_result(videos: list[Video]) -> int:
+    """Print what is doubtful, and the videos that are left out, each with its reason; the number of these."""
+    videos = [one for one in videos if one.status != manifest.REMOVED]
+    noted = [one for one in videos if one.status == manifest.OK and one.reason]
+    print_some([f"ready, but: {one.video_id}: {one.reason}" for one in noted])
+    left_out = sorted((one for one in videos if one.status != manifest.OK), key=lambda one: one.status == "missing")
+    print_some([f"left out ({one.status}): {one.video_id}: {one.reason}" for one in left_out])
+    kinds = ", ".join(f"{number:,} {status}" for status, number in Counter(one.status for one in left_out).items())
+    print(
+        f"{len(videos) - len(left_out):,} of {len(videos):,} videos are ready, {len(left_out):,} left out"
+        f"{f' ({kinds})' if kinds else ''}."
+    )
+    return len(left_out)
+
+
+def print_some(lines: list[str]) -> None:
+    """Print the first LISTED lines, and how many more there are."""
+    for line in lines[:LISTED]:
+        print(line)
+    if len(lines) > LISTED:
+        print(f"... and {len(lines) - LISTED:,} more like these")
