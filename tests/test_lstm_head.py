@@ -84,3 +84,16 @@ def test_clips_vary_around_what_they_were():
     assert abs(varied.mean() - 2.5) < 0.1
     assert abs(varied.std() - 0.4) < 0.05
     assert len(np.unique(varied[0, 0])) == 6  # each clip by itself
+
+
+def test_many_videos_are_predicted_a_batch_at_a_time(monkeypatch):
+    head = lstm_head.build_lstm_head(**SIZES)
+    inputs, _ = made_up(7)
+    at_once = lstm_head.predict(head, inputs)
+    monkeypatch.setattr(lstm_head, "PREDICTED_AT_ONCE", 3)
+    sizes = []
+    batched = lstm_head.predict(
+        lambda batch, training: sizes.append(len(batch)) or head(batch, training=training), inputs
+    )
+    assert sizes == [3, 3, 1]
+    np.testing.assert_allclose(batched, at_once, atol=1e-6)
