@@ -121,6 +121,7 @@ def test_what_tests_share_does_not_depend_on_benchmarks_or_commands(name):
         ["-m", "benchmarks.train_step"],
         ["-m", "benchmarks.chaos"],
         ["-m", "benchmarks.plan"],
+        ["-m", "benchmarks.rivals"],
         ["-m", "benchmarks.score"],
         ["-m", "benchmarks.comparison"],
         ["-m", "benchmarks.svr_search"],

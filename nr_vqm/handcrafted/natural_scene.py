@@ -22,7 +22,7 @@ PAIR_SHIFTS = ((0, 1), (1, 0), (1, 1), (-1, 1))  # (rows down, columns right) of
 FLAT = 1e-9  # below it a normalised value is rounding noise, whose sign would decide its side of an AGGD
 # In flat areas MATLAB's normalised values are the rounding error of a sum of weights, mostly just above zero.
 JUST_ABOVE_ZERO = 1e-15
-CHUNK = 2**13  # samples that are summed at a time
+CHUNK = 2**14  # samples that are summed at a time
 SHAPES = np.arange(200, 10001) / 1000  # the shapes that a fit chooses from
 _BORDERS = {
     "zero": cv2.BORDER_CONSTANT,
@@ -146,10 +146,10 @@ def _sums(v, sample_axes):
             part = row[start : start + CHUNK]
             below, above = np.minimum(part, 0), np.maximum(part, 0)
             total += (
-                np.count_nonzero(below),
+                np.count_nonzero(part < 0),
                 np.dot(below, below),
                 dasum(below),
-                np.count_nonzero(above),
+                np.count_nonzero(part > 0),
                 np.dot(above, above),
                 dasum(above),
             )

@@ -1,0 +1,59 @@
+"""The table of hand-crafted methods that benchmarks.rivals measures."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from nr_vqm import decoding
+from nr_vqm.handcrafted import block_motion, brisque, cornia, natural_scene, niqe, video_bliinds
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One row of the benchmark.
+
+    Attributes:
+        run: function from a path to the features of a video.
+        per_frame: the target is for a sampled frame, else for a video.
+        target: seconds of one core.
+        parts: functions whose time is shown; they may contain each other.
+    """
+
+    run: Callable[[Path], np.ndarray]
+    per_frame: bool
+    target: float
+    parts: tuple[Callable, ...]
+
+
+def run_cornia(path: Path) -> np.ndarray:
+    """CORNIA with words of noise."""
+    words = np.random.default_rng(0).normal(size=(cornia.NUM_WORDS, cornia.PATCH**2)).astype(np.float32)
+    codebook = cornia.Codebook(words, words[0], np.eye(cornia.PATCH**2, dtype=np.float32), ())
+    return cornia.video_features(path, codebook, video_id=path.stem)
+
+
+READ = decoding.Frames.__next__
+STATISTICS = (natural_scene.mscn, natural_scene.shift_products, natural_scene.aggd, natural_scene.halve)
+METHODS = {
+    "brisque": Method(brisque.video_features, True, 0.15, (READ, *STATISTICS)),
+    "niqe": Method(niqe.video_features, True, 0.15, (READ, *STATISTICS, niqe.distance)),
+    "cornia": Method(run_cornia, False, 5, (READ, cornia.sample_patches, cornia.features)),
+    "video_bliinds": Method(
+        video_bliinds.video_features,
+        False,
+        25,
+        (
+            READ,
+            niqe.block_features,
+            *STATISTICS,
+            niqe.moments,
+            niqe.distance,
+            block_motion.three_step_search,
+            video_bliinds.block_dct,
+            video_bliinds.dct_shapes,
+            video_bliinds.coherency,
+        ),
+    ),
+}
