@@ -54,7 +54,7 @@ def main(argv=None):
 def _parser():
     parser = commands.new_parser("python -m experiments.train_cnn", __doc__)
     parser.add_argument("--data", required=True, help="a folder that data_prep wrote")
-    parser.add_argument("--run", required=True, help="the run folder to write; an unfinished run goes on")
+    parser.add_argument("--run", required=True, help="the run folder to write; an unfinished run is resumed")
     commands.add_preset_options(parser)
     commands.add_device_option(parser)
     parser.add_argument("--devices", type=commands.positive, default=1, help="GPUs, or parts of the CPU without one")

@@ -75,7 +75,7 @@ def failed_row(path, error):
 
 
 def reason(error):
-    """Why a video could not be scored, in words; an error that is none of ours is told with its kind."""
+    """Why a video could not be scored, in words; an unexpected error is named with its class."""
     return str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
 
 
@@ -101,7 +101,7 @@ class RowFile:
         """
         Args:
             path: a name that ends in .jsonl or .csv.
-            resume: go on with the file where there is one; a half-written last row is dropped.
+            resume: continue the file where there is one; a half-written last row is dropped.
 
         Raises:
             ValueError: another ending; the file is there and `resume` is not set; it is none of ours.
@@ -155,7 +155,7 @@ class RowFile:
             if any(row["status"] not in (OK, FAILED) or row["path"] is None for row in rows):
                 raise ValueError("it has a row without a status")
         except (ValueError, KeyError, TypeError, csv.Error) as error:
-            raise ValueError(f"{self.path} has no rows of this version to go on with ({error}).") from error
+            raise ValueError(f"{self.path} has no rows of this version to continue ({error}).") from error
         return rows, length
 
 

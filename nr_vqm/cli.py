@@ -63,8 +63,10 @@ def _add_score(subparsers):
     score.add_argument(
         "--out", metavar="FILE", help="also add a row per video to a .jsonl or .csv file, as they finish"
     )
-    score.add_argument("--resume", action="store_true", help="go on with --out: leave out the videos that it has")
-    score.add_argument("--plot", metavar="PNG", help="draw quality over time, picture and clips; numbered if several")
+    score.add_argument("--resume", action="store_true", help="continue --out: skip the videos that it has")
+    score.add_argument(
+        "--plot", metavar="PNG", help="draw quality over time, a frame and its clips; numbered if several"
+    )
     score.add_argument("--html", metavar="HTML", help="the same as a page that needs nothing else; numbered if several")
     score.add_argument("--clips", metavar="CSV", help="every clip with its time, place and quality")
     score.add_argument("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="what .yuv files are: 1920x1080:yuv420p:30")
@@ -173,7 +175,7 @@ def _prepare(args):
     from nr_vqm import batch, raw_video
 
     if args.resume and not args.out:
-        raise ValueError("--resume goes on with a file of rows, and none is given. Add --out FILE.")
+        raise ValueError("--resume continues a file of rows, and none is given. Add --out FILE.")
     if args.plot and Path(args.plot).suffix.lower() != ".png":
         raise ValueError(f"--plot needs a name that ends in .png. Received: {args.plot}.")
     for path in (args.out, args.plot, args.html, args.clips):

@@ -152,6 +152,7 @@ def cut_blocks(group, grid):
 
     Args:
         group: uint8, shape (clip_frames, grid.height, grid.width, 3).
+        grid: the ClipGrid of the video.
 
     Returns:
         uint8, shape (num_blocks, clip_frames, clip_size, clip_size, 3), blocks row by row.

@@ -12,11 +12,11 @@ EXIT_FAILED = 1  # something in the input could not be processed
 EXIT_USAGE = 2  # the options ask for what cannot be done; also argparse's own
 EXIT_NO_MODEL = 3  # a run without a usable model
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not go on to the next stage
+EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not start the next stage
 
 
 class Refusal(ValueError):
-    """What a user can mend, with the exit code that says of which kind it is."""
+    """An error that the user can repair, with the exit code of its kind."""
 
     def __init__(self, message, code):
         super().__init__(message)
@@ -135,7 +135,7 @@ def print_figures(figures, *, limits, json_path):
 
 
 def run(main, argv=None, *, resumes=False):
-    """Run `main(argv)`; turn what users can mend into one line and an exit code.
+    """Run `main(argv)`; turn what users can repair into one line and an exit code.
 
     Set NR_VQM_TRACEBACK=1 to see the traceback instead.
 

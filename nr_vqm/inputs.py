@@ -102,6 +102,7 @@ def copy_turned(clip, target, *, top_bottom, left_right):
 
     Args:
         clip, target: uint8 (frames, rows, columns, 3), contiguous.
+        top_bottom, left_right: which turns; at least one of them.
     """
     if top_bottom:
         np.copyto(target, clip[:, ::-1])

@@ -24,7 +24,7 @@ class Preset:
     train_grid: tuple[int, int] = (2, 4)
     num_groups: int = 32  # what the heads read; paper, section 3
     block_grid: tuple[int, int] = (4, 8)
-    downscale: bool = False  # the ablation: every picture resized to one clip, so grids of 1x1; decision 0002
+    downscale: bool = False  # the ablation: every frame resized to one clip, so grids of 1x1; decision 0002
     # the 3D-CNN: (filters, kernel, repeats) for each stage, a (1, 2, 2) max pooling after each
     convs: tuple[tuple[int, int, int], ...] = ((32, 3, 1), (64, 3, 1), (128, 3, 2), (256, 2, 2))
     fc_dims: tuple[int, int] = (1024, 512)

@@ -1,4 +1,4 @@
-"""Fit the 3D-CNN on batches of clips; go on where a stopped training was."""
+"""Fit the 3D-CNN on batches of clips; resume a stopped training."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ def fit_cnn3d(
 ):
     """Train the 3D-CNN and save the best epoch's network as <run>/cnn3d.keras.
 
-    After every epoch, and every SAVE_SECONDS within one, the whole training is saved: a stopped one goes on from there
+    After every epoch, and every SAVE_SECONDS within one, the whole training is saved: a stopped one resumes there
     and ends as if it had not been stopped. The best epoch so far is part of what is saved, so a worse network never
     replaces a better one. One line is printed per epoch.
 
@@ -174,7 +174,7 @@ class SaveTraining(keras.callbacks.Callback):
         self.first = self.state["batches"]
         if self.first:
             _restore(_metric_variables(self.model), self.state["metrics"])  # of the batches before the stop
-        self.began = self.saved = time.monotonic()
+        self.started = self.saved = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         done = self.first + batch + 1
@@ -187,7 +187,7 @@ class SaveTraining(keras.callbacks.Callback):
             self._stopped()
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.monotonic() - self.began
+        seconds = time.monotonic() - self.started
         clips = (len(self.train) - self.first) * self.train.batch_size
         row = {"epoch": epoch + 1, "mse": float(logs["loss"])}  # no batch has padding
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
@@ -202,7 +202,7 @@ class SaveTraining(keras.callbacks.Callback):
         self._save(batches=0)
         self.model.stop_training = _finished(self.state, **self.limits)
         left = 0 if self.model.stop_training else self.limits["epochs"] - epoch - 1
-        seconds_left = left * len(self.train) * (time.monotonic() - self.began) / (len(self.train) - self.first)
+        seconds_left = left * len(self.train) * (time.monotonic() - self.started) / (len(self.train) - self.first)
         if processes.is_first():
             print(watching.epoch_line(row, epochs=self.limits["epochs"], seconds_left=seconds_left), flush=True)
         if self._stop() and not self.model.stop_training:
@@ -238,7 +238,7 @@ class SaveTraining(keras.callbacks.Callback):
     def _stopped(self):
         epoch = len(self.state["history"])
         where = f"batch {self.state['batches']} of epoch {epoch + 1}" if self.state["batches"] else f"epoch {epoch}"
-        raise InterruptedError(f"Stopped as asked after {where}, which is saved. The same command goes on there.")
+        raise InterruptedError(f"Stopped as asked after {where}, which is saved. Run the same command again to resume.")
 
 
 def best_epoch(history):

@@ -225,7 +225,7 @@ def test_a_list_on_standard_input(tiny_run, folder, monkeypatch, capsys):
         (["--from-file", "none.txt"], "No such file"),
         (["x.mp4", "--out", "there.csv"], "there.csv is there already. Go on with it: --resume"),
         (["x.mp4", "--clips", "there.csv"], "there.csv is there already"),
-        (["x.mp4", "--out", "there.csv", "--resume"], "no rows of this version to go on with"),
+        (["x.mp4", "--out", "there.csv", "--resume"], "no rows of this version to continue"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_model_is_loaded(tmp_path, monkeypatch, options, message, capsys):
