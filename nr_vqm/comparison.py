@@ -54,8 +54,8 @@ def compare(rows, *, num_resamples, seed, train_rows=(), mos_ci95=None):
     """Compare heads that scored the same test videos.
 
     The intervals come from a bootstrap over contents: whole contents are drawn with replacement, the same draw
-    for all heads and repeats, and the median over repeats is taken anew. They hold the chance of which videos
-    were tested, not that of another training.
+    for all heads and repeats, and the median over repeats is taken anew. They hold the sampling
+    error of the test set only, not the effect of training again.
 
     Args:
         rows: dicts with the keys of COLUMNS; every head scores the same videos in every repeat.

@@ -20,7 +20,7 @@ VIDEVAL_EPSILON = 0.1
 # along C until the error has clearly turned up; then those near the best as SVR does.
 ROUGH_TOLERANCE = 0.03
 ROUGH_MARGIN = 0.006
-TURNED_UP = 0.016  # above the best so far, in deviations of the MOS, after two rises in a row
+TURNED_UP = 0.016  # above the best so far, in standard deviations of the MOS, after two rises in a row
 
 
 def evaluate(features, mos, *, contents, repeats, seed, svr_search, num_jobs, protocol="default", progress=None):

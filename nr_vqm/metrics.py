@@ -8,6 +8,7 @@ import dataclasses
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 from scipy import optimize, special, stats
 
 MIN_VIDEOS = 3  # two videos correlate perfectly whatever their scores are
@@ -60,7 +61,13 @@ class Agreement:
     notes: tuple[str, ...] = ()
 
 
-def agreement(*, mos, scores, train_mapping=None, mos_ci95=None):
+def agreement(
+    *,
+    mos: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    train_mapping: Mapping | None = None,
+    mos_ci95: npt.ArrayLike | None = None,
+) -> Agreement:
     """Compare the scores of some videos with their MOS.
 
     Args:
@@ -95,7 +102,7 @@ def agreement(*, mos, scores, train_mapping=None, mos_ci95=None):
     return Agreement(num_videos=len(mos), mapping=mapping, notes=tuple(notes), **found)
 
 
-def rmse(mos, scores):
+def rmse(mos: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """The root of the mean squared error, divided by the number of videos."""
     return float(np.sqrt(np.mean((np.asarray(mos) - np.asarray(scores)) ** 2)))
 
@@ -105,7 +112,7 @@ def logistic(x, b1, b2, b3, b4):
     return b2 + (b1 - b2) * special.expit((x - b3) / np.abs(b4))
 
 
-def fit_mapping(*, mos, scores):
+def fit_mapping(*, mos: npt.ArrayLike, scores: npt.ArrayLike) -> Mapping:
     """Fit the 4-parameter logistic from scores to MOS.
 
     The field's start comes first and its result is kept when it is as good as a straight line. If not (its slope
@@ -158,7 +165,7 @@ def fit_logistic(*, mos, scores, start, max_evaluations=MAX_EVALUATIONS):
     return tuple(float(value) for value in values) if np.isfinite(fitted).all() else None
 
 
-def outlier_ratio(*, mos, scores, mos_ci95):
+def outlier_ratio(*, mos: npt.ArrayLike, scores: npt.ArrayLike, mos_ci95: npt.ArrayLike) -> float:
     """The share of videos whose score lies outside the 95 % interval of their MOS.
 
     Args:
@@ -223,7 +230,7 @@ def share_outside(mos: np.ndarray, scores: np.ndarray, mos_ci95: np.ndarray) -> 
     return float(np.mean(np.abs(mos - scores) > mos_ci95))
 
 
-def is_constant(values):
+def is_constant(values: np.ndarray) -> bool:
     """Whether values differ by no more than float32 rounding."""
     return bool(np.ptp(values) <= CONSTANT_SPREAD * np.max(np.abs(values)))
 

@@ -11,7 +11,7 @@ from nr_vqm.head_table import label
 
 
 def to_text(metrics):
-    """The table for a terminal: medians, and the deviation over repeats below them."""
+    """The table for a terminal: medians, and the standard deviation over repeats below them."""
     figures = metrics["figures"]
     lines = [f"{'':27}" + "".join(f"{_short(name):>14}" for name in figures)]
     for head, summary in metrics["heads"].items():
