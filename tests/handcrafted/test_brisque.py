@@ -4,6 +4,7 @@ import scipy.io
 from conftest import write_ffv1
 from golden import DATA, konvid_video, needs_data
 from hard_frames import LUMA, texture
+from test_planes import write_planes
 
 from nr_vqm.handcrafted import brisque, natural_scene
 
@@ -52,6 +53,13 @@ def test_a_black_video_is_refused(tmp_path):
     path = write_ffv1(tmp_path / "black.mkv", [np.zeros((32, 48, 3), np.uint8)] * 3)
     with pytest.raises(ValueError, match=r"BRISQUE needs at least one sampled frame with texture, .*black\.mkv has"):
         brisque.video_features(path)
+
+
+def test_one_frame_of_10_bit_is_read_without_rounding(tmp_path):
+    luma = texture(63, 81).astype("<u2") * 4 + np.random.default_rng(0).integers(0, 4, (63, 81), "<u2")
+    chroma = np.full((32, 41), 512, "<u2")
+    path = write_planes(tmp_path / "a.mkv", [[luma, chroma, chroma]], "yuv420p10le")
+    np.testing.assert_allclose(brisque.video_features(path), brisque.features(luma / 4))
 
 
 @needs_data
