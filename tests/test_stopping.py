@@ -70,7 +70,7 @@ def test_a_full_disk_is_one_line_and_damages_nothing(data, tmp_path):
     )  # fmt: skip
     assert code == commands.EXIT_FAILED
     assert errors.startswith("error: ") and errors.count("\n") == 1
-    assert not list((tmp_path / "again").glob("*.h5")) + list((tmp_path / "again").glob(".*"))
+    assert not list((tmp_path / "again").glob("*.h5")) + list((tmp_path / "again").glob(".*.part-*"))
 
 
 @pytest.mark.slow
