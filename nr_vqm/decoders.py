@@ -158,7 +158,7 @@ def read_planes(
     Raises:
         ValueError, Refusal: as `read`.
     """
-    convert, first = VideoReformatter(), None
+    convert, first, matrix = VideoReformatter(), None, None
     if raw:
         frames = (raw_video.to_av_frame(data, raw) for data in raw_video.map_frames(path, raw))
     else:
@@ -166,7 +166,7 @@ def read_planes(
     with contextlib.closing(frames):
         for frame in frames:
             bits, parts = planes.split(frame, convert)
-            matrix = _display_matrix(frame)
+            matrix = _display_matrix(frame) if first is None else matrix
             parts = [turn(part, matrix) for part in parts]
             shape = (*parts[0].shape, bits)
             first = first or shape
@@ -179,11 +179,13 @@ def read_planes(
 def _read_pyav(path: str, warnings: list[str]) -> Iterator[np.ndarray]:
     """Yield a file's frames in RGB as PyAV decodes them."""
     convert = VideoReformatter()  # one for all frames: setting it up costs as much as decoding a small frame
+    matrix = None
     with contextlib.closing(_pyav_frames(path, warnings)) as frames:
-        for frame in frames:
+        for number, frame in enumerate(frames):
+            matrix = _display_matrix(frame) if number == 0 else matrix
             # Bicubic and by way of BGR, as raw_video does: libswscale rounds otherwise on its way to RGB.
             picture = convert.reformat(frame, format="bgr24", interpolation="BICUBIC").to_ndarray()
-            yield turn(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, picture), _display_matrix(frame))
+            yield turn(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, picture), matrix)
 
 
 def _pyav_frames(path: str, warnings: list[str]) -> Iterator[av.VideoFrame]:
@@ -203,7 +205,11 @@ def _pyav_frames(path: str, warnings: list[str]) -> Iterator[av.VideoFrame]:
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
-    """The 2x2 matrix that takes a coded position (x, y) to a displayed one; None where the file has none."""
+    """The 2x2 matrix that takes a coded position (x, y) to a displayed one; None where the file has none.
+
+    To be asked of the first frame only: PyAV frees a frame whose side data were asked for when garbage is collected,
+    and a gigabyte of frames would wait for that.
+    """
     found = frame.side_data.get(Type.DISPLAYMATRIX)
     if found is None:
         return None
@@ -241,7 +247,7 @@ def _decode(container, stream):
                         _complain(stream, "corrupt picture")
                     yield frame
             return
-        except av.InvalidDataError as error:
+        except (av.InvalidDataError, av.BlockingIOError) as error:  # damage; some decoders then want the next packet
             _complain(stream, error.strerror)
 
 

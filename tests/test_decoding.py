@@ -151,3 +151,13 @@ def test_missing_frames():
     assert decoding.missing_frames(90, 0) == []
     assert decoding.missing_frames(28, 50) == ["only 28 of 50 declared frames could be decoded"]
     assert decoding.missing_frames(50, 28) == []
+
+
+def test_decoded_frames_do_not_pile_up(tmp_path, workers):
+    writer = cv2.VideoWriter(str(tmp_path / "long.avi"), cv2.VideoWriter_fourcc(*"mp4v"), 25, (960, 720))
+    for number in range(400):
+        writer.write(np.full((720, 960, 3), number % 200, np.uint8))
+    writer.release()
+    assert video.count_frames(tmp_path / "long.avi") == 400  # 415 MB of decoded frames
+    status = Path(f"/proc/{workers[0].process.pid}/status").read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 300_000
