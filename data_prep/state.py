@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from data_prep import label_files
-from nr_vqm import bundle, files, manifest, shards
+from nr_vqm import files, manifest, provenance, shards
 from nr_vqm.manifest import OK, REMOVED, Video
 from nr_vqm.presets import Preset
 
@@ -210,7 +210,7 @@ def finish(out: Path, videos: list[Video], prepared: Prepared, *, request: dict,
         "videos": len(used),
         "clips": len(used) * request["train_groups"] * math.prod(request["train_grid"]),
         "preset": dataclasses.asdict(preset),
-        "versions": bundle.versions(),
+        "versions": provenance.versions(),
         "shards": [prepared.checksums.get(number) for number in range(max(prepared.checksums, default=-1) + 1)],
         "stale": sorted((prepared.stale | known) - used),
     }

@@ -29,7 +29,7 @@ def _parser():
 
 def _fit_and_score(run, repeat):
     """Fit all heads of one repeat on train and val and score its test videos, unless that is complete."""
-    from nr_vqm import bundle, features, files, heads, intervals, results, splits
+    from nr_vqm import features, files, heads, intervals, provenance, results, splits
 
     preset = run.read_preset()
     files.drop_leftovers(run)
@@ -39,7 +39,7 @@ def _fit_and_score(run, repeat):
         return
     videos, split = features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
-    with run.stage("compare", facts={"versions": bundle.versions()}):
+    with run.stage("compare", facts={"versions": provenance.versions()}):
         fitted = _fit(run, preset, train, val)
         test_rows, train_rows = (
             [row for head, _ in fitted for row in heads.score_rows(head, part, repeat=repeat)] for part in (test, train)

@@ -68,12 +68,12 @@ def _start(run, data, out, names):
 
 def _score(run, repeat, names):
     """Score all videos with the heads of one repeat, unless that is complete."""
-    from nr_vqm import bundle, features, heads, results
+    from nr_vqm import features, heads, provenance, results
 
     if run.is_complete("cross_database", heads=names):
         print(f"{run}: all videos are scored already.")
         return
-    with run.stage("cross_database", facts={"versions": bundle.versions()}, heads=names):
+    with run.stage("cross_database", facts={"versions": provenance.versions()}, heads=names):
         videos = features.read_head_inputs(run)
         fitted = [heads.load(run, name) for name in names]
         rows = [row for head in fitted for row in heads.score_rows(head, videos, repeat=repeat)]

@@ -24,7 +24,7 @@ def main(argv=None):
 
 def _extract_all(run, videos, args):
     """Write features.h5 of one 3D-CNN, unless that is complete."""
-    from nr_vqm import bundle, cluster, devices, features, files, manifest, worker
+    from nr_vqm import cluster, devices, features, files, manifest, provenance, worker
 
     files.require(run.cnn3d, made_by="make train")
     files.drop_leftovers(run)
@@ -42,7 +42,7 @@ def _extract_all(run, videos, args):
     missing = [one for one in videos if not file.part(one.video_id, made_from).exists()]
     missing = manifest.locate(missing, manifest.find_root(args.data, args.root)) if missing else []
     print(f"{len(missing)} of {len(videos)} videos to do", flush=True)
-    facts = {"versions": bundle.versions(), "precision": {"features": precision}}
+    facts = {"versions": provenance.versions(), "precision": {"features": precision}}
     with run.stage("features", facts=facts, precision=precision, **made_of):
         # Two videos at a time: one decodes and waits for the disk while the other computes.
         settings = {"made_from": made_from, "precision": precision, "device": args.device}

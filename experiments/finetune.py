@@ -37,7 +37,7 @@ def _finetune(run, start, repeat, learning_rate):
 
     Heads read and answer on 1-5, so the two scales are mapped already.
     """
-    from nr_vqm import bundle, devices, features, files, heads, intervals, results, splits
+    from nr_vqm import devices, features, files, heads, intervals, provenance, results, splits
 
     files.drop_leftovers(run)
     preset, videos, split = run.read_preset(), features.read_head_inputs(run), splits.read(run.splits)
@@ -59,7 +59,7 @@ def _finetune(run, start, repeat, learning_rate):
         print(f"{run}: the head is fine-tuned already.")
         return
     devices.seed_everything(preset.seed)
-    facts = {"versions": bundle.versions(), "finetuned_from": _origin(start)}
+    facts = {"versions": provenance.versions(), "finetuned_from": _origin(start)}
     with run.stage("finetune", facts=facts, **made_of):
         head, outputs = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
         test_rows, train_rows = (heads.score_rows(head, part, repeat=repeat) for part in (test, train))

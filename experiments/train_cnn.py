@@ -9,7 +9,7 @@ from nr_vqm import commands, presets
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import bundle, devices, label_origin, manifest, processes
+    from nr_vqm import devices, label_origin, manifest, processes, provenance
     from nr_vqm.run_folder import RunFolder
 
     data, run = Path(args.data), RunFolder(args.run)
@@ -33,7 +33,7 @@ def main(argv=None):
         "mos_range": [videos[0].mos_low, videos[0].mos_high],
         "videos": len(videos),
         "hardware": devices.describe(),
-        "commit": bundle.commit(),
+        "commit": provenance.commit(),
     }
     stop_asked = commands.stop_asked()
     with contextlib.ExitStack() as locks:
@@ -185,7 +185,7 @@ def _split(run, preset, videos, args, number):
 
 def _train(run, preset, table, videos, split, args, stop_asked):
     """Train one 3D-CNN."""
-    from nr_vqm import bundle, devices, inputs, processes, training
+    from nr_vqm import devices, inputs, processes, provenance, training
 
     devices.seed_everything(preset.seed)
     quality = inputs.quality_of(table, videos)
@@ -205,7 +205,7 @@ def _train(run, preset, table, videos, split, args, stop_asked):
     dtype = run.read_facts().get("precision", {}).get("train") or devices.chosen_precision(preset.precision)
     if processes.is_first():
         run.update_facts(precision={"train": dtype})
-    stage = run.stage("train", facts={"versions": bundle.versions()})
+    stage = run.stage("train", facts={"versions": provenance.versions()})
     with stage if processes.is_first() else contextlib.nullcontext():
         history = training.fit_cnn3d(
             batches["train"],

@@ -19,9 +19,9 @@ def load(run_dir, *, head="lstm", precision=None, device="auto"):
         FileNotFoundError, ValueError: a model is missing, damaged or not ours, which is found before TensorFlow is
             imported; or there is no such device.
     """
-    from nr_vqm import bundle, presets
+    from nr_vqm import model_check, presets
 
-    bundle.check_run(run_dir, head)
+    model_check.check_run(run_dir, head)
     if precision not in (None, *presets.PRECISIONS):
         raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
     from nr_vqm import decoder_worker, devices

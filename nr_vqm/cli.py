@@ -89,10 +89,10 @@ def _score(args):
 
 def _score_videos(args):
     """Score every video; a failed one is a row with its error."""
-    from nr_vqm import batch, bundle
+    from nr_vqm import batch, model_check
 
     videos, raw, rows, clips = _or_exit(commands.EXIT_USAGE, _prepare, args)
-    model_id = _or_exit(commands.EXIT_NO_MODEL, bundle.check_run, args.run, args.head)
+    model_id = _or_exit(commands.EXIT_NO_MODEL, model_check.check_run, args.run, args.head)
     if rows:
         _or_exit(commands.EXIT_USAGE, rows.check_model, args.head, model_id)
     known = {row["path"]: row["status"] for row in rows.rows} if rows else {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import nr_vqm
-from nr_vqm import bundle, devices, video
+from nr_vqm import devices, provenance, video
 
 # Name: (encoder, container, pixel format). Every decoder is tried on a stream made here and now.
 CODECS = {
@@ -53,7 +53,7 @@ def examine(folder):
 
 
 def _versions():
-    return {"nr-vqm": nr_vqm.__version__, **bundle.versions()}
+    return {"nr-vqm": nr_vqm.__version__, **provenance.versions()}
 
 
 def _devices():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nr_vqm import bundle, files, head_table, lstm_head, manifest, svr_baseline, training
+from nr_vqm import files, head_table, lstm_head, manifest, model_check, svr_baseline, training
 from nr_vqm.run_folder import RunFolder
 
 
@@ -68,7 +68,7 @@ def load_lstm(run_dir, name):
     """The keras.Model of an LSTM head, checked as in `load`."""
     run = RunFolder(run_dir)
     run.check_head(name)
-    return bundle.load_model(run.head(name), made_by=head_table.get(name).made_by)
+    return model_check.load_model(run.head(name), made_by=head_table.get(name).made_by)
 
 
 def continue_lstm(run_dir, name, model, train, val, *, clip_noise, **settings):

@@ -162,7 +162,8 @@ def _labels_text(found):
 
 def _tested_on(found):
     """The database of a cross-database test."""
-    return f"{found['database'] or 'unknown'}, all {found['test_videos']} videos (cross-database test)"
+    database = (found["database"] or "unknown").removesuffix(f", trained on {found['trained_on']}")
+    return f"{database}, all {found['test_videos']} videos (cross-database test)"
 
 
 def _progress(repeats):

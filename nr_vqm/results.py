@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from nr_vqm import bundle, comparison, features, files, head_table, label_origin, presets, splits, tables
+from nr_vqm import comparison, features, files, head_table, label_origin, presets, provenance, splits, tables
 from nr_vqm.run_folder import RunFolder
 
 
@@ -36,7 +36,7 @@ def write(run_dir: str | os.PathLike, *, num_resamples: int, seed: int) -> dict[
     folders = run.repeats()
     if not run.score_files():
         raise ValueError(f"{run} has no scores of a complete stage to compare. Run first: make compare.")
-    with run.stage("results", facts={"versions": bundle.versions()}, num_resamples=num_resamples):
+    with run.stage("results", facts={"versions": provenance.versions()}, num_resamples=num_resamples):
         rows, train_rows = _joined(run.score_files()), _joined(run.score_files(train=True))
         metrics = comparison.compare(
             rows,

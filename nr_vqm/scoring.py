@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from nr_vqm import (
-    bundle,
     clips,
     cnn3d,
     decoding,
@@ -17,6 +16,7 @@ from nr_vqm import (
     heads,
     intervals,
     manifest,
+    model_check,
     video,
 )
 from nr_vqm.run_folder import RunFolder
@@ -39,7 +39,7 @@ class Scorer:
         Raises:
             FileNotFoundError, ValueError: a model is missing, damaged or not ours.
         """
-        self.model_id = bundle.check_run(run_dir, head)
+        self.model_id = model_check.check_run(run_dir, head)
         run = RunFolder(run_dir)
         self.head, self.preset, self.mos_range = head, run.read_preset(), run.read_mos_range()
         _, self.labels = run.read_labels()
@@ -217,7 +217,7 @@ def _padding(info, grid):
 
 def load_trunk(run_dir, *, precision):
     """Load the run's 3D-CNN, ready to run over videos in that precision, a Keras dtype policy."""
-    model = bundle.load_model(RunFolder(run_dir).cnn3d, made_by="make train")
+    model = model_check.load_model(RunFolder(run_dir).cnn3d, made_by="make train")
     return SharedTrunk(cnn3d.with_dtype(model, precision))
 
 

@@ -307,6 +307,16 @@ def test_info_while_it_trains(tmp_path, capsys):
     assert (code, printed.err.count("\n")) == (commands.EXIT_NO_MODEL, 1)
 
 
+def test_info_of_a_cross_database_test(tmp_path, capsys):
+    run = RunFolder(tmp_path)
+    run.write_preset(presets.PRESETS["tiny"])
+    facts = {"labels": "people", "trained_labels": "synthetic", "mos_range": [0, 100], "videos": 20}
+    run.update_facts(database="qualcomm, trained on konvid1k", trained_on="konvid1k", **facts)
+    printed = info(tmp_path, capsys)[1].out
+    assert "trained on  konvid1k\ntested on   qualcomm, all 20 videos (cross-database test)\n" in printed
+    assert "epoch" not in printed
+
+
 def test_a_run_of_several_repeats(tiny_run, tmp_path, capsys):
     from nr_vqm import presets
 

@@ -1,7 +1,7 @@
 import platform
 import sys
 
-from nr_vqm import bundle, cli, commands, doctor
+from nr_vqm import cli, commands, doctor, provenance
 
 
 def test_doctor_finds_every_codec(capsys, tmp_path, monkeypatch):
@@ -53,7 +53,7 @@ def test_versions_are_those_of_the_distributions_that_are_installed(tmp_path, mo
         (folder / "top_level.txt").write_text(f"{package}\n")
     with monkeypatch.context() as patched:
         patched.setattr(sys, "path", [str(tmp_path)])
-        found, of_doctor = bundle.versions(), doctor._versions()
+        found, of_doctor = provenance.versions(), doctor._versions()
     assert found.pop("python") == platform.python_version()
     assert found == {"tensorflow-cpu": "2.21.0", "opencv-python": "4.14.0", "numpy": "2"}
     assert of_doctor.items() > found.items()

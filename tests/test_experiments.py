@@ -17,7 +17,6 @@ import nr_vqm
 from data_prep import __main__ as data_prep
 from experiments import ablations, compare_heads, cross_database, extract_features, finetune, report, train_cnn
 from nr_vqm import (
-    bundle,
     commands,
     comparison,
     features,
@@ -86,13 +85,13 @@ def live_qualcomm(tmp_path_factory):
 def test_every_repeat_is_a_run_with_a_split_of_its_own(konvid1k):
     data, run = konvid1k
     contents = {one.video_id: one.content for one in manifest.usable(data)}
-    assert [path.name for path in bundle.repeat_dirs(run)] == ["repeat-00", "repeat-01"]
-    seen = [splits.read(folder / "splits.json") for folder in bundle.repeat_dirs(run)]
+    assert [one.path.name for one in RunFolder(run).repeats()] == ["repeat-00", "repeat-01"]
+    seen = [splits.read(one.splits) for one in RunFolder(run).repeats()]
     for split in seen:
         assert [len(split.train), len(split.val), len(split.test)] == [26, 3, 3]
         assert splits.check(split, contents) == []
     assert seen[0] != seen[1]
-    seeds = [bundle.read_preset(folder).seed for folder in bundle.repeat_dirs(run)]
+    seeds = [one.read_preset().seed for one in RunFolder(run).repeats()]
     assert seeds == [1, 2]
     assert not (run / "cnn3d.keras").exists()
 
@@ -100,9 +99,9 @@ def test_every_repeat_is_a_run_with_a_split_of_its_own(konvid1k):
 def test_medians_and_spread_are_over_the_repeats(konvid1k):
     _, run = konvid1k
     rows = comparison.read_scores(run / "scores.csv")
-    for repeat, folder in enumerate(bundle.repeat_dirs(run)):
+    for repeat, folder in enumerate(RunFolder(run).repeats()):
         tested = {row["video_id"] for row in rows if row["repeat"] == repeat}
-        assert tested == set(splits.read(folder / "splits.json").test)
+        assert tested == set(splits.read(folder.splits).test)
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["num_repeats"] == 2
     assert len(metrics["heads"]["lstm"]["rmse"]["per_repeat"]) == 2
@@ -119,8 +118,8 @@ def test_the_tables_of_a_comparison(konvid1k):
     assert cells[1:5] == ["3D-CNN + LSTM", "train, stopped by val", "konvid1k", "people's opinions (MOS)"]
     assert cells[5].startswith("tiny epochs=1")
     assert "cores" in cells[7] or " x " in cells[7]
-    assert (cells[8], cells[9]) == (f"{sum(bundle.total_seconds(run).values()) / 3600:.2f}", "2")
-    assert set(bundle.total_seconds(run)) == {"train", "features", "compare", "results"}
+    assert (cells[8], cells[9]) == (f"{sum(RunFolder(run).total_seconds().values()) / 3600:.2f}", "2")
+    assert set(RunFolder(run).total_seconds()) == {"train", "features", "compare", "results"}
     page = (run / "report.html").read_text()
     assert "2 repeats, medians" in page
     assert "3D-CNN, repeat-01" in page
@@ -163,7 +162,7 @@ def test_a_run_keeps_to_its_labels(konvid1k, live_qualcomm, tmp_path, capsys):
     for main in (train_cnn.main, extract_features.main):
         settings = [*SHORT, "--split", "paper", "--repeats", 2] if main is train_cnn.main else []
         assert message in fails(capsys, main, "--data", other, "--run", run, *settings)
-    assert bundle.read_run(run)["data_dir"] == str(data.resolve())
+    assert RunFolder(run).read_facts()["data_dir"] == str(data.resolve())
 
 
 def test_too_few_resamples_are_refused_at_once(konvid1k, capsys):
@@ -188,7 +187,7 @@ def test_features_that_are_all_one_number_are_no_end(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     videos = features.read_head_inputs(run)
     flat = dataclasses.replace(videos, stored=np.ones_like(videos.stored))
-    settings = bundle.read_preset(run).heads["lstm"]
+    settings = RunFolder(run).read_preset().heads["lstm"]
     head, _ = heads.fit(tmp_path, "lstm_features", flat, flat, **settings)
     assert np.isfinite(head.outputs(flat)).all()
 
@@ -313,7 +312,7 @@ def test_ablations_change_one_thing(live_qualcomm, monkeypatch, capsys, setting,
     assert table.endswith("\nLabels: people's opinions (MOS)\n")
     for name, changes in variants.items():
         folder = run / "ablations" / setting / name
-        assert bundle.read_preset(folder) == dataclasses.replace(bundle.read_preset(run), **changes)
+        assert RunFolder(folder).read_preset() == dataclasses.replace(RunFolder(run).read_preset(), **changes)
         assert splits.read(folder / "splits.json") == splits.read(run / "splits.json")
         videos = features.read_head_inputs(folder)
         if setting == "grid":

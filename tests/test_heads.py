@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nr_vqm
-from nr_vqm import bundle, cli, commands, features, files, head_table, heads, presets, svr_baseline
+from nr_vqm import cli, commands, features, files, head_table, heads, model_check, presets, svr_baseline
 from nr_vqm.run_folder import RunFolder
 
 VIDEOS, GROUPS, BLOCKS, FEATURES = 24, 5, 6, 8
@@ -131,8 +131,8 @@ def test_every_head_scores_a_video(whole_run, place_video, name, capsys):
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["status"], row["head"]) == ("ok", name)
     assert 0 <= row["mos"] <= 100
-    others = {bundle.check_run(whole_run, other) for other in head_table.HEADS if other != name}
-    assert row["model_id"] == bundle.check_run(whole_run, name)
+    others = {model_check.check_run(whole_run, other) for other in head_table.HEADS if other != name}
+    assert row["model_id"] == model_check.check_run(whole_run, name)
     assert row["model_id"] not in others
 
 
@@ -140,7 +140,7 @@ def test_a_head_of_another_width_is_refused(whole_run, tmp_path):
     run = shutil.copytree(whole_run, tmp_path / "run")
     shutil.copy(run / "lstm_head.keras", run / "lstm_features_head.keras")
     with pytest.raises(ValueError, match=r"lstm_features_head.keras reads \(5, 6\), .* gives \(5, 8\)"):
-        bundle.check_run(run, "lstm_features")
+        model_check.check_run(run, "lstm_features")
 
 
 @pytest.mark.parametrize("name", head_table.HEADS)

@@ -15,11 +15,11 @@ PACKAGES = {
     "benchmarks": {"benchmarks", "nr_vqm", "data_prep"},
 }
 # A module of nr_vqm imports only modules before it in this list; commands of nr_vqm come last.
-ORDER = """files folder_lock network_sizes presets head_table label_origin run_folder hdf5 cluster raw_video planes
-manifest decoders decoder_process decoder_worker decoding video clips shards splits metrics processes devices inputs
-cnn3d starting_weights watching training trunk_plan trunk features svr_baseline lstm_head resampling comparison tables
-pages plots feature_files published_splits feature_evaluation model_files bundle untrained_run heads results intervals
-score_page video_score scoring batch worker info doctor commands cli""".split()
+ORDER = """files folder_lock provenance network_sizes presets head_table label_origin run_folder hdf5 cluster
+raw_video planes manifest decoders decoder_process decoder_worker decoding video clips shards splits metrics processes
+devices inputs cnn3d starting_weights watching training trunk_plan trunk features svr_baseline lstm_head resampling
+comparison tables pages plots feature_files published_splits feature_evaluation model_files model_check untrained_run
+heads results intervals score_page video_score scoring batch worker info doctor commands cli""".split()
 
 
 def imports(path):

@@ -9,7 +9,6 @@ import pytest
 
 from experiments import compare_heads
 from nr_vqm import (
-    bundle,
     cnn3d,
     commands,
     comparison,
@@ -17,6 +16,7 @@ from nr_vqm import (
     files,
     intervals,
     manifest,
+    model_check,
     presets,
     results,
     splits,
@@ -57,7 +57,7 @@ def state(run):
     weights = [
         keras.models.load_model(run.head(name), compile=False).get_weights() for name in ("lstm", "lstm_features")
     ]
-    assert all(bundle.check_run(run, head) for head in ("lstm", "svr"))
+    assert all(model_check.check_run(run, head) for head in ("lstm", "svr"))
     spread = files.read_json(run.intervals("compare"), made_by="make compare")
     figures = files.read_json(run.metrics, made_by="make compare")["heads"]
     return {
@@ -123,7 +123,7 @@ def test_a_refit_that_was_stopped_is_done_again(fitted, uninterrupted, tmp_path,
     assert run.is_complete("compare") == (place is comparison)
     if place is not comparison:
         with pytest.raises(ValueError, match=r"the fit of .* has not ended. Run again: make compare"):
-            bundle.check_run(run, "svr")
+            model_check.check_run(run, "svr")
     capsys.readouterr()
     compare(run)
     assert ("fitted already" in capsys.readouterr().out) == (place is comparison)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nr_vqm import bundle, comparison, features, files, heads, manifest, presets, results, splits
+from nr_vqm import comparison, features, files, heads, manifest, presets, results, splits
 from nr_vqm.run_folder import RunFolder
 from nr_vqm.trunk import ClipOutputs
 
@@ -17,9 +17,9 @@ def run(tmp_path):
     videos = [
         manifest.Video(f"v{n}", f"v{n}.mp4", f"c{n // 2}", 10 + 7.0 * n, 0.0, 100.0, mos_ci95=4.0) for n in range(12)
     ]
-    bundle.write_preset(tmp_path, presets.get_preset("tiny", overrides=["lstm_units=5"]))
-    bundle.update_run(
-        tmp_path, database="made up", labels="pseudo", hardware="3 cores", commit="abc", seconds={"train": 1800.0}
+    RunFolder(tmp_path).write_preset(presets.get_preset("tiny", overrides=["lstm_units=5"]))
+    RunFolder(tmp_path).update_facts(
+        database="made up", labels="pseudo", hardware="3 cores", commit="abc", seconds={"train": 1800.0}
     )
     file = features.FeatureFile(tmp_path, precision="float32")
     for one in videos:
@@ -93,12 +93,12 @@ def test_a_leak_is_told_in_the_metrics(run):
 
 def test_repeats_are_joined(run):
     rows = score(run)
-    bundle.update_run(run, repeats=2)
-    for repeat, folder in enumerate(bundle.repeat_dirs(run)):
-        folder.mkdir()
+    RunFolder(run).update_facts(repeats=2)
+    for repeat, folder in enumerate(RunFolder(run).repeats()):
+        folder.path.mkdir()
         changed = [row | {"repeat": repeat, "score": row["score"] + repeat} for row in rows]
         write_scores(folder, "compare", changed, [])
-        bundle.update_run(folder, seconds={"train": 1800.0})
+        folder.update_facts(seconds={"train": 1800.0})
     metrics = results.write(run, num_resamples=1000, seed=1)
     assert metrics["num_repeats"] == 2
     assert len(comparison.read_scores(run / "scores.csv")) == 24

@@ -10,7 +10,7 @@ import keras
 import pytest
 import skops.io
 
-from nr_vqm import bundle, cli, cnn3d, commands, files, lstm_head, presets, svr_baseline, worker
+from nr_vqm import cli, cnn3d, commands, files, lstm_head, model_check, presets, svr_baseline, worker
 from nr_vqm.run_folder import RunFolder
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
@@ -35,10 +35,10 @@ def change_config(path, change):
 
 
 def test_ours_are_loaded(model_path, tmp_path):
-    assert bundle.load_model(model_path, made_by="make train").count_params() > 0
+    assert model_check.load_model(model_path, made_by="make train").count_params() > 0
     sizes = {"num_groups": 5, "input_dim": 6, "input_offset": 3.0, "input_scale": 1.0, "lstm_units": 9, "fc_dim": 10}
     lstm_head.build_lstm_head(**sizes).save(tmp_path / "lstm_head.keras")
-    assert bundle.load_model(tmp_path / "lstm_head.keras", made_by="make compare").input_shape == (None, 5, 6)
+    assert model_check.load_model(tmp_path / "lstm_head.keras", made_by="make compare").input_shape == (None, 5, 6)
 
 
 def ask_for_more(by_name, config):
@@ -90,7 +90,7 @@ def test_hostile_models_are_refused_before_keras_sees_them(model_path, monkeypat
         pytest.fail("the test's change does not fit the model")
     monkeypatch.setattr(keras.models, "load_model", refuse)
     with pytest.raises(ValueError, match=message):
-        bundle.load_model(model_path, made_by="make train")
+        model_check.load_model(model_path, made_by="make train")
 
 
 def rewrite(path, *, compression=zipfile.ZIP_STORED, **changed):
@@ -152,7 +152,7 @@ def nothing_is_loaded(monkeypatch):
 def test_hostile_files_are_refused_before_keras_sees_them(model_path, harm, message, nothing_is_loaded):
     harm(model_path)
     with pytest.raises(ValueError, match=message) as refused:
-        bundle.load_model(model_path, made_by="make train")
+        model_check.load_model(model_path, made_by="make train")
     assert str(model_path) in str(refused.value)
 
 
@@ -161,7 +161,7 @@ def test_weights_that_keras_refuses_are_one_line(model_path):
         weights = archive.read("model.weights.h5")
     rewrite(model_path, **{"model.weights.h5": bytes(len(weights))})
     with pytest.raises(ValueError, match=r"cnn3d\.keras is not one: ") as refused:
-        bundle.load_model(model_path, made_by="make train")
+        model_check.load_model(model_path, made_by="make train")
     assert "\n" not in str(refused.value)
 
 
@@ -169,12 +169,12 @@ def test_weights_that_keras_refuses_are_one_line(model_path):
 def test_not_a_keras_file(tmp_path, content):
     (tmp_path / "cnn3d.keras").write_bytes(content)
     with pytest.raises(ValueError, match=r"A model that nr-vqm saved is needed, .*cnn3d\.keras is not one"):
-        bundle.load_model(tmp_path / "cnn3d.keras", made_by="make train")
+        model_check.load_model(tmp_path / "cnn3d.keras", made_by="make train")
 
 
 def test_a_missing_model_says_what_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"cnn3d\.keras is missing. Make it first: make train"):
-        bundle.load_model(tmp_path / "cnn3d.keras", made_by="make train")
+        model_check.load_model(tmp_path / "cnn3d.keras", made_by="make train")
 
 
 def test_a_model_that_is_not_the_run_s_own(model_path):
@@ -182,7 +182,7 @@ def test_a_model_that_is_not_the_run_s_own(model_path):
         pass
     change_config(model_path, set_config("dropout1", "rate", 0.2))
     with pytest.raises(ValueError, match="its checksum differs"):
-        bundle.load_model(model_path, made_by="make train")
+        model_check.load_model(model_path, made_by="make train")
 
 
 @pytest.fixture
@@ -191,32 +191,32 @@ def run_dir(tiny_run, tmp_path):
 
 
 def test_a_run_s_identity_is_that_of_its_models_and_its_scale(run_dir):
-    lstm, svr = (bundle.check_run(run_dir, head) for head in ("lstm", "svr"))
+    lstm, svr = (model_check.check_run(run_dir, head) for head in ("lstm", "svr"))
     assert len(lstm) == 12
     assert lstm != svr
-    assert bundle.check_run(run_dir, "lstm") == lstm
+    assert model_check.check_run(run_dir, "lstm") == lstm
     RunFolder(run_dir).update_facts(mos_range=[0, 10])
-    other_scale = bundle.check_run(run_dir, "lstm")
+    other_scale = model_check.check_run(run_dir, "lstm")
     assert other_scale != lstm
     cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(run_dir / "cnn3d.keras")
     with RunFolder(run_dir).stage("compare"):
         pass
-    assert bundle.check_run(run_dir, "lstm") not in (lstm, other_scale)
+    assert model_check.check_run(run_dir, "lstm") not in (lstm, other_scale)
 
 
 def test_heads_of_a_network_that_was_trained_on_are_refused(run_dir):
-    bundle.check_run(run_dir, "svr")
+    model_check.check_run(run_dir, "svr")
     with RunFolder(run_dir).stage("train"):
         cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(run_dir / "cnn3d.keras")
     with pytest.raises(ValueError, match="was fitted on another 3D-CNN .* Fit it again: make features, then make comp"):
-        bundle.check_run(run_dir, "svr")
+        model_check.check_run(run_dir, "svr")
 
 
 def test_a_head_whose_fit_was_stopped_is_refused(run_dir):
     with pytest.raises(KeyboardInterrupt), RunFolder(run_dir).stage("compare"):
         raise KeyboardInterrupt
     with pytest.raises(ValueError, match="the fit of svr.skops has not ended. Run again: make compare"):
-        bundle.check_run(run_dir, "svr")
+        model_check.check_run(run_dir, "svr")
 
 
 def test_a_worker_with_other_models_is_refused(run_dir):
@@ -265,7 +265,7 @@ def test_hostile_runs_are_refused_before_anything_is_loaded(run_dir, harm, monke
     head, damage, message = HARMS[harm]
     damage(run_dir)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        bundle.check_run(run_dir, head)
+        model_check.check_run(run_dir, head)
 
 
 @pytest.mark.parametrize("head", ["lstm", "svr"])

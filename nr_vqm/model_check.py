@@ -1,44 +1,15 @@
-"""Checking and loading the models of a run, and the versions of what made them."""
+"""Check and load the models of a run: foreign and damaged files are refused before Keras reads them."""
 
 import hashlib
-import importlib.metadata
 import json
-import platform
-import subprocess
+import os
 from pathlib import Path
 
 from nr_vqm import files, head_table, model_files, svr_baseline
 from nr_vqm.run_folder import RunFolder
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "sklearn", "cv2", "av", "h5py", "skops")  # as they are imported
 
-
-def commit():
-    """The checkout's commit, '-dirty' behind it where files were changed; None where this is no git checkout."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=10"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except OSError:  # no git on this machine
-        return None
-    return found.stdout.strip() or None
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what a result depends on, by the names of the distributions that are installed.
-
-    Several distributions provide one package: opencv-python or opencv-python-headless, tensorflow or tensorflow-cpu.
-    """
-    providing = importlib.metadata.packages_distributions()
-    names = dict.fromkeys(name for package in PACKAGES for name in providing.get(package, ()))
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
-
-
-def check_run(run_dir, head):
+def check_run(run_dir: str | os.PathLike, head: str) -> str:
     """Check everything that scoring will load, before Keras is imported, which takes seconds.
 
     Args:
@@ -101,32 +72,3 @@ def load_model(path, *, made_by):
     except Exception as error:  # Keras raises many kinds for weights that do not fit the layers
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"A model that nr-vqm saved is needed, {path} is not one: {reason}") from error
-
-
-# Until every module uses RunFolder.
-def read_run(run_dir):
-    return RunFolder(run_dir).read_facts()
-
-
-def update_run(run_dir, **values):
-    RunFolder(run_dir).update_facts(**values)
-
-
-def read_preset(run_dir):
-    return RunFolder(run_dir).read_preset()
-
-
-def write_preset(run_dir, preset):
-    RunFolder(run_dir).write_preset(preset)
-
-
-def read_mos_range(run_dir):
-    return RunFolder(run_dir).read_mos_range()
-
-
-def repeat_dirs(run_dir):
-    return [run.path for run in RunFolder(run_dir).repeats()]
-
-
-def total_seconds(run_dir):
-    return RunFolder(run_dir).total_seconds()
