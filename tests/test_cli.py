@@ -16,7 +16,7 @@ import pytest
 from conftest import place_frame, write_ffv1
 
 import nr_vqm
-from nr_vqm import batch, cli, commands, scoring
+from nr_vqm import batch, cli, commands, presets, scoring
 from nr_vqm.run_folder import RunFolder
 
 
