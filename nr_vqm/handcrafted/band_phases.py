@@ -31,23 +31,26 @@ def concentrations(band: np.ndarray, magnitude: np.ndarray) -> tuple[float, floa
     """
     zero = magnitude == 0
     scale = 1 / np.where(zero, 1, magnitude)
-    real, imaginary = np.where(zero, 1, band.real * scale), band.imag * scale
-    here = real[:, 1:], imaginary[:, 1:]
-    left = real[:, :-1], imaginary[:, :-1]
-    above = [np.roll(part, 1, axis=0) for part in here]
+    phasors = np.stack([band.real * scale, band.imag * scale])
+    phasors[0][zero] = 1
+    here, left = phasors[:, :, 1:], phasors[:, :, :-1]
+    above = np.roll(here, 1, axis=1)
     return tuple(wrapped_cauchy_concentration(_differences(neighbour, here)) for neighbour in (left, above))
 
 
 def _differences(neighbour, here):
     """Cosine and sine of the phase of `neighbour` less that of `here`, shape (2, samples)."""
-    (a, b), (c, d) = neighbour, here
-    differences = np.empty((2, *c.shape))
-    product = np.multiply(b, d)
-    np.multiply(a, c, out=differences[0])
-    differences[0] += product
-    np.multiply(a, d, out=product)
-    np.multiply(b, c, out=differences[1])
-    differences[1] -= product
+    rows, columns = here.shape[1:]
+    differences = np.empty((2, rows, columns))
+    step = max(1, CHUNK // columns)
+    for start in range(0, rows, step):
+        place = slice(start, start + step)
+        (a, b), (c, d) = neighbour[:, place], here[:, place]
+        cosine, sine = differences[:, place]
+        np.multiply(a, c, out=cosine)
+        cosine += b * d
+        np.multiply(b, c, out=sine)
+        sine -= a * d
     return differences.reshape(2, -1)
 
 
