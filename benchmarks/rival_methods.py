@@ -7,7 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from nr_vqm import decoding
-from nr_vqm.handcrafted import block_motion, brisque, cornia, natural_scene, niqe, video_bliinds
+from nr_vqm.handcrafted import (
+    block_motion,
+    brisque,
+    colour_maps,
+    complex_diivine,
+    cornia,
+    friquee,
+    natural_scene,
+    niqe,
+    steerable_pyramid,
+    video_bliinds,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +50,26 @@ STATISTICS = (natural_scene.mscn, natural_scene.shift_products, natural_scene.ag
 METHODS = {
     "brisque": Method(brisque.video_features, True, 0.15, (READ, *STATISTICS)),
     "niqe": Method(niqe.video_features, True, 0.15, (READ, *STATISTICS, niqe.distance)),
+    "friquee": Method(
+        friquee.video_features,
+        True,
+        6,
+        (
+            READ,
+            colour_maps.rgb_for_friquee,
+            colour_maps.chroma,
+            colour_maps.lms,
+            friquee.luma_features,
+            friquee.chroma_features,
+            friquee.cone_features,
+            friquee.opponent_features,
+            steerable_pyramid.decompose,
+            complex_diivine.enlarged,
+            complex_diivine.magnitude_features,
+            complex_diivine.phase_features,
+            complex_diivine.similarity_features,
+        ),
+    ),
     "cornia": Method(run_cornia, False, 5, (READ, cornia.sample_patches, cornia.features)),
     "video_bliinds": Method(
         video_bliinds.video_features,
