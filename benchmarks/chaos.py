@@ -21,8 +21,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from nr_vqm import commands, manifest
-from nr_vqm.run_folder import STAGES, RunFolder
+from nr_vqm import command_line
+from nr_vqm.dataset import manifest
+from nr_vqm.runs.run_folder import STAGES, RunFolder
 
 SETTINGS = [*"--preset tiny --set synthetic_videos=24 --set epochs=4 --set head_epochs=6 --set dropout=0.3".split()]
 FEW_KILLS = 6  # so many or fewer kill only a part of the stages
@@ -54,15 +55,15 @@ def main(argv=None):
     for line in differences:
         print(f"DIFFERENT: {line}")
     figures = {"kills": kills, "starts": starts, "nothing_lost": float(not differences)}
-    commands.print_figures(figures, limits={"kills": args.kills, "nothing_lost": 1}, json_path=args.json)
-    return commands.EXIT_FAILED if differences else 0
+    command_line.print_figures(figures, limits={"kills": args.kills, "nothing_lost": 1}, json_path=args.json)
+    return command_line.EXIT_FAILED if differences else 0
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.chaos", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.chaos", __doc__)
     parser.add_argument(
         "--kills",
-        type=commands.positive,
+        type=command_line.positive,
         default=30,
         help=f"kill -9 in all, spread over the stages; {FEW_KILLS} or fewer leave out finetune and what follows it",
     )
@@ -229,7 +230,7 @@ def _different_stages(whole, broken):
 
 
 def _different_weights(whole, broken):
-    from nr_vqm import devices
+    from nr_vqm.common import devices
 
     devices.start(hide_startup_lines=True)
     import keras
@@ -245,4 +246,4 @@ def _different_weights(whole, broken):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 NUM_VIDEOS = 40_000
 PER_CONTENT = 4
@@ -22,13 +22,13 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     figures = measure(num_videos=args.videos)
     limits = {"seconds_limit_over_ours": 1, "memory_limit_over_ours": 1}
-    commands.print_figures(figures, limits=limits, json_path=args.json)
-    return 0 if all(figures[name] >= limit for name, limit in limits.items()) else commands.EXIT_FAILED
+    command_line.print_figures(figures, limits=limits, json_path=args.json)
+    return 0 if all(figures[name] >= limit for name, limit in limits.items()) else command_line.EXIT_FAILED
 
 
 def measure(*, num_videos: int) -> dict[str, float]:
     """Seconds from scores.csv to the metrics, every figure among them, and the peak memory of this process."""
-    from nr_vqm import comparison
+    from nr_vqm.evaluation import comparison
 
     rows, train_rows = synthetic_rows(num_videos, seed=1), synthetic_rows(num_videos, seed=2)
     half_widths = {row["video_id"]: 0.3 for row in rows}
@@ -79,11 +79,11 @@ def synthetic_rows(num_videos: int, *, seed: int) -> list[dict]:
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.comparison", __doc__)
-    parser.add_argument("--videos", type=commands.positive, default=NUM_VIDEOS, help="test videos")
+    parser = command_line.new_parser("python -m benchmarks.comparison", __doc__)
+    parser.add_argument("--videos", type=command_line.positive, default=NUM_VIDEOS, help="test videos")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     return parser
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

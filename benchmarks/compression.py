@@ -12,7 +12,8 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from nr_vqm import clips, commands, video
+from nr_vqm import command_line
+from nr_vqm.video import clips, reader
 
 FILTERS = {
     "none": {},
@@ -24,7 +25,7 @@ CLIP = {"clip_frames": 16, "clip_size": 224}
 
 
 def main(argv=None):
-    parser = commands.new_parser("python -m benchmarks.compression", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.compression", __doc__)
     parser.add_argument("--videos", required=True, help="a folder of real videos")
     parser.add_argument("--json", help="write the figures there")
     args = parser.parse_args(argv)
@@ -35,23 +36,23 @@ def main(argv=None):
             ratio, write, read = measure(Path(folder) / f"{name}.h5", data, options)
             figures |= {f"{name}_ratio": ratio, f"{name}_write_gb_s": write, f"{name}_read_gb_s": read}
     figures["lz4_read_over_zstd1"] = figures["lz4_read_gb_s"] / figures["zstd1_read_gb_s"]
-    commands.print_figures(figures, limits={"lz4_read_over_zstd1": 1.0}, json_path=args.json)
+    command_line.print_figures(figures, limits={"lz4_read_over_zstd1": 1.0}, json_path=args.json)
 
 
 def usable(folder):
     """The videos of a folder, not of folders inside it, that are at least 960 x 540 and long enough."""
-    for path in video.list_videos(folder):
+    for path in reader.list_videos(folder):
         if path.parent == Path(folder):
-            info = video.probe(path)
+            info = reader.probe(path)
             if info.width >= 960 and info.height >= 540 and info.frames >= 60:
                 yield path
 
 
 def read_clips(path):
     """Eight clips of one video: uint8 (8, 16, 224, 224, 3)."""
-    info = video.probe(path)
+    info = reader.probe(path)
     grid = clips.plan_grid(48, info.height, info.width, num_groups=2, block_grid=(2, 2), stride=16, **CLIP)
-    return np.concatenate(list(clips.iter_groups(itertools.islice(video.read_frames(path), 48), grid)))
+    return np.concatenate(list(clips.iter_groups(itertools.islice(reader.read_frames(path), 48), grid)))
 
 
 def measure(path, data, options):
@@ -75,4 +76,4 @@ def measure(path, data, options):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 
 def main(argv=None):
@@ -23,14 +23,14 @@ def main(argv=None):
         with tempfile.TemporaryDirectory() as folder:
             long = repeat(args.videos[0], Path(folder) / f"long{Path(args.videos[0]).suffix}", args.minutes)
             figures |= memory(long)
-    commands.print_figures(figures, limits={}, json_path=args.json)
+    command_line.print_figures(figures, limits={}, json_path=args.json)
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.decoding", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.decoding", __doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
-    parser.add_argument("--rounds", type=commands.positive, default=5, help="the fastest of so many counts (5)")
+    parser.add_argument("--rounds", type=command_line.positive, default=5, help="the fastest of so many counts (5)")
     parser.add_argument("--minutes", type=float, help="length of the long video")
     parser.add_argument("--json", help="write the figures there")
     return parser
@@ -38,20 +38,20 @@ def _parser():
 
 def compare(path, rounds):
     """{figure: value} of one video; the fastest of several rounds."""
-    from nr_vqm import decoders, video
+    from nr_vqm.video import backends, reader
 
     def here():
-        return decoders.read(os.path.abspath(path), raw=None, warnings=[])
+        return backends.read(os.path.abspath(path), raw=None, warnings=[])
 
-    video.probe(path)  # starts the process
+    reader.probe(path)  # starts the process
     times = {"here": [], "apart": []}
     for _ in range(rounds):
         times["here"].append(_seconds(here()))
-        times["apart"].append(_seconds(video.read_frames(path)))
-    frames, (here_seconds, apart_seconds) = video.count_frames(path), map(min, times.values())
+        times["apart"].append(_seconds(reader.read_frames(path)))
+    frames, (here_seconds, apart_seconds) = reader.count_frames(path), map(min, times.values())
     work = here_seconds / frames
     both_here = min(_seconds(here(), work) for _ in range(rounds))
-    both_apart = min(_seconds(video.read_frames(path), work) for _ in range(rounds))
+    both_apart = min(_seconds(reader.read_frames(path), work) for _ in range(rounds))
     return {
         "ms_a_frame_here": 1000 * here_seconds / frames,
         "ms_a_frame_apart": 1000 * apart_seconds / frames,
@@ -90,12 +90,12 @@ def repeat(path, out, minutes):
 
 def memory(path):
     """Peak memory while a long video is read, in gigabytes: this process, the decoder's, and their growth."""
-    from nr_vqm import decoder_worker, video
+    from nr_vqm.video import decoder_processes, reader
 
-    video.probe(path)
-    worker = decoder_worker._idle[-1].process.pid
+    reader.probe(path)
+    worker = decoder_processes._idle[-1].process.pid
     peaks = {}
-    for number, _ in enumerate(video.read_frames(path)):
+    for number, _ in enumerate(reader.read_frames(path)):
         if number % 100 == 0:
             for name, pid in (("reader", "self"), ("decoder", worker)):
                 peaks.setdefault(name, []).append(_resident(pid))
@@ -110,4 +110,4 @@ def _resident(pid):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

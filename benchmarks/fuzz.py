@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 CODECS = {
     "h264": ("libx264", "mp4"),
@@ -31,21 +31,21 @@ NUM_FRAMES, HEIGHT, WIDTH = 24, 96, 128
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import devices
+    from nr_vqm.common import devices
 
     devices.start(hide_startup_lines=True)
     with tempfile.TemporaryDirectory() as folder:
         results = list(run(Path(folder), num_files=args.files, seed=args.seed, seconds=args.seconds, keep=args.keep))
     report(results)
     figures = summary(results)
-    commands.print_figures(figures, limits={"files": args.files}, json_path=args.json)
-    return commands.EXIT_FAILED if figures["failed"] else 0
+    command_line.print_figures(figures, limits={"files": args.files}, json_path=args.json)
+    return command_line.EXIT_FAILED if figures["failed"] else 0
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.fuzz", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.fuzz", __doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--files", type=commands.positive, default=2000, help="how many damaged files (2000)")
+    parser.add_argument("--files", type=command_line.positive, default=2000, help="how many damaged files (2000)")
     parser.add_argument("--seed", type=int, default=0, help="another one damages other places (0)")
     parser.add_argument("--seconds", type=float, default=20, help="the time limit of one file (20)")
     parser.add_argument("--keep", metavar="DIR", help="copy the files that failed there")
@@ -66,7 +66,8 @@ def run(folder, *, num_files, seed, seconds, keep=None):
         (codec, kind of damage, outcome, seconds, message) of each file.
     """
     import nr_vqm
-    from nr_vqm import presets, untrained_run
+    from nr_vqm import presets
+    from nr_vqm.runs import untrained_run
 
     untrained_run.write(folder / "run", presets.PRESETS["tiny"], mos_range=(1.0, 5.0), labels="synthetic")
     scorer = nr_vqm.load(folder / "run")
@@ -173,4 +174,4 @@ def summary(results):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -17,7 +17,10 @@ import hdf5plugin  # noqa: F401 - registers the compression filters with h5py
 import numpy as np
 
 from benchmarks import compression
-from nr_vqm import clips, commands, devices, files, manifest, shards, video
+from nr_vqm import command_line
+from nr_vqm.common import atomic_files, devices
+from nr_vqm.dataset import manifest, shards
+from nr_vqm.video import clips, reader
 
 BATCH_SIZE = 16  # as in `paper`
 EPOCH_CLIPS = 224_640  # of KoNViD-1k in the paper
@@ -26,7 +29,7 @@ GPU_CLIPS_PER_SECOND = 1500  # what one GPU of the H200's class is thought to tr
 
 
 def main(argv=None):
-    parser = commands.new_parser("python -m benchmarks.input_pipeline", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.input_pipeline", __doc__)
     parser.add_argument("--videos", required=True, help="a folder of real videos")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--quick", action="store_true", help="fewer clips and seconds")
@@ -35,7 +38,7 @@ def main(argv=None):
         write_shards(folder, args.videos, num_groups=1 if args.quick else 6)
         figures = measure(folder, seconds=0.5 if args.quick else 4, rounds=1 if args.quick else 5)
     limits = {"pipeline_over_two_readers": 0.8, "memory_limit_over_peak": 1.0}
-    commands.print_figures(figures, limits=limits, json_path=args.json)
+    command_line.print_figures(figures, limits=limits, json_path=args.json)
 
 
 def write_shards(folder, videos, *, num_groups):
@@ -43,12 +46,12 @@ def write_shards(folder, videos, *, num_groups):
     grid = {"num_groups": num_groups, "block_grid": (2, 4), "stride": 16, **compression.CLIP}
     paths = list(compression.usable(videos))
     for number, path in enumerate(paths):
-        info = video.probe(path)
+        info = reader.probe(path)
         with shards.writing(shards.shard_path(folder, number), **compression.CLIP) as add:
             one = manifest.Video(video_id=path.name, path=str(path), content="", mos=3, mos_low=1, mos_high=5)
             planned = clips.plan_grid(60, info.height, info.width, **grid)
-            add(one, planned, clips.iter_groups(itertools.islice(video.read_frames(path), 60), planned))
-    files.write_json(Path(folder) / "index.json", {"shards": [""] * len(paths)})
+            add(one, planned, clips.iter_groups(itertools.islice(reader.read_frames(path), 60), planned))
+    atomic_files.write_json(Path(folder) / "index.json", {"shards": [""] * len(paths)})
 
 
 def measure(folder, *, seconds, rounds):
@@ -104,14 +107,14 @@ def copy(folder, seconds):
 def feed(folder, seconds, workers):
     """Clips/s that arrive as TensorFlow's tensors, in an epoch as long as it takes."""
     devices.start(hide_startup_lines=True)
-    from nr_vqm import inputs
+    from nr_vqm.dataset import clip_batches
 
     table = shards.read_table(folder)
     # These few clips many times: a real epoch has thousands of batches, and begins once.
     rows, quality = np.tile(np.arange(len(table)), EPOCH_CLIPS // len(table)), np.full(len(table), 3, np.float32)
-    batches = inputs.ClipBatches(table, rows, quality, batch_size=BATCH_SIZE, shuffle_seed=1, mirror=True)
+    batches = clip_batches.ClipBatches(table, rows, quality, batch_size=BATCH_SIZE, shuffle_seed=1, mirror=True)
     count, began = 0, time.perf_counter()
-    for part, _, _ in inputs.as_dataset(batches, workers=workers):
+    for part, _, _ in clip_batches.as_dataset(batches, workers=workers):
         count += len(part)
         if time.perf_counter() > began + seconds:
             return count / (time.perf_counter() - began)
@@ -124,4 +127,4 @@ def peak_gb():
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

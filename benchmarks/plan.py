@@ -5,7 +5,7 @@ The hours follow from the clips/s of one device: given, or measured now on this 
 
 import math
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 FORWARD_SHARE = 1 / 3  # of a training step's operations
 SHARED = 3.47  # times fewer operations by the shared trunk, 240 frames of 540 x 960, 32 x 32 clips
@@ -14,7 +14,7 @@ BYTES_PER_WEIGHT = 4 * 4  # the weight, its gradient, Adam's two averages; float
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    preset = commands.preset_from(args, database=args.database)
+    preset = command_line.preset_from(args, database=args.database)
     videos = args.videos or known_videos(args.database, preset)
     rate = args.clips_per_second or measured_rate(preset)
     rows = plan(preset, videos=videos, devices=args.devices, clips_per_second=rate)
@@ -24,11 +24,11 @@ def main(argv=None):
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.plan", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.plan", __doc__)
     parser.add_argument("database", help="a database of docs/databases.md, synthetic, or any name with --videos")
-    commands.add_preset_options(parser)
-    parser.add_argument("--devices", type=commands.positive, default=1)
-    parser.add_argument("--videos", type=commands.positive, help="instead of the database's number")
+    command_line.add_preset_options(parser)
+    parser.add_argument("--devices", type=command_line.positive, default=1)
+    parser.add_argument("--videos", type=command_line.positive, help="instead of the database's number")
     parser.add_argument("--clips-per-second", type=float, help="of training on one device, instead of measuring it")
     return parser
 
@@ -47,7 +47,7 @@ def known_videos(database, preset):
 def measured_rate(preset):
     """Clips/s of training on this machine's device, from a few steps."""
     from benchmarks import train_step
-    from nr_vqm import devices
+    from nr_vqm.common import devices
 
     devices.start(hide_startup_lines=True)
     return train_step.measure(preset, rounds=1, steps=3)["clips_per_second"]
@@ -109,10 +109,10 @@ def gigabytes(count):
 
 def network_bytes(preset):
     """(bytes of the weights and what training keeps of each, bytes of one clip's activations and their gradients)."""
-    from nr_vqm import devices
+    from nr_vqm.common import devices
 
     devices.start(hide_startup_lines=True)
-    from nr_vqm import cnn3d
+    from nr_vqm.models import cnn3d
 
     dtype = devices.best_precision()
     model = cnn3d.build_cnn3d(**preset.network, dtype=dtype)
@@ -122,11 +122,11 @@ def network_bytes(preset):
 
 def host_bytes(preset, clips):
     """Memory of the process that feeds one machine's devices."""
-    from nr_vqm import devices
+    from nr_vqm.common import devices
 
     batches = devices.reading_threads() + 3
     return 0.7e9 + 24 * clips + batches * preset.batch_size * clip_bytes(preset)
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 PUBLISHED = {"srocc": 0.7832, "plcc_mapped": 0.7803}  # VIDEVAL on KoNViD-1k, medians of 100 splits
 ALLOWED = 0.001
@@ -23,17 +23,18 @@ def main(argv=None):
     figures["videval_seconds"] = time.monotonic() - began
     figures |= qualcomm(Path(args.data), repeats=args.qualcomm_repeats, num_jobs=args.jobs)
     figures["seconds"] = time.monotonic() - began
-    commands.print_figures(figures, limits={}, json_path=args.json)
+    command_line.print_figures(figures, limits={}, json_path=args.json)
     agree = all(abs(figures[f"{name}_difference"]) <= ALLOWED for name in PUBLISHED)
     print(f"within {ALLOWED} of the published medians: {'yes' if agree else 'NO'}")
-    return 0 if agree else commands.EXIT_FAILED
+    return 0 if agree else command_line.EXIT_FAILED
 
 
 def videval(data_dir, *, num_jobs):
     """{figure: median, figure_difference: from the published one} of the 100 published splits."""
-    from nr_vqm import feature_evaluation, feature_files
+    from nr_vqm.dataset import label_tables
+    from nr_vqm.evaluation import feature_evaluation
 
-    labels = feature_files.read_labels(data_dir / "features/KONVID_1K_metadata.csv")
+    labels = label_tables.read_labels(data_dir / "features/KONVID_1K_metadata.csv")
     found = _evaluate(
         data_dir / "features/KONVID_1K_VIDEVAL_feats.mat",
         labels,
@@ -50,9 +51,9 @@ def videval(data_dir, *, num_jobs):
 
 def qualcomm(data_dir, *, repeats, num_jobs):
     """SROCC with splits by video and by scene, and the difference: the leak."""
-    from nr_vqm import feature_files
+    from nr_vqm.dataset import label_tables
 
-    labels = feature_files.read_labels(data_dir / "labels/qualcommSubjectiveData.mat", content_regex=SCENE_REGEX)
+    labels = label_tables.read_labels(data_dir / "labels/qualcommSubjectiveData.mat", content_regex=SCENE_REGEX)
     path = data_dir / "features/LIVE-Qualcomm_ResNet-50_feature.mat"
     same = {"repeats": repeats, "num_jobs": num_jobs, "protocol": "default"}
     random = _evaluate(path, labels, contents=range(len(labels.mos)), **same)["srocc"]
@@ -61,10 +62,12 @@ def qualcomm(data_dir, *, repeats, num_jobs):
 
 
 def _evaluate(path, labels, *, contents, **options):
-    from nr_vqm import feature_evaluation, feature_files, presets
+    from nr_vqm import presets
+    from nr_vqm.dataset import label_tables
+    from nr_vqm.evaluation import feature_evaluation
 
     search = presets.PRESETS["paper"].svr_search
-    features, _ = feature_files.clean(feature_files.read_features(path, num_videos=len(labels.mos)))
+    features, _ = label_tables.clean(label_tables.read_features(path, num_videos=len(labels.mos)))
     agreements = feature_evaluation.evaluate(
         features, labels.mos, contents=list(contents), seed=1, svr_search=search, **options
     )
@@ -72,13 +75,13 @@ def _evaluate(path, labels, *, contents, **options):
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.published_features", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.published_features", __doc__)
     parser.add_argument("--data", required=True, metavar="DIR", help="holds features/ and labels/ as published")
-    parser.add_argument("--qualcomm-repeats", type=commands.positive, default=100, help="splits of LIVE-Qualcomm")
-    parser.add_argument("--jobs", type=commands.positive, default=os.cpu_count(), help="processes, one thread each")
+    parser.add_argument("--qualcomm-repeats", type=command_line.positive, default=100, help="splits of LIVE-Qualcomm")
+    parser.add_argument("--jobs", type=command_line.positive, default=os.cpu_count(), help="processes, one thread each")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     return parser
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -14,7 +14,8 @@ import av
 import cv2
 import numpy as np
 
-from nr_vqm import commands, head_table
+from nr_vqm import command_line
+from nr_vqm.models import head_table
 
 LADDERS = {
     "h264": (22, 27, 32, 37, 42, 47),  # constant rate factor of x264
@@ -45,37 +46,39 @@ def main(argv=None):
     figures["lowest"] = min(value for row in rows.values() for value in row.values())
     figures["clips"] = len(rows)
     limits = {"mean": 0.95, **dict.fromkeys(LADDERS, 0.85)}
-    commands.print_figures(figures, limits=limits, json_path=args.json)
+    command_line.print_figures(figures, limits=limits, json_path=args.json)
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.real_damage", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.real_damage", __doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--videos", required=True, help="a folder of clips; folders inside it are not entered")
     parser.add_argument("--run", required=True, help="a run folder with trained models")
     parser.add_argument("--head", default="lstm", choices=head_table.HEADS)
-    parser.add_argument("--frames", type=commands.positive, default=32, help="of each clip, from its start (32)")
-    parser.add_argument("--rows", type=commands.positive, default=540, help="the middle of larger pictures (540)")
-    parser.add_argument("--columns", type=commands.positive, default=960, help="the middle of larger pictures (960)")
+    parser.add_argument("--frames", type=command_line.positive, default=32, help="of each clip, from its start (32)")
+    parser.add_argument("--rows", type=command_line.positive, default=540, help="the middle of larger pictures (540)")
+    parser.add_argument(
+        "--columns", type=command_line.positive, default=960, help="the middle of larger pictures (960)"
+    )
     parser.add_argument("--json", help="write the figures there")
     return parser
 
 
 def _clips(folder):
-    from nr_vqm import video
+    from nr_vqm.video import reader
 
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"A folder of clips is needed, there is no folder {folder}.")
-    return [path for path in video.list_videos(folder) if path.parent == folder]
+    return [path for path in reader.list_videos(folder) if path.parent == folder]
 
 
 def read_clip(path, args):
     """The first frames of a clip, the middle of their picture, with even height and width: uint8 RGB."""
-    from nr_vqm import video
+    from nr_vqm.video import reader
 
     frames = np.stack([_middle(frame, args.rows, args.columns) for frame in
-                       itertools.islice(video.read_frames(path), args.frames)] or [np.empty((0, 0, 3))])  # fmt: skip
+                       itertools.islice(reader.read_frames(path), args.frames)] or [np.empty((0, 0, 3))])  # fmt: skip
     if not frames.size:
         raise ValueError("no frame can be decoded")
     return frames
@@ -138,4 +141,4 @@ DAMAGE = {"h264": encode, "blur": blur, "noise": add_noise, "scale": rescale}
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nr_vqm import decoding
 from nr_vqm.handcrafted import (
     block_motion,
     brisque,
@@ -19,6 +18,7 @@ from nr_vqm.handcrafted import (
     steerable_pyramid,
     video_bliinds,
 )
+from nr_vqm.video import decoder_client
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def run_cornia(path: Path) -> np.ndarray:
     return cornia.video_features(path, codebook, video_id=path.stem)
 
 
-READ = decoding.Frames.__next__
+READ = decoder_client.Frames.__next__
 STATISTICS = (natural_scene.mscn, natural_scene.shift_products, natural_scene.aggd, natural_scene.halve)
 METHODS = {
     "brisque": Method(brisque.video_features, True, 0.15, (READ, *STATISTICS)),

@@ -8,14 +8,14 @@ import cProfile
 import time
 from pathlib import Path
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 
 def main(argv=None):
     """The command; see `--help`."""
-    parser = commands.new_parser("python -m benchmarks.rivals", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.rivals", __doc__)
     parser.add_argument("--videos", required=True, help="a folder of videos, KoNViD-1k's for the targets")
-    parser.add_argument("--count", type=commands.positive, default=3, help="its first so many are measured (3)")
+    parser.add_argument("--count", type=command_line.positive, default=3, help="its first so many are measured (3)")
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="some of them, for example brisque niqe (all)")
     parser.add_argument("--json", help="write the figures there")
     args = parser.parse_args(argv)
@@ -37,7 +37,7 @@ def main(argv=None):
             print_profile(name, METHODS[name], paths[0])
     units = {name: "frame" if METHODS[name].per_frame else "video" for name in names}
     figures = {f"{name}_seconds_a_{units[name]}": seconds[name] for name in names}
-    commands.print_figures(figures, limits={}, json_path=args.json)
+    command_line.print_figures(figures, limits={}, json_path=args.json)
     for name in names:
         target = METHODS[name].target
         print(f"{name} under {target:g} s a {units[name]}: {'yes' if seconds[name] < target else 'NO'}")
@@ -45,14 +45,14 @@ def main(argv=None):
 
 def usable(folder: str) -> list[Path]:
     """The videos of a folder, not of folders inside it, that all methods can read."""
-    from nr_vqm import video
+    from nr_vqm.video import reader
 
     found = []
-    for path in video.list_videos(folder):
+    for path in reader.list_videos(folder):
         if path.parent != Path(folder):
             continue
         try:
-            info = video.probe(path)
+            info = reader.probe(path)
         except ValueError:
             continue
         if min(info.width, info.height) >= 96 and info.fps and info.expected:
@@ -62,10 +62,10 @@ def usable(folder: str) -> list[Path]:
 
 def measure(method, paths: list[Path]) -> float:
     """Seconds of one core for a sampled frame or for a video, the mean over videos."""
-    from nr_vqm import video
     from nr_vqm.handcrafted.frame_sampling import sampled_frames
+    from nr_vqm.video import reader
 
-    infos = [video.probe(path) for path in paths]
+    infos = [reader.probe(path) for path in paths]
     frames = sum(len(sampled_frames(info.expected, info.fps)) for info in infos)
     began = time.process_time()
     for path in paths:
@@ -88,4 +88,4 @@ def print_profile(name: str, method, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

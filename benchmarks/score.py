@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 SIZES = {"540p": (240, 540, 960), "1080p": (300, 1080, 1920)}  # frames, height, width
 CLIP_BATCH = 8  # clips computed at a time where nothing is shared: more is not faster
@@ -24,7 +24,7 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     if args.quick:
         args.frames, args.every = args.frames or 48, args.every or 16
-    from nr_vqm import devices
+    from nr_vqm.common import devices
 
     devices.start(hide_startup_lines=True)
     precision = devices.best_precision()
@@ -43,7 +43,7 @@ def main(argv=None):
         if "540p" in paths:
             frames = _shortened("540p", args.frames)[0]
             figures["small_540p_seconds"] = small_seconds(paths["540p"], precision, frames=frames)
-    commands.print_figures(figures, limits=LIMITS, json_path=args.json)
+    command_line.print_figures(figures, limits=LIMITS, json_path=args.json)
     for name in (name for name in MOST if name in figures):
         print(f"{name} under {MOST[name]:g}: {'yes' if figures[name] < MOST[name] else 'NO'}")
 
@@ -52,18 +52,18 @@ def measure(path, preset, precision, *, frames, every):
     """The figures of one video: shared, clip by clip (one group of `every`, scaled up), counted work, peak, memory."""
     import numpy as np
 
-    from nr_vqm import trunk, trunk_plan
+    from nr_vqm.models import shared_trunk, trunk_regions
 
     model, grid = build(preset, precision), plan_grid(preset, path, frames)
-    shared = trunk.SharedTrunk(model)
+    shared = shared_trunk.SharedTrunk(model)
     shared.run(read(path, grid.starts[1] + grid.clip_frames), dataclasses.replace(grid, starts=grid.starts[:2]))
     peaks = [matrix_gflops(precision)]
     outputs, seconds, memory_gb = timed(lambda: shared.run(read(path, frames), grid))
     peaks.append(matrix_gflops(precision))
     sampled = dataclasses.replace(grid, starts=grid.starts[::every])
     quality, clip_seconds = clip_by_clip(model, path, frames, sampled, scale=len(grid.starts) / len(sampled.starts))
-    trunk_work, head_work = trunk_plan.clip_multiply_adds(model)
-    work = trunk_plan.plan(grid, shared.layers).multiply_adds + grid.num_clips * head_work
+    trunk_work, head_work = trunk_regions.clip_multiply_adds(model)
+    work = trunk_regions.plan(grid, shared.layers).multiply_adds + grid.num_clips * head_work
     gflops = 2e-9 * work / seconds
     how = f"{len(sampled.starts)} of {len(grid.starts)} groups timed" + (" and scaled up" if every > 1 else "")
     print(f"{path.name}: {frames} frames; clip by clip {how}", flush=True)
@@ -86,7 +86,9 @@ def clip_by_clip(model, path, frames, grid, *, scale):
     import numpy as np
     from keras import ops
 
-    from nr_vqm import clips, cnn3d, devices, trunk
+    from nr_vqm.common import devices
+    from nr_vqm.models import cnn3d, shared_trunk
+    from nr_vqm.video import clips
 
     convolve = devices.compiled(keras.Model(model.input, model.get_layer("flatten").output))
     head = devices.compiled(cnn3d.head_view(model))
@@ -96,7 +98,7 @@ def clip_by_clip(model, path, frames, grid, *, scale):
     for number, group in enumerate(clips.iter_groups(read(path, frames), grid), start=1):
         started = time.perf_counter()
         waiting += [convolve(ops.convert_to_tensor(part)) for part in batches(group)]
-        if number == len(grid.starts) or len(waiting) * CLIP_BATCH >= trunk.HEAD_BATCH:
+        if number == len(grid.starts) or len(waiting) * CLIP_BATCH >= shared_trunk.HEAD_BATCH:
             quality.append(ops.convert_to_numpy(head(ops.concatenate(waiting))[1]))
             waiting = []
         computing += time.perf_counter() - started
@@ -106,9 +108,9 @@ def clip_by_clip(model, path, frames, grid, *, scale):
 
 def small_seconds(path, precision, *, frames):
     """Seconds of preset `small` for the video, the first time after the network was built: tracing counts."""
-    from nr_vqm import trunk
+    from nr_vqm.models import shared_trunk
 
-    shared, grid = trunk.SharedTrunk(build("small", precision)), plan_grid("small", path, frames)
+    shared, grid = shared_trunk.SharedTrunk(build("small", precision)), plan_grid("small", path, frames)
     return timed(lambda: shared.run(read(path, frames), grid))[1]
 
 
@@ -150,16 +152,18 @@ def timed(call):
 
 def build(preset, precision):
     """The preset's 3D-CNN, untrained."""
-    from nr_vqm import cnn3d, presets
+    from nr_vqm import presets
+    from nr_vqm.models import cnn3d
 
     return cnn3d.build_cnn3d(**presets.get_preset(preset).network, dtype=precision)
 
 
 def plan_grid(preset, path, frames):
     """The grid of the first frames of a video that the preset's heads read."""
-    from nr_vqm import clips, presets, video
+    from nr_vqm import presets
+    from nr_vqm.video import clips, reader
 
-    values, info = presets.get_preset(preset), video.probe(path)
+    values, info = presets.get_preset(preset), reader.probe(path)
     if info.frames < frames:
         raise ValueError(f"A video of at least {frames} frames is needed, {path} has {info.frames}. Use --frames.")
     return clips.plan_grid(frames, info.height, info.width, stride=values.block_stride, **values.head_clips)
@@ -167,9 +171,9 @@ def plan_grid(preset, path, frames):
 
 def read(path, frames):
     """The first frames of a video."""
-    from nr_vqm import video
+    from nr_vqm.video import reader
 
-    return itertools.islice(video.read_frames(path), frames)
+    return itertools.islice(reader.read_frames(path), frames)
 
 
 def batches(clips):
@@ -205,11 +209,13 @@ def _shortened(size, frames):
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.score", __doc__)
+    parser = command_line.new_parser("python -m benchmarks.score", __doc__)
     parser.add_argument("--preset", default="paper", help="of the comparison")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="which videos")
-    parser.add_argument("--frames", type=commands.positive, help="of each video at most; default: 240 and 300")
-    parser.add_argument("--every", type=commands.positive, help="clip by clip: one group of so many; default: 1 and 8")
+    parser.add_argument("--frames", type=command_line.positive, help="of each video at most; default: 240 and 300")
+    parser.add_argument(
+        "--every", type=command_line.positive, help="clip by clip: one group of so many; default: 1 and 8"
+    )
     parser.add_argument("--quick", action="store_true", help="the same as --frames 48 --every 16: a minute, not six")
     parser.add_argument("--video", metavar="FILE", help="a real video instead of the made-up one of 540p")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
@@ -217,4 +223,4 @@ def _parser():
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from nr_vqm import commands, presets
+from nr_vqm import command_line, presets
 
 NUM_VIDEOS = 25_000  # the training part of LSVQ
 NUM_TESTED = 2_000
@@ -28,18 +28,19 @@ def main(argv: list[str] | None = None) -> int:
         search["search_videos"] = args.search_videos
     figures = measure(num_videos=QUICK["videos"] if args.quick else NUM_VIDEOS, seed=preset.seed, **search)
     limits = {} if args.quick else {"seconds_limit_over_ours": 1}
-    commands.print_figures(figures, limits=limits, json_path=args.json)
-    return 0 if all(figures[name] >= limit for name, limit in limits.items()) else commands.EXIT_FAILED
+    command_line.print_figures(figures, limits=limits, json_path=args.json)
+    return 0 if all(figures[name] >= limit for name, limit in limits.items()) else command_line.EXIT_FAILED
 
 
 def measure(*, num_videos: int, seed: int, **search) -> dict[str, float]:
-    """Seconds of `svr_baseline.fit_svr` on all cores, the settings that it chose, and SROCC on unseen contents."""
-    from nr_vqm import metrics, svr_baseline
+    """Seconds of `svr_head.fit_svr` on all cores, the settings that it chose, and SROCC on unseen contents."""
+    from nr_vqm.evaluation import metrics
+    from nr_vqm.models import svr_head
 
     features, mos, contents = synthetic_features(num_videos + NUM_TESTED, seed=seed)
     train, test = slice(num_videos), slice(num_videos, None)
     started, processor = time.monotonic(), time.process_time()
-    pipeline = svr_baseline.fit_svr(
+    pipeline = svr_head.fit_svr(
         features[train], mos[train], contents=contents[train], seed=seed, num_jobs=os.cpu_count(), **search
     )
     seconds, processor = time.monotonic() - started, time.process_time() - processor
@@ -82,12 +83,12 @@ def synthetic_features(num_videos: int, *, seed: int) -> tuple[np.ndarray, np.nd
 
 
 def _parser():
-    parser = commands.new_parser("python -m benchmarks.svr_search", __doc__)
-    parser.add_argument("--search-videos", type=commands.positive, help="instead of the preset's svr_search_videos")
+    parser = command_line.new_parser("python -m benchmarks.svr_search", __doc__)
+    parser.add_argument("--search-videos", type=command_line.positive, help="instead of the preset's svr_search_videos")
     parser.add_argument("--quick", action="store_true", help="1,500 videos, without a limit")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     return parser
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

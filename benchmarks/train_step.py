@@ -11,15 +11,17 @@ import time
 
 import numpy as np
 
-from nr_vqm import commands, devices, files, manifest, presets, shards
+from nr_vqm import command_line, presets
+from nr_vqm.common import atomic_files, devices
+from nr_vqm.dataset import manifest, shards
 
 PAPER_CLIPS = 224_640 * 50  # KoNViD-1k's training part, 50 epochs
 PAPER_HOURS = 5 * 24  # on two GPUs; paper, section 4
 
 
 def main(argv=None):
-    parser = commands.new_parser("python -m benchmarks.train_step", __doc__)
-    commands.add_preset_options(parser)
+    parser = command_line.new_parser("python -m benchmarks.train_step", __doc__)
+    command_line.add_preset_options(parser)
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--quick", action="store_true", help="fewer steps")
     args = parser.parse_args(argv)
@@ -27,7 +29,7 @@ def main(argv=None):
     rounds, steps = (1, 3) if args.quick else (5, 20)
     figures = measure(presets.get_preset(args.preset, overrides=args.overrides), rounds=rounds, steps=steps)
     limits = {"peak_share": 0.7, "loop_headroom": 0.95}
-    commands.print_figures(figures, limits=limits, json_path=args.json)
+    command_line.print_figures(figures, limits=limits, json_path=args.json)
 
 
 def measure(preset, *, rounds, steps):
@@ -53,7 +55,7 @@ def measure(preset, *, rounds, steps):
 
 def make_batches(folder, preset, *, num_batches):
     """inputs.ClipBatches over shards of noise, which LZ4 cannot make smaller: reading costs at least as on video."""
-    from nr_vqm import inputs
+    from nr_vqm.dataset import clip_batches
 
     clip = (preset.clip_frames, preset.clip_size)
     video = manifest.Video(video_id="noise", path="", content="", mos=3, mos_low=1, mos_high=5)
@@ -62,19 +64,20 @@ def make_batches(folder, preset, *, num_batches):
     groups = (rng.integers(0, 256, (1, clip[0], clip[1], clip[1], 3), np.uint8) for _ in range(num_clips))
     with shards.writing(shards.shard_path(folder, 0), clip_frames=clip[0], clip_size=clip[1]) as add:
         add(video, grid, groups)
-    files.write_json(f"{folder}/index.json", {"shards": [""]})
+    atomic_files.write_json(f"{folder}/index.json", {"shards": [""]})
     table = shards.read_table(folder)
     quality = rng.uniform(1, 5, num_clips).astype(np.float32)
     settings = {"batch_size": preset.batch_size, "shuffle_seed": 1, "mirror": True}
-    return inputs.ClipBatches(table, np.arange(num_clips), quality, **settings)
+    return clip_batches.ClipBatches(table, np.arange(num_clips), quality, **settings)
 
 
 def make_model(preset, dtype):
     """The 3D-CNN, compiled as for training."""
-    from nr_vqm import cnn3d, training
+    from nr_vqm.models import cnn3d
+    from nr_vqm.training import cnn3d_training
 
     model = cnn3d.build_cnn3d(**preset.network, dtype=dtype)
-    training.compile_cnn3d(model, preset.learning_rate, accumulate=preset.accumulate)
+    cnn3d_training.compile_cnn3d(model, preset.learning_rate, accumulate=preset.accumulate)
     return model
 
 
@@ -144,19 +147,20 @@ def step_seconds(model, batches, steps):
 
 def loop_seconds(model, batches, folder):
     """Seconds of an epoch's batches in `fit`, fed from the shards and watched as in training."""
-    from nr_vqm import inputs, training
+    from nr_vqm.dataset import clip_batches
+    from nr_vqm.training import cnn3d_training
 
-    class Watching(training.SaveTraining):
+    class Watching(cnn3d_training.SaveTraining):
         def on_epoch_end(self, epoch, logs=None):
             """Saving and validating come once in hours."""
 
     state, limits = {"history": [], "batches": 0}, {"epochs": 1, "patience": 1}
     watch = Watching(folder, state, batches, None, network={}, workers=1, stop_asked=lambda: False, **limits)
-    dataset = inputs.as_dataset(batches, workers=devices.reading_threads())
+    dataset = clip_batches.as_dataset(batches, workers=devices.reading_threads())
     began = time.perf_counter()
     model.fit(dataset, verbose=0, shuffle=False, callbacks=[watch])
     return time.perf_counter() - began
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

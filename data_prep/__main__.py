@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from nr_vqm import commands, label_origin
+from nr_vqm import command_line
+from nr_vqm.dataset import label_origin
 
 DATABASES = ("konvid1k", "live_qualcomm", "live_vqc", "cvd2014", "youtube_ugc", "lsvq", "csv", "synthetic")
 
@@ -21,9 +22,9 @@ def main(argv=None):
     if argv[:1] == ["verify"]:
         return _verify(argv[1:])
     args = _parser().parse_args(argv)
-    preset = commands.preset_from(args, database=args.database)
+    preset = command_line.preset_from(args, database=args.database)
     # Imported here, so that --help answers at once.
-    from nr_vqm.folder_lock import folder_lock
+    from nr_vqm.common.folder_lock import folder_lock
 
     out = Path(args.out).resolve()  # workers elsewhere must find it
     _check_options(args)
@@ -32,11 +33,11 @@ def main(argv=None):
 
 
 def _parser():
-    parser = commands.new_parser("python -m data_prep", __doc__)
+    parser = command_line.new_parser("python -m data_prep", __doc__)
     parser.add_argument("database", choices=DATABASES, help="which label files to read; docs/databases.md")
     parser.add_argument("--root", help="the database's folder, as downloaded; for csv, also the csv file itself")
     parser.add_argument("--out", required=True, help="the data folder to write")
-    commands.add_preset_options(parser)
+    command_line.add_preset_options(parser)
     parser.add_argument("--labels", metavar="FILE", help="the label file, where it does not lie below --root")
     parser.add_argument(
         "--label-origin", choices=label_origin.ORIGINS, help="where a csv's labels come from (default: people)"
@@ -47,7 +48,7 @@ def _parser():
         metavar="WxH:FORMAT:FPS",
         help="what .yuv files hold, for example 1920x1080:yuv420p:30; also yuv422p, yuv420p10le, yuv422p10le",
     )
-    commands.add_worker_options(parser)
+    command_line.add_worker_options(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="open every video, say what it would take, write nothing"
     )
@@ -56,29 +57,29 @@ def _parser():
 
 def _verify(argv):
     """python -m data_prep verify DIR"""
-    parser = commands.new_parser(
+    parser = command_line.new_parser(
         "python -m data_prep verify",
         "Compare every shard of a data folder with its checksum. A damaged one is put aside; prep writes it again.",
     )
     parser.add_argument("data", metavar="DIR", help="a folder that data_prep wrote")
     args = parser.parse_args(argv)
     from data_prep import build, messages
-    from nr_vqm import files
-    from nr_vqm.folder_lock import folder_lock
+    from nr_vqm.common import atomic_files
+    from nr_vqm.common.folder_lock import folder_lock
 
     out = Path(args.data)
-    files.require(out / "index.json", made_by="make prep")
+    atomic_files.require(out / "index.json", made_by="make prep")
     with folder_lock(out):
         lines = build.verify(out, _print_progress)
     messages.print_some(lines)
     print(f"{len(lines)} shards are missing or damaged; make prep writes them again." if lines else "All are whole.")
-    return commands.EXIT_FAILED if lines else 0
+    return command_line.EXIT_FAILED if lines else 0
 
 
 def _rows(args, preset, root):
     """(the database's videos, unopened, with paths relative to `root`; its label files)."""
     from data_prep import databases
-    from nr_vqm import raw_video
+    from nr_vqm.video import raw_video
 
     raw = raw_video.parse(args.raw) if args.raw else None
     if args.database in databases.DATABASES:
@@ -118,7 +119,7 @@ def _check_options(args):
 
 def _make_synthetic(args, preset, root):
     from data_prep import synthetic
-    from nr_vqm.folder_lock import folder_lock
+    from nr_vqm.common.folder_lock import folder_lock
 
     if args.dry_run:
         if not (root / "labels.csv").exists():
@@ -160,7 +161,7 @@ def _request(args, preset):
 def _prepare(args, preset, out):
     """Compare the labels with what is prepared, prepare the rest; the exit code."""
     from data_prep import messages, state
-    from nr_vqm import files
+    from nr_vqm.common import atomic_files
 
     root, request = _root(args, out), _request(args, preset)
     rows, labels = _rows(args, preset, root)
@@ -179,7 +180,7 @@ def _prepare(args, preset, out):
     if args.dry_run:
         return _dry_run(args, changes, jobs, preset, root)
     if jobs:
-        files.drop_leftovers(out)
+        atomic_files.drop_leftovers(out)
         _print_size(jobs, preset, out)
         if not (out / "prep.json").exists():
             state.write_request(out, request, root)
@@ -197,13 +198,13 @@ def _result(videos):
     """Print what is ready and what is left out; the exit code."""
     from data_prep import messages
 
-    return commands.EXIT_FAILED if messages.print_result(videos) else 0
+    return command_line.EXIT_FAILED if messages.print_result(videos) else 0
 
 
 def _jobs(changes, prepared, preset, out, root):
     """The shards to write: those that are missing, then new ones for what is not prepared."""
     from data_prep import build
-    from nr_vqm import manifest, shards
+    from nr_vqm.dataset import manifest, shards
 
     settings = {**preset.training_clips, "stride": preset.block_stride}
     missing = [
@@ -242,14 +243,15 @@ def _print_size(jobs, preset, out):
 def _dry_run(args, changes, jobs, preset, root):
     """Open what is to prepare, and print what it would take; the exit code."""
     from data_prep import build, label_files
-    from nr_vqm import cluster, manifest
+    from nr_vqm.common import parallel
+    from nr_vqm.dataset import manifest
 
     if all(one.status == label_files.MISSING for one in changes.videos):
         print(f"None of the {len(changes.videos):,} videos is on disk yet. This is what the labels promise.")
         return 0
     settings = {**preset.training_clips, "stride": preset.block_stride}
     inspect = functools.partial(build.inspect_video, root=root, clip_settings=settings, decode=False)
-    opened = list(cluster.each(inspect, changes.todo, workers=args.workers, scheduler=args.scheduler))
+    opened = list(parallel.each(inspect, changes.todo, workers=args.workers, scheduler=args.scheduler))
     good = [one for one in opened if one.status == manifest.OK]
     num_clips = len(good) * build.clips_per_video(settings)
     size = build.stored_size(num_clips, clip_frames=preset.clip_frames, clip_size=preset.clip_size)
@@ -280,4 +282,4 @@ def _print_progress(done, total):
 
 
 if __name__ == "__main__":
-    commands.run(main, resumes=True)
+    command_line.run(main, resumes=True)

@@ -12,8 +12,10 @@ from pathlib import Path
 import cv2
 
 from data_prep.state import ShardResult
-from nr_vqm import clips, cluster, decoding, files, shards, video
-from nr_vqm.manifest import OK, Video
+from nr_vqm.common import atomic_files, parallel
+from nr_vqm.dataset import shards
+from nr_vqm.dataset.manifest import OK, Video
+from nr_vqm.video import clips, decoder_client, reader
 
 SHARD_BYTES = 128 * 2**20  # uncompressed: some seconds of work are lost when one is interrupted
 WRITE_BYTES = 300e6  # compressed bytes that one process cuts, compresses and writes in a second
@@ -67,10 +69,10 @@ def write_shards(
 
     Args:
         jobs: the shards.
-        workers, scheduler: as in `cluster.each`.
+        workers, scheduler: as in `parallel.each`.
         progress: function(done, total) called after every shard.
     """
-    each = functools.partial(cluster.each, workers=workers, scheduler=scheduler)
+    each = functools.partial(parallel.each, workers=workers, scheduler=scheduler)
     for done, (job, result) in enumerate(
         zip(jobs, each(write_shard, jobs, on_death=lambda job, error: None), strict=True), start=1
     ):
@@ -99,7 +101,7 @@ def write_shard(job: ShardJob) -> ShardResult:
         if whole:
             videos = tuple(dataclasses.replace(one, shard=job.number if one.status == OK else -1) for one in videos)
             usable = any(one.status == OK for one in videos)
-            return ShardResult(job.number, files.sha256(job.path) if usable else None, videos)
+            return ShardResult(job.number, atomic_files.sha256(job.path) if usable else None, videos)
     raise ValueError(f"{job.path} cannot be written: its videos have another number of frames whenever they are read.")
 
 
@@ -133,28 +135,28 @@ def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
         return one, True
     settings, added = job.clip_settings, False
     try:
-        with video.read_frames(job.root / one.path, one.raw) as frames:
+        with reader.read_frames(job.root / one.path, one.raw) as frames:
             info = frames.info
             planned = one.frames or info.expected or info.frames
-            if planned >= settings["clip_frames"] and not decoding.missing_frames(planned, info.frames):
+            if planned >= settings["clip_frames"] and not decoder_client.missing_frames(planned, info.frames):
                 grid, added = clips.plan_grid(planned, info.height, info.width, **settings), True
                 with contextlib.suppress(clips.TooFewFrames):
                     add(one, grid, clips.iter_groups(frames, grid))
             for _ in frames:
                 pass
         found = _judge(one, info, frames.decoded, frames.warnings, settings["clip_frames"])
-        found = dataclasses.replace(found, fingerprint=files.fingerprint(job.root / one.path))
+        found = dataclasses.replace(found, fingerprint=atomic_files.fingerprint(job.root / one.path))
     except (ValueError, FileNotFoundError) as error:
         found = _unreadable(one, error)
     usable = found.status == OK
     return found, added == usable and (not usable or found.frames == planned)
 
 
-def _judge(one: Video, info: decoding.VideoInfo, count: int, warnings: list[str], clip_frames: int) -> Video:
+def _judge(one: Video, info: decoder_client.VideoInfo, count: int, warnings: list[str], clip_frames: int) -> Video:
     """The video with what reading its `count` frames has shown."""
     # What the decoder reports may be visible or not: recorded, and left to people. Missing frames are not.
     status, reason = OK, "; ".join(warnings)
-    if decoding.missing_frames(count, info.frames):
+    if decoder_client.missing_frames(count, info.frames):
         status, reason = "damaged", f"{info.frames} frames are declared, {count} can be decoded"
     elif count < clip_frames:
         status, reason = "too_short", f"one clip needs {clip_frames} frames, the video has {count}"
@@ -181,7 +183,7 @@ def inspect_video(one: Video, *, root: Path, clip_settings: dict, decode: bool) 
     if one.status:
         return one
     try:
-        with video.read_frames(root / one.path, one.raw) as frames:
+        with reader.read_frames(root / one.path, one.raw) as frames:
             promised = frames.info.expected or frames.info.frames
             count = sum(1 for _ in frames) if decode or not promised else promised
         return _judge(one, frames.info, count, frames.warnings, clip_settings["clip_frames"])
@@ -216,7 +218,7 @@ def estimate_seconds(videos: list[Video], *, root: Path, clip_settings: dict, wo
     for one in good[:SAMPLE]:
         with contextlib.suppress(ValueError, OSError):  # prep will record it
             grid = clips.plan_grid(one.frames, one.height, one.width, **clip_settings)
-            for _ in clips.iter_groups(video.read_frames(root / one.path, one.raw), grid):
+            for _ in clips.iter_groups(reader.read_frames(root / one.path, one.raw), grid):
                 pass
     decoding_seconds = (time.monotonic() - began) * len(good) / max(1, min(len(good), SAMPLE))
     size = LZ4_RATIO * len(good) * clips_per_video(clip_settings) * _clip_bytes(clip_settings)
@@ -248,13 +250,13 @@ def verify(out_dir: Path, progress: Callable[[int, int], None]) -> list[str]:
     Raises:
         FileNotFoundError: prep has not finished there.
     """
-    index, lines = files.read_json(out_dir / "index.json", made_by="make prep"), []
+    index, lines = atomic_files.read_json(out_dir / "index.json", made_by="make prep"), []
     checksums = {number: checksum for number, checksum in enumerate(index["shards"]) if checksum is not None}
     for done, (number, checksum) in enumerate(checksums.items(), start=1):
         path = shards.shard_path(out_dir, number)
         if not path.exists():
             lines.append(f"missing: {path}")
-        elif (found := files.sha256(path)) != checksum:
+        elif (found := atomic_files.sha256(path)) != checksum:
             aside = path.with_name(f"{path.name}.damaged")
             lines.append(f"damaged: {path}, SHA-256 {found}, index.json says {checksum}; now {aside.name}")
             path.replace(aside)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from data_prep import label_files
 from data_prep.label_files import Labelled
-from nr_vqm import manifest, raw_video
+from nr_vqm.dataset import manifest
+from nr_vqm.video import raw_video
 
 
 def konvid1k(root, labels):

@@ -8,7 +8,8 @@ import re
 from pathlib import Path, PurePosixPath
 
 from data_prep import workbook
-from nr_vqm import feature_files, manifest, raw_video, video
+from nr_vqm.dataset import label_tables, manifest
+from nr_vqm.video import raw_video, reader
 
 MISSING = "missing"  # the status of a video that the labels name and the folder lacks
 
@@ -67,7 +68,7 @@ def read(path, columns, *, sheet=None):
     if sheet and Path(path).suffix.lower() == ".xlsx":
         table = workbook.read_columns(path, sheet)
     else:
-        table = _semicolons(path) if _has_semicolons(path) else feature_files.read_columns(path)
+        table = _semicolons(path) if _has_semicolons(path) else label_tables.read_columns(path)
     by_lower = {name.strip().lower(): values for name, values in table.items()}
     found = []
     for names in columns:
@@ -148,7 +149,7 @@ def match(root, labelled, *, key_of, mos_range, **details):
 def _by_key(root, key_of):
     """{key: path} of the video files below `root`."""
     paths = {}
-    for path in video.list_videos(root):
+    for path in reader.list_videos(root):
         key = key_of(path)
         if key in paths and key is not None:
             raise ValueError(
@@ -202,4 +203,4 @@ def check_mos(mos, mos_range, where, *, hint):
 def extra_files(root, videos):
     """Video files below `root` that no label names."""
     known = {one.path for one in videos}
-    return [path for path in video.list_videos(root) if path.relative_to(root).as_posix() not in known]
+    return [path for path in reader.list_videos(root) if path.relative_to(root).as_posix() not in known]

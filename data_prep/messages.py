@@ -5,9 +5,10 @@ from pathlib import Path
 
 from data_prep import build, databases, label_files
 from data_prep.state import Changes
-from nr_vqm import label_origin, manifest, video
-from nr_vqm.manifest import Video
+from nr_vqm.dataset import label_origin, manifest
+from nr_vqm.dataset.manifest import Video
 from nr_vqm.presets import Preset
+from nr_vqm.video import reader
 
 LISTED = 20  # lines of one kind that are printed; the rest is counted
 FRACTIONS = (0.8, 0.9)  # training parts that the paper has, beside the preset's own
@@ -54,7 +55,7 @@ def print_files(rows: list[Video], labels: list[Path], root: Path) -> None:
     extra = label_files.extra_files(root, rows)
     print_some([f"extra file, not in the labels: {path}" for path in extra])
     known = {path.absolute() for path in labels}
-    skipped = [path for path in video.list_skipped(root) if path not in known]
+    skipped = [path for path in reader.list_skipped(root) if path not in known]
     if skipped:
         more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
         print(f"{len(skipped):,} files are no videos: {', '.join(path.name for path in skipped[:LISTED])}{more}")

@@ -12,8 +12,9 @@ import os
 from pathlib import Path
 
 from data_prep import label_files
-from nr_vqm import files, manifest, provenance, shards
-from nr_vqm.manifest import OK, REMOVED, Video
+from nr_vqm.common import atomic_files, provenance
+from nr_vqm.dataset import manifest, shards
+from nr_vqm.dataset.manifest import OK, REMOVED, Video
 from nr_vqm.presets import Preset
 
 PROGRESS = "progress.jsonl"
@@ -67,7 +68,7 @@ def read(out: Path) -> Prepared:
     """What is finished in the data folder `out`; it may be empty or missing."""
     prepared = Prepared({}, {}, set(), set())
     if (out / "index.json").exists():
-        index = files.read_json(out / "index.json", made_by="make prep")
+        index = atomic_files.read_json(out / "index.json", made_by="make prep")
         prepared.checksums = dict(enumerate(index["shards"]))
         prepared.stale = {(number, video_id) for number, video_id in index["stale"]}
         prepared.videos = {one.video_id: one for one in manifest.read(out / "manifest.csv")}
@@ -216,7 +217,7 @@ def finish(out: Path, videos: list[Video], prepared: Prepared, *, request: dict,
     }
     write_request(out, request, root, labels_sha256=labels_sha256)
     manifest.write(out / "manifest.csv", videos)
-    files.write_json(out / "index.json", index)
+    atomic_files.write_json(out / "index.json", index)
     (out / PROGRESS).unlink(missing_ok=True)
 
 
@@ -225,21 +226,21 @@ def is_complete(out: Path, videos: list[Video]) -> bool:
     finished = all((out / name).exists() for name in ("index.json", "prep.json", "manifest.csv"))
     if not finished or (out / PROGRESS).exists() or manifest.read(out / "manifest.csv") != videos:
         return False
-    index, prep = (files.read_json(out / name, made_by="make prep") for name in ("index.json", "prep.json"))
+    index, prep = (atomic_files.read_json(out / name, made_by="make prep") for name in ("index.json", "prep.json"))
     return index["labels_sha256"] == prep.get("labels_sha256") == hash_labels(videos)
 
 
 def write_request(out: Path, request: dict, root: Path, **more: str) -> None:
     """Write prep.json; a root inside the data folder is recorded relative to it, so that both can be moved."""
     place = root.relative_to(out) if root.is_relative_to(out) else root
-    files.write_json(out / "prep.json", {**request, "root": place.as_posix(), **more})
+    atomic_files.write_json(out / "prep.json", {**request, "root": place.as_posix(), **more})
 
 
 def check_request(out: Path, request: dict) -> None:
     """Raise ValueError where the data folder was prepared from another database or with other settings."""
     if not (out / "prep.json").exists():
         return
-    found = files.read_json(out / "prep.json", made_by="make prep")
+    found = atomic_files.read_json(out / "prep.json", made_by="make prep")
     if "root" not in found:
         raise ValueError(f"{out} was prepared by an older version. Choose another --out or delete it.")
     for name, value in request.items():

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from data_prep import damage, damage_plan, raters, scenes
-from nr_vqm import cluster, files
+from nr_vqm.common import atomic_files, parallel
 
 VERSION = 4  # to be raised whenever the same settings would give other videos
 FPS = 24
@@ -47,7 +47,7 @@ def make_database(out_dir, *, num_videos, num_frames, size, seed, workers, sched
         num_frames: frames per video, at 24 frames per second.
         size: (height, width), both even.
         seed: a whole number.
-        workers, scheduler: as in `cluster.each`.
+        workers, scheduler: as in `parallel.each`.
 
     Raises:
         ValueError: the folder holds something else or a database of other settings, or the size is odd.
@@ -56,13 +56,13 @@ def make_database(out_dir, *, num_videos, num_frames, size, seed, workers, sched
     _refuse_others(out_dir)
     (out_dir / "videos").mkdir(parents=True, exist_ok=True)
     for folder in (out_dir, out_dir / "videos"):
-        files.drop_leftovers(folder)
+        atomic_files.drop_leftovers(folder)
     settings = {"version": VERSION, "num_frames": num_frames, "size": list(size), "seed": seed}
     _check(out_dir, settings)
     if _is_complete(out_dir, num_videos):
         return
     work = [{"out_dir": out_dir, "index": index, **settings} for index in range(num_videos)]
-    rated = list(cluster.each(_work, work, workers=workers, scheduler=scheduler))
+    rated = list(parallel.each(_work, work, workers=workers, scheduler=scheduler))
     _write_tables(out_dir, rated)
 
 
@@ -86,8 +86,8 @@ def _check(out_dir, settings):
         raise ValueError(f"Videos need an even height and width of at least 16. Received: size={height}x{width}.")
     path = out_dir / SETTINGS_FILE
     if not path.exists():
-        files.write_json(path, settings)
-    found = files.read_json(path, made_by="make prep")
+        atomic_files.write_json(path, settings)
+    found = atomic_files.read_json(path, made_by="make prep")
     if found != settings:
         raise ValueError(
             f"{out_dir} holds made-up videos of other settings ({_line(found)}); wanted: {_line(settings)}. "
@@ -192,7 +192,7 @@ def write_video(path, frames, encoding):
     """Write a video file whole, or not at all."""
     settings = {name: value for name, value in encoding.items() if name != "suffix"}
     data = damage.encode(frames, fps=FPS, **settings)
-    with files.replacing(path) as beside:
+    with atomic_files.replacing(path) as beside:
         beside.write_bytes(data)
 
 
@@ -217,9 +217,9 @@ def _write_tables(out_dir, rated):
     """damage.csv for people, then labels.csv: its presence means complete."""
     columns = ["video_id", "damage", "mean_quality", "pooled", "mos", "rater_std"]
     rows = [[getattr(one, column) for column in columns] for one in rated]
-    files.write_text(out_dir / "damage.csv", _csv([columns, *rows]))
+    atomic_files.write_text(out_dir / "damage.csv", _csv([columns, *rows]))
     labels = [[f"videos/{one.file_name}", f"{one.mos:.4f}", one.video_id, one.video_id] for one in rated]
-    files.write_text(out_dir / "labels.csv", _csv([["path", "mos", "content", "video_id"], *labels]))
+    atomic_files.write_text(out_dir / "labels.csv", _csv([["path", "mos", "content", "video_id"], *labels]))
 
 
 def _csv(rows):

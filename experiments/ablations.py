@@ -1,7 +1,7 @@
 """python -m experiments.ablations: what a setting of the heads does, the 3D-CNN of a run unchanged."""
 
 from experiments import compare_heads, extract_features
-from nr_vqm import commands
+from nr_vqm import command_line
 
 GRIDS = {8: (2, 4), 16: (4, 4), 32: (4, 8)}  # so many groups, and blocks as (rows, columns)
 UNITS = (8, 16, 32, 64, 128)
@@ -14,22 +14,25 @@ SETTINGS = {
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import files, tables
-    from nr_vqm.run_folder import RunFolder
+    from nr_vqm.common import atomic_files
+    from nr_vqm.evaluation import comparison_tables
+    from nr_vqm.runs.run_folder import RunFolder
 
     run = RunFolder(args.run)
     for repeat in run.repeats():
-        files.require(repeat.cnn3d, made_by="make train")
+        atomic_files.require(repeat.cnn3d, made_by="make train")
     with run.lock():
         variants = SETTINGS[args.setting]
-        table = tables.of_variants({name: _measure(run, args, name, changes) for name, changes in variants.items()})
+        table = comparison_tables.of_variants(
+            {name: _measure(run, args, name, changes) for name, changes in variants.items()}
+        )
         path = run.ablation_table(args.setting)
-        files.write_text(path, table)
+        atomic_files.write_text(path, table)
     print(f"{args.setting}, {run.read_facts().get('database')}, also in {path}\n{table}")
 
 
 def _parser():
-    parser = commands.new_parser("python -m experiments.ablations", __doc__)
+    parser = command_line.new_parser("python -m experiments.ablations", __doc__)
     parser.add_argument("setting", choices=SETTINGS, help="the clip grid that the heads read, or the size of the LSTM")
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
@@ -39,7 +42,8 @@ def _parser():
 
 def _measure(run, args, name, changes):
     """The metrics of the run with some settings changed: its features are taken where the grid is the same."""
-    from nr_vqm import files, run_folder
+    from nr_vqm.common import atomic_files
+    from nr_vqm.runs import run_folder
 
     preset, variant = run.read_preset(), run.ablation(args.setting, name.replace(" ", ""))
     same_grid = all(changes.get(name, getattr(preset, name)) == getattr(preset, name) for name in GRID_SETTINGS)
@@ -48,8 +52,8 @@ def _measure(run, args, name, changes):
     root = ["--root", args.root] if args.root else []
     extract_features.main(["--data", args.data, "--run", str(variant), *root])
     compare_heads.main(["--run", str(variant)])
-    return files.read_json(variant.metrics, made_by="make compare")
+    return atomic_files.read_json(variant.metrics, made_by="make compare")
 
 
 if __name__ == "__main__":
-    commands.run(main, resumes=True)
+    command_line.run(main, resumes=True)

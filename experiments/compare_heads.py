@@ -1,38 +1,41 @@
 """python -m experiments.compare_heads: features -> the SVR and LSTM heads, their test scores and metrics."""
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import devices, tables
+    from nr_vqm.common import devices
+    from nr_vqm.evaluation import comparison_tables
 
     devices.start(args.device, hide_startup_lines=True)
-    from nr_vqm import results
-    from nr_vqm.run_folder import RunFolder
+    from nr_vqm.runs import results
+    from nr_vqm.runs.run_folder import RunFolder
 
     run = RunFolder(args.run)
     with run.lock():
         for repeat, folder in enumerate(run.repeats()):
             _fit_and_score(folder, repeat)
         metrics = results.write(run, num_resamples=args.resamples, seed=run.read_preset().seed)
-    print(tables.to_text(metrics))
+    print(comparison_tables.to_text(metrics))
 
 
 def _parser():
-    parser = commands.new_parser("python -m experiments.compare_heads", __doc__)
+    parser = command_line.new_parser("python -m experiments.compare_heads", __doc__)
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
-    commands.add_device_option(parser)
-    parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
+    command_line.add_device_option(parser)
+    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="of the bootstrap")
     return parser
 
 
 def _fit_and_score(run, repeat):
     """Fit all heads of one repeat on train and val and score its test videos, unless that is complete."""
-    from nr_vqm import features, files, heads, intervals, provenance, results, splits
+    from nr_vqm.common import atomic_files, provenance
+    from nr_vqm.dataset import splits
+    from nr_vqm.runs import features, heads, prediction_intervals, results
 
     preset = run.read_preset()
-    files.drop_leftovers(run)
+    atomic_files.drop_leftovers(run)
     run.require_complete("features")
     if run.is_complete("compare"):
         print(f"{run}: the heads are fitted already; delete its {run.score_file('compare').name} to fit them again.")
@@ -45,12 +48,14 @@ def _fit_and_score(run, repeat):
             [row for head, _ in fitted for row in heads.score_rows(head, part, repeat=repeat)] for part in (test, train)
         )
         results.write_scores(run, "compare", test_rows, train_rows)
-        intervals.write(run, {head.row.name: (outputs, val.quality) for head, outputs in fitted})
+        prediction_intervals.write(run, {head.row.name: (outputs, val.quality) for head, outputs in fitted})
 
 
 def _fit(run, preset, train, val):
     """[(Head, its outputs for val)] of every head of this stage."""
-    from nr_vqm import devices, head_table, heads
+    from nr_vqm.common import devices
+    from nr_vqm.models import head_table
+    from nr_vqm.runs import heads
 
     devices.seed_everything(preset.seed)
     rows = head_table.fitted_by("compare")
@@ -58,4 +63,4 @@ def _fit(run, preset, train, val):
 
 
 if __name__ == "__main__":
-    commands.run(main, resumes=True)
+    command_line.run(main, resumes=True)

@@ -3,18 +3,19 @@
 from pathlib import Path
 
 from experiments import extract_features
-from nr_vqm import commands
+from nr_vqm import command_line
 
 REMEDY = "Test on another database; for the test part of its own: make compare."
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import devices, tables
+    from nr_vqm.common import devices
+    from nr_vqm.evaluation import comparison_tables
 
     devices.start(hide_startup_lines=True)
-    from nr_vqm import results
-    from nr_vqm.run_folder import RunFolder
+    from nr_vqm.runs import results
+    from nr_vqm.runs.run_folder import RunFolder
 
     run, data, out = RunFolder(args.run), Path(args.data), RunFolder(args.out)
     with out.lock(new=True):
@@ -25,22 +26,24 @@ def main(argv=None):
         for repeat, folder in enumerate(out.repeats()):
             _score(folder, repeat, names)
         metrics = results.write(out, num_resamples=args.resamples, seed=out.read_preset().seed)
-    print(tables.to_text(metrics))
+    print(comparison_tables.to_text(metrics))
 
 
 def _parser():
-    parser = commands.new_parser("python -m experiments.cross_database", __doc__)
+    parser = command_line.new_parser("python -m experiments.cross_database", __doc__)
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted")
     parser.add_argument("--data", required=True, help="the other database's folder, prepared; its clips are not read")
     parser.add_argument("--root", help="the folder of the other database's videos, where it has moved since prep")
     parser.add_argument("--out", required=True, metavar="RUN", help="the folder to write; make report reads it")
-    parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
+    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="of the bootstrap")
     return parser
 
 
 def _start(run, data, out, names):
     """Make the folder of the test: the run's networks, and what is known about the other database."""
-    from nr_vqm import head_table, label_origin, manifest, run_folder, splits
+    from nr_vqm.dataset import label_origin, manifest, splits
+    from nr_vqm.models import head_table
+    from nr_vqm.runs import run_folder
 
     prep, videos = manifest.read_prep(data), manifest.usable(data)
     trained_on = run.read_facts().get("database")
@@ -68,7 +71,8 @@ def _start(run, data, out, names):
 
 def _score(run, repeat, names):
     """Score all videos with the heads of one repeat, unless that is complete."""
-    from nr_vqm import features, heads, provenance, results
+    from nr_vqm.common import provenance
+    from nr_vqm.runs import features, heads, results
 
     if run.is_complete("cross_database", heads=names):
         print(f"{run}: all videos are scored already.")
@@ -82,7 +86,7 @@ def _score(run, repeat, names):
 
 def _heads_of(run):
     """The names of the run's heads: those of compare, and those of later stages that are complete in every repeat."""
-    from nr_vqm import head_table
+    from nr_vqm.models import head_table
 
     repeats = run.repeats()
     return [
@@ -93,4 +97,4 @@ def _heads_of(run):
 
 
 if __name__ == "__main__":
-    commands.run(main, resumes=True)
+    command_line.run(main, resumes=True)

@@ -3,22 +3,24 @@
 import os
 import sys
 
-from nr_vqm import commands, presets
+from nr_vqm import command_line, presets
 
 
 def main(argv=None):
     """The command; see `--help`."""
     args = _parser().parse_args(argv)
-    from nr_vqm import feature_evaluation, feature_files, files
+    from nr_vqm.common import atomic_files
+    from nr_vqm.dataset import label_tables
+    from nr_vqm.evaluation import feature_evaluation
 
-    labels = feature_files.read_labels(
+    labels = label_tables.read_labels(
         args.labels,
         mos_column=args.mos_column,
         content_column=args.content_column,
         content_regex=args.content_regex,
     )
-    features = feature_files.read_features(args.features, key=args.features_key, num_videos=len(labels.mos))
-    features, num_cleaned = feature_files.clean(features)
+    features = label_tables.read_features(args.features, key=args.features_key, num_videos=len(labels.mos))
+    features, num_cleaned = label_tables.clean(features)
     split = "random" if args.protocol == "videval" else args.split
     contents = labels.contents if split == "content" else range(len(labels.mos))
     agreements = feature_evaluation.evaluate(
@@ -37,11 +39,11 @@ def main(argv=None):
     found |= {"feature_dim": features.shape[1], "num_contents": len(set(labels.contents)), "set_to_zero": num_cleaned}
     _show(found, feature_evaluation.FIGURES)
     if args.json:
-        files.write_json(args.json, found | {"per_repeat": feature_evaluation.per_repeat(agreements)})
+        atomic_files.write_json(args.json, found | {"per_repeat": feature_evaluation.per_repeat(agreements)})
 
 
 def _parser():
-    parser = commands.new_parser("python -m experiments.evaluate_features", __doc__)
+    parser = command_line.new_parser("python -m experiments.evaluate_features", __doc__)
     parser.add_argument("features", metavar="FILE", help=".mat, .npy or .csv with one row of features per video")
     parser.add_argument("--labels", required=True, metavar="FILE", help=".csv or .mat with the MOS, rows in one order")
     parser.add_argument("--features-key", metavar="NAME", help="variable of the .mat file that holds the features")
@@ -55,9 +57,9 @@ def _parser():
     parser.add_argument(
         "--protocol", choices=("default", "videval"), default="default", help="videval: as VIDEVAL was published"
     )
-    parser.add_argument("--repeats", type=commands.positive, default=100, help="number of random 80/20 splits")
+    parser.add_argument("--repeats", type=command_line.positive, default=100, help="number of random 80/20 splits")
     parser.add_argument("--seed", type=int, default=1, help="of the default protocol's splits")
-    parser.add_argument("--jobs", type=commands.positive, default=os.cpu_count(), help="processes, one thread each")
+    parser.add_argument("--jobs", type=command_line.positive, default=os.cpu_count(), help="processes, one thread each")
     parser.add_argument("--json", metavar="FILE", help="write the medians and spreads here")
     return parser
 
@@ -80,4 +82,4 @@ def _show(found, figures):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

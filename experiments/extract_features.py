@@ -3,13 +3,14 @@
 import functools
 from pathlib import Path
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import devices, manifest
-    from nr_vqm.run_folder import RunFolder
+    from nr_vqm.common import devices
+    from nr_vqm.dataset import manifest
+    from nr_vqm.runs.run_folder import RunFolder
 
     devices.start(args.device, hide_startup_lines=True)
     data = Path(args.data)
@@ -24,11 +25,14 @@ def main(argv=None):
 
 def _extract_all(run, videos, args):
     """Write features.h5 of one 3D-CNN, unless that is complete."""
-    from nr_vqm import cluster, devices, features, files, manifest, provenance, worker
+    from nr_vqm.common import atomic_files, devices, parallel, provenance
+    from nr_vqm.dataset import manifest
+    from nr_vqm.runs import features
+    from nr_vqm.scoring import worker_tasks
 
-    files.require(run.cnn3d, made_by="make train")
-    files.drop_leftovers(run)
-    wanted, made_from = args.precision or run.read_preset().precision, files.sha256(run.cnn3d)
+    atomic_files.require(run.cnn3d, made_by="make train")
+    atomic_files.drop_leftovers(run)
+    wanted, made_from = args.precision or run.read_preset().precision, atomic_files.sha256(run.cnn3d)
     precision = devices.chosen_precision(wanted)
     made_of = {"videos": features.videos_sha256(videos), "clips": run.read_preset().head_clips}
     made_of |= {"schema": features.SCHEMA}
@@ -46,8 +50,8 @@ def _extract_all(run, videos, args):
     with run.stage("features", facts=facts, precision=precision, **made_of):
         # Two videos at a time: one decodes and waits for the disk while the other computes.
         settings = {"made_from": made_from, "precision": precision, "device": args.device}
-        extract = functools.partial(worker.write_part, run_dir=run.path.resolve(), **settings)
-        done = cluster.each(extract, missing, workers=args.workers, scheduler=args.scheduler, threads=2)
+        extract = functools.partial(worker_tasks.write_part, run_dir=run.path.resolve(), **settings)
+        done = parallel.each(extract, missing, workers=args.workers, scheduler=args.scheduler, threads=2)
         for number, _ in enumerate(done, start=1):
             if number % 100 == 0:
                 print(f"{number} of {len(missing)} videos", flush=True)
@@ -57,15 +61,15 @@ def _extract_all(run, videos, args):
 
 
 def _parser():
-    parser = commands.new_parser("python -m experiments.extract_features", __doc__)
+    parser = command_line.new_parser("python -m experiments.extract_features", __doc__)
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
     parser.add_argument("--run", required=True, help="a run folder with a trained 3D-CNN")
     parser.add_argument("--root", help="the folder of the videos, where it has moved since prep")
-    commands.add_device_option(parser)
-    commands.add_precision_option(parser)
-    commands.add_worker_options(parser)
+    command_line.add_device_option(parser)
+    command_line.add_precision_option(parser)
+    command_line.add_worker_options(parser)
     return parser
 
 
 if __name__ == "__main__":
-    commands.run(main, resumes=True)
+    command_line.run(main, resumes=True)

@@ -1,17 +1,18 @@
 """python -m experiments.finetune: the LSTM head of another database's run, fine-tuned on this run's training videos."""
 
-from nr_vqm import commands
+from nr_vqm import command_line
 
 REMEDY = "Start from a run of another database, or of the same split."
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import devices, tables
+    from nr_vqm.common import devices
+    from nr_vqm.evaluation import comparison_tables
 
     devices.start(hide_startup_lines=True)
-    from nr_vqm import results
-    from nr_vqm.run_folder import RunFolder
+    from nr_vqm.runs import results
+    from nr_vqm.runs.run_folder import RunFolder
 
     run, starts = RunFolder(args.run), RunFolder(args.start).repeats()
     with run.lock():
@@ -20,15 +21,15 @@ def main(argv=None):
         for repeat, folder in enumerate(run.repeats()):
             _finetune(folder, starts[repeat % len(starts)], repeat, args.learning_rate)
         metrics = results.write(run, num_resamples=args.resamples, seed=run.read_preset().seed)
-    print(tables.to_text(metrics))
+    print(comparison_tables.to_text(metrics))
 
 
 def _parser():
-    parser = commands.new_parser("python -m experiments.finetune", __doc__)
+    parser = command_line.new_parser("python -m experiments.finetune", __doc__)
     parser.add_argument("--run", required=True, help="a run folder whose heads are compared already")
     parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run, its LSTM head fitted")
     parser.add_argument("--learning-rate", type=float, help="instead of finetune_rate x head_learning_rate")
-    parser.add_argument("--resamples", type=commands.resamples, default=1000, help="of the bootstrap")
+    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="of the bootstrap")
     return parser
 
 
@@ -37,9 +38,11 @@ def _finetune(run, start, repeat, learning_rate):
 
     Heads read and answer on 1-5, so the two scales are mapped already.
     """
-    from nr_vqm import devices, features, files, heads, intervals, provenance, results, splits
+    from nr_vqm.common import atomic_files, devices, provenance
+    from nr_vqm.dataset import splits
+    from nr_vqm.runs import features, heads, prediction_intervals, results
 
-    files.drop_leftovers(run)
+    atomic_files.drop_leftovers(run)
     preset, videos, split = run.read_preset(), features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
     if start.splits.exists():  # a copied run may lack it
@@ -64,7 +67,7 @@ def _finetune(run, start, repeat, learning_rate):
         head, outputs = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
         test_rows, train_rows = (heads.score_rows(head, part, repeat=repeat) for part in (test, train))
         results.write_scores(run, "finetune", test_rows, train_rows)
-        intervals.write(run, {head.row.name: (outputs, val.quality)})
+        prediction_intervals.write(run, {head.row.name: (outputs, val.quality)})
 
 
 def _origin(start):
@@ -73,4 +76,4 @@ def _origin(start):
 
 
 if __name__ == "__main__":
-    commands.run(main, resumes=True)
+    command_line.run(main, resumes=True)

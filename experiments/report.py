@@ -7,7 +7,9 @@ import itertools
 import math
 from pathlib import Path
 
-from nr_vqm import commands, head_table, label_origin
+from nr_vqm import command_line
+from nr_vqm.dataset import label_origin
+from nr_vqm.models import head_table
 
 NUM_EXTREMES = 6  # best and worst videos to show
 THUMBNAIL_WIDTH = 240
@@ -27,17 +29,17 @@ RUN_FACTS = (
 def main(argv=None):
     """The command; see `--help`."""
     args = _parser().parse_args(argv)
-    from nr_vqm import files
-    from nr_vqm.run_folder import RunFolder
+    from nr_vqm.common import atomic_files
+    from nr_vqm.runs.run_folder import RunFolder
 
     run = RunFolder(args.run)
     with run.lock():
-        files.write_text(run.report, render(page_values(run)))
+        atomic_files.write_text(run.report, render(page_values(run)))
     print(f"Wrote {run.report}")
 
 
 def _parser():
-    parser = commands.new_parser("python -m experiments.report", __doc__)
+    parser = command_line.new_parser("python -m experiments.report", __doc__)
     parser.add_argument("--run", required=True, metavar="DIR", help="a run folder with metrics.json and scores.csv")
     return parser
 
@@ -49,10 +51,11 @@ def page_values(run):
         FileNotFoundError: metrics.json, scores.csv or preset.json is missing.
         ValueError: one of them cannot be read, or the comparison was stopped before its end.
     """
-    from nr_vqm import comparison, files
+    from nr_vqm.common import atomic_files
+    from nr_vqm.evaluation import comparison
 
     run.require_complete("results")
-    metrics, rows = files.read_json(run.metrics, made_by="make compare"), comparison.read_scores(run.scores)
+    metrics, rows = atomic_files.read_json(run.metrics, made_by="make compare"), comparison.read_scores(run.scores)
     if metrics.get("schema") != comparison.SCHEMA:
         raise ValueError(f"{run.metrics} must be of this version. Make it again: make compare.")
     info = dict.fromkeys(RUN_FACTS) | run.read_facts() | {"seconds": run.total_seconds()}
@@ -78,10 +81,10 @@ def page_values(run):
 
 def render(values):
     """The page as HTML."""
-    from nr_vqm import pages
+    from nr_vqm.common import html_pages
 
     filters = {"number": _number, "signed": _signed, "probability": _probability, "duration": _duration}
-    return pages.render(Path(__file__).with_name("report.html.j2"), values, filters=filters)
+    return html_pages.render(Path(__file__).with_name("report.html.j2"), values, filters=filters)
 
 
 def ranking(metrics):
@@ -133,7 +136,7 @@ def _srocc_test(metrics, first, second):
 
 
 def _forest(metrics):
-    from nr_vqm import plots
+    from nr_vqm.common import figures
 
     heads = {head: metrics["heads"][head]["srocc"] for head in ranking(metrics)}
     entries = [
@@ -141,13 +144,13 @@ def _forest(metrics):
         for head, figure in heads.items()
         if figure["median"] is not None
     ]
-    return plots.intervals(entries, label="SROCC, 95 % interval") if entries else None
+    return figures.intervals(entries, label="SROCC, 95 % interval") if entries else None
 
 
 def _scatters(metrics, rows, limits):
     """(head, picture) of each head, all repeats together and axes alike; the curve is that of all points."""
-    from nr_vqm import metrics as measures
-    from nr_vqm import plots
+    from nr_vqm.common import figures
+    from nr_vqm.evaluation import metrics as measures
 
     everything = [row[name] for row in rows for name in ("mos", "score")] + list(limits or [])
     margin = 0.03 * (max(everything) - min(everything)) or 1.0
@@ -156,20 +159,20 @@ def _scatters(metrics, rows, limits):
     for head in metrics["heads"]:
         mos, scores = zip(*((row["mos"], row["score"]) for row in rows if row["head"] == head), strict=True)
         mapping = measures.agreement(mos=mos, scores=scores).mapping
-        pictures.append((head, plots.scatter(mos=mos, scores=scores, mapping=mapping, limits=limits)))
+        pictures.append((head, figures.scatter(mos=mos, scores=scores, mapping=mapping, limits=limits)))
     return pictures
 
 
 def _losses(run):
     """(title, picture) of each history that is there."""
-    from nr_vqm import plots
+    from nr_vqm.common import figures
 
     pictures = []
     for repeat in run.repeats():
         fitted = [row for row in head_table.HEADS.values() if row.history]
         histories = {"3D-CNN": repeat.history} | {row.label: repeat.head_history(row.name) for row in fitted}
         for title, path in histories.items():
-            picture = plots.losses(_read_history(path))
+            picture = figures.losses(_read_history(path))
             if picture:
                 pictures.append((title if repeat == run else f"{title}, {repeat.path.name}", picture))
     return pictures
@@ -216,7 +219,7 @@ def _mean_video(rows):
 
 def _video_paths(data_dir):
     """{video_id: (path, raw format, frames)} of the manifest; empty where the data folder is gone."""
-    from nr_vqm import manifest
+    from nr_vqm.dataset import manifest
 
     try:
         videos = manifest.locate(manifest.usable(data_dir or ""), manifest.find_root(data_dir or ""))
@@ -229,12 +232,12 @@ def _thumbnail(path, raw, frames):
     """The middle frame as a small JPEG data URI, or None where it cannot be read."""
     import cv2
 
-    from nr_vqm import video
+    from nr_vqm.video import reader
 
     if path is None:
         return None
     try:
-        frame = next(itertools.islice(video.read_frames(path, raw), frames // 2, None), None)
+        frame = next(itertools.islice(reader.read_frames(path, raw), frames // 2, None), None)
     except (OSError, ValueError, cv2.error):  # a page without a thumbnail is better than none
         return None
     if frame is None:
@@ -266,4 +269,4 @@ def _duration(seconds):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -4,25 +4,28 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
-from nr_vqm import commands, presets
+from nr_vqm import command_line, presets
 
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    from nr_vqm import devices, label_origin, manifest, processes, provenance
-    from nr_vqm.run_folder import RunFolder
+    from nr_vqm.common import devices, jax_processes, provenance
+    from nr_vqm.dataset import label_origin, manifest
+    from nr_vqm.runs.run_folder import RunFolder
 
     data, run = Path(args.data), RunFolder(args.run)
     prep = manifest.read_prep(data)
-    preset = _with_shares(commands.preset_from(args, database=prep["database"]), args, prep["database"])
+    preset = _with_shares(command_line.preset_from(args, database=prep["database"]), args, prep["database"])
     given = {"epochs": args.epochs, "precision": args.precision}
     preset = presets.changed(preset, **{name: value for name, value in given.items() if value})
     devices.start(args.device, hide_startup_lines=True)
     devices.split_cpu(args.devices)
-    processes.join()
-    from nr_vqm import metrics, shards, training
+    jax_processes.join()
+    from nr_vqm.dataset import shards
+    from nr_vqm.evaluation import metrics
+    from nr_vqm.training import cnn3d_training
 
-    training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
+    cnn3d_training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
     table, videos = shards.read_table(data), manifest.usable(data)
     _check_prep(prep, preset, table, data)
     facts = {
@@ -35,9 +38,9 @@ def main(argv=None):
         "hardware": devices.describe(),
         "commit": provenance.commit(),
     }
-    stop_asked = commands.stop_asked()
+    stop_asked = command_line.stop_asked()
     with contextlib.ExitStack() as locks:
-        repeats = processes.first_then_others(lambda: _start(run, preset, facts, videos, args, locks))
+        repeats = jax_processes.first_then_others(lambda: _start(run, preset, facts, videos, args, locks))
         for folder, settings, split, complete in repeats:
             name = "" if folder == run else f"{folder.path.name}: "
             if complete:
@@ -52,14 +55,16 @@ def main(argv=None):
 
 
 def _parser():
-    parser = commands.new_parser("python -m experiments.train_cnn", __doc__)
+    parser = command_line.new_parser("python -m experiments.train_cnn", __doc__)
     parser.add_argument("--data", required=True, help="a folder that data_prep wrote")
     parser.add_argument("--run", required=True, help="the run folder to write; an unfinished run is resumed")
-    commands.add_preset_options(parser)
-    commands.add_device_option(parser)
-    parser.add_argument("--devices", type=commands.positive, default=1, help="GPUs, or parts of the CPU without one")
-    commands.add_precision_option(parser)
-    parser.add_argument("--epochs", type=commands.positive, help="instead of the preset's")
+    command_line.add_preset_options(parser)
+    command_line.add_device_option(parser)
+    parser.add_argument(
+        "--devices", type=command_line.positive, default=1, help="GPUs, or parts of the CPU without one"
+    )
+    command_line.add_precision_option(parser)
+    parser.add_argument("--epochs", type=command_line.positive, help="instead of the preset's")
     parser.add_argument(
         "--split",
         default="strict",
@@ -69,21 +74,23 @@ def _parser():
     parser.add_argument(
         "--split-index", type=int, default=0, help="which split of the file; repeats take the next ones"
     )
-    parser.add_argument("--train-share", type=commands.share, help="strict: instead of the preset's train_fraction")
+    parser.add_argument("--train-share", type=command_line.share, help="strict: instead of the preset's train_fraction")
     parser.add_argument(
         "--val-share",
-        type=commands.share,
+        type=command_line.share,
         help="strict: instead of the preset's val_fraction; paper, and files without val: instead of val_share, the "
         "share of the contents to train on that is taken out",
     )
     parser.add_argument("--allow-leak", action="store_true", help="train although a file's split divides contents")
-    parser.add_argument("--repeats", type=commands.positive, default=1, help="3D-CNNs to train, each on its own split")
+    parser.add_argument(
+        "--repeats", type=command_line.positive, default=1, help="3D-CNNs to train, each on its own split"
+    )
     return parser
 
 
 def _with_shares(preset, args, database):
     """The preset with the shares that the split will have."""
-    from nr_vqm import splits
+    from nr_vqm.dataset import splits
 
     shares = {"train_fraction": args.train_share, "val_fraction": args.val_share}
     if args.split != "strict":
@@ -117,9 +124,10 @@ def _start(run, preset, facts, videos, args, locks):
 
     All splits are made before the first training, as a file may have too few.
     """
-    from nr_vqm import processes, published_splits
+    from nr_vqm.common import jax_processes
+    from nr_vqm.dataset import published_splits
 
-    if processes.is_first():
+    if jax_processes.is_first():
         locks.enter_context(run.lock(new=True))
     if args.split not in ("strict", "paper"):
         published_splits.describe(args.split, args.split_index)  # before the run is started
@@ -136,12 +144,12 @@ def _start(run, preset, facts, videos, args, locks):
 
 def _start_run(run, preset, facts):
     """Make the run folder and store its settings, in the first process; a folder with other settings is refused."""
-    from nr_vqm import files, processes
+    from nr_vqm.common import atomic_files, jax_processes
 
-    if not processes.is_first():
+    if not jax_processes.is_first():
         return
     run.path.mkdir(parents=True, exist_ok=True)
-    files.drop_leftovers(run)
+    atomic_files.drop_leftovers(run)
     run.check_labels(facts, facts["data_dir"])
     if run.preset.exists() and run.read_preset() != preset:
         raise ValueError(f"{run} was started with other settings. Choose another --run, or delete it.")
@@ -155,7 +163,7 @@ def _start_run(run, preset, facts):
 
 def _split(run, preset, videos, args, number):
     """The run's split, made once; what it is made from may not change later."""
-    from nr_vqm import published_splits, splits
+    from nr_vqm.dataset import published_splits, splits
 
     path = run.splits
     contents = {video.video_id: video.content for video in videos}
@@ -185,29 +193,31 @@ def _split(run, preset, videos, args, number):
 
 def _train(run, preset, table, videos, split, args, stop_asked):
     """Train one 3D-CNN."""
-    from nr_vqm import devices, inputs, processes, provenance, training
+    from nr_vqm.common import devices, jax_processes, provenance
+    from nr_vqm.dataset import clip_batches
+    from nr_vqm.training import cnn3d_training
 
     devices.seed_everything(preset.seed)
-    quality = inputs.quality_of(table, videos)
+    quality = clip_batches.quality_of(table, videos)
     batches = {
-        part: inputs.ClipBatches(
+        part: clip_batches.ClipBatches(
             table,
-            inputs.rows_of(table, getattr(split, part)),
+            clip_batches.rows_of(table, getattr(split, part)),
             quality,
             batch_size=preset.batch_size,
             shuffle_seed=preset.seed if part == "train" else None,
             mirror=preset.mirror and part == "train",
-            part=processes.this(),
+            part=jax_processes.this(),
         )
         for part in ("train", "val")
     }
     # A resumed training continues in the precision that it was started in, on whatever machine.
     dtype = run.read_facts().get("precision", {}).get("train") or devices.chosen_precision(preset.precision)
-    if processes.is_first():
+    if jax_processes.is_first():
         run.update_facts(precision={"train": dtype})
     stage = run.stage("train", facts={"versions": provenance.versions()})
-    with stage if processes.is_first() else contextlib.nullcontext():
-        history = training.fit_cnn3d(
+    with stage if jax_processes.is_first() else contextlib.nullcontext():
+        history = cnn3d_training.fit_cnn3d(
             batches["train"],
             batches["val"],
             run_dir=run.path,
@@ -225,11 +235,11 @@ def _train(run, preset, table, videos, split, args, stop_asked):
             seed=preset.seed,
             stop_asked=stop_asked,
         )
-    if processes.is_first():
-        best = training.best_epoch(history)
+    if jax_processes.is_first():
+        best = cnn3d_training.best_epoch(history)
         error = history[best - 1]["val_mse"]
         print(f"Best epoch {best} of {len(history)}: val mse {error:.3f}. Saved {run.cnn3d}")
 
 
 if __name__ == "__main__":
-    commands.run(main, resumes=True)
+    command_line.run(main, resumes=True)

@@ -13,22 +13,24 @@ def load(run_dir, *, head="lstm", precision=None, device="auto"):
         device: 'auto', 'cpu', 'gpu', or one GPU as 'gpu:1'; to be chosen before TensorFlow's first operation.
 
     Returns:
-        `nr_vqm.scoring.Scorer`; its `score(path or array)` gives a `nr_vqm.video_score.Score`.
+        `nr_vqm.scoring.Scorer`; its `score(path or array)` gives a `nr_vqm.scoring.score.Score`.
 
     Raises:
         FileNotFoundError, ValueError: a model is missing, damaged or not ours, which is found before TensorFlow is
             imported; or there is no such device.
     """
-    from nr_vqm import model_check, presets
+    from nr_vqm import presets
+    from nr_vqm.runs import model_check
 
     model_check.check_run(run_dir, head)
     if precision not in (None, *presets.PRECISIONS):
         raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
-    from nr_vqm import decoder_worker, devices
+    from nr_vqm.common import devices
+    from nr_vqm.video import decoder_processes
 
-    decoder_worker.start()  # while TensorFlow is imported
+    decoder_processes.start()  # while TensorFlow is imported
     devices.start(device)
-    from nr_vqm.scoring import Scorer
+    from nr_vqm.scoring.scorer import Scorer
 
     return Scorer(run_dir, head=head, precision=precision)
 

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import nr_vqm
-from nr_vqm import commands, head_table, label_origin
+from nr_vqm import command_line
+from nr_vqm.dataset import label_origin
+from nr_vqm.models import head_table
 
 LISTED = 10  # skipped files that are named; the rest is counted
 FORMATS = ("text", "json", "jsonl", "csv")
@@ -24,11 +26,11 @@ def main(argv=None):
 
 def entry_point(argv=None):
     """What the installed `nr-vqm` calls."""
-    commands.run(main, argv)
+    command_line.run(main, argv)
 
 
 def _parser():
-    parser = commands.new_parser("nr-vqm", __doc__)
+    parser = command_line.new_parser("nr-vqm", __doc__)
     parser.add_argument("--version", action="version", version=f"nr-vqm {nr_vqm.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_score(subparsers)
@@ -70,31 +72,32 @@ def _add_score(subparsers):
     score.add_argument("--html", metavar="HTML", help="the same as a page that needs nothing else; numbered if several")
     score.add_argument("--clips", metavar="CSV", help="every clip with its time, place and quality")
     score.add_argument("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="what .yuv files are: 1920x1080:yuv420p:30")
-    commands.add_device_option(score)
-    commands.add_precision_option(score)
-    commands.add_worker_options(score)
+    command_line.add_device_option(score)
+    command_line.add_precision_option(score)
+    command_line.add_worker_options(score)
     score.set_defaults(command=_score)
 
 
 def _score(args):
     """Score every video while no other command writes to the same output files."""
-    from nr_vqm import folder_lock
+    from nr_vqm.common import folder_lock
 
     with contextlib.ExitStack() as locks:
         for path in (args.out, args.clips):
             if path and Path(path).absolute().parent.is_dir():  # _prepare refuses it otherwise
-                _or_exit(commands.EXIT_USAGE, locks.enter_context, folder_lock.file_lock(path))
+                _or_exit(command_line.EXIT_USAGE, locks.enter_context, folder_lock.file_lock(path))
         return _score_videos(args)
 
 
 def _score_videos(args):
     """Score every video; a failed one is a row with its error."""
-    from nr_vqm import batch, model_check
+    from nr_vqm.runs import model_check
+    from nr_vqm.scoring import score_table
 
-    videos, raw, rows, clips = _or_exit(commands.EXIT_USAGE, _prepare, args)
-    model_id = _or_exit(commands.EXIT_NO_MODEL, model_check.check_run, args.run, args.head)
+    videos, raw, rows, clips = _or_exit(command_line.EXIT_USAGE, _prepare, args)
+    model_id = _or_exit(command_line.EXIT_NO_MODEL, model_check.check_run, args.run, args.head)
     if rows:
-        _or_exit(commands.EXIT_USAGE, rows.check_model, args.head, model_id)
+        _or_exit(command_line.EXIT_USAGE, rows.check_model, args.head, model_id)
     known = {row["path"]: row["status"] for row in rows.rows} if rows else {}
     statuses = [known[path] for path in videos if path in known]
     # The number of a page is that of the video in the whole list, however often it was resumed.
@@ -104,17 +107,17 @@ def _score_videos(args):
             _score_all(args, model_id, todo, raw, rows, clips, statuses, several=len(videos) > 1)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_stopped(args.argv, statuses, len(videos))) from None
-    failed = statuses.count(batch.FAILED)
+    failed = statuses.count(score_table.FAILED)
     if not todo:
         print(f"Nothing is left to do: {args.out} has all {len(videos)} videos, {failed} failed.", file=sys.stderr)
-    return commands.EXIT_FAILED if failed else 0
+    return command_line.EXIT_FAILED if failed else 0
 
 
 def _stopped(argv, statuses, num_videos):
     """What Ctrl-C ends the command with: how far it is, and how to score the rest."""
-    from nr_vqm import batch
+    from nr_vqm.scoring import score_table
 
-    scored, failed = (statuses.count(status) for status in (batch.OK, batch.FAILED))
+    scored, failed = (statuses.count(status) for status in (score_table.OK, score_table.FAILED))
     found = f"Stopped: {scored} of {num_videos} videos scored, {failed} failed."
     if "--out" not in argv and not any(word.startswith("--out=") for word in argv):
         return f"{found} Nothing resumes them; write their rows to a file next time: --out FILE."
@@ -124,13 +127,13 @@ def _stopped(argv, statuses, num_videos):
 
 def _score_all(args, model_id, todo, raw, rows, clips, statuses, *, several):
     """Score the videos of `todo`, (number, path) each, and write what is asked for; add their status to `statuses`."""
-    from nr_vqm import batch
+    from nr_vqm.scoring import score_table
 
-    scorer = _or_exit(commands.EXIT_NO_MODEL, _load, args)
+    scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, args)
     with _Printer(args.format) as printer, rows or contextlib.nullcontext(), clips or contextlib.nullcontext():
         scores = _scores(args, scorer, model_id, [path for _, path in todo], raw)
         for (number, path), (score, error) in zip(todo, scores, strict=True):
-            row = batch.row_of(score) if score else batch.failed_row(path, error)
+            row = score_table.row_of(score) if score else score_table.failed_row(path, error)
             if score:
                 _write_pages(args, score, number if several else None)
                 if clips:
@@ -145,11 +148,12 @@ def _scores(args, scorer, model_id, paths, raw):
     """(Score, None) or (None, error) of every path, in order."""
     if scorer:
         return scorer.score_many(paths, raw)
-    from nr_vqm import cluster, worker
+    from nr_vqm.common import parallel
+    from nr_vqm.scoring import worker_tasks
 
     settings = {"head": args.head, "model_id": model_id, "precision": args.precision, "device": args.device}
-    work = functools.partial(worker.score, run_dir=Path(args.run).resolve(), raw=raw, **settings)
-    found = cluster.each(
+    work = functools.partial(worker_tasks.score, run_dir=Path(args.run).resolve(), raw=raw, **settings)
+    found = parallel.each(
         work,
         [Path(path).absolute() for path in paths],  # workers may be in another folder
         workers=args.workers,
@@ -164,15 +168,16 @@ def _or_exit(code, function, *args):
     """Call it; what it cannot do ends the command with this exit code."""
     try:
         return function(*args)
-    except commands.Refusal:
+    except command_line.Refusal:
         raise
     except (ValueError, OSError) as error:
-        raise commands.Refusal(str(error), code) from error
+        raise command_line.Refusal(str(error), code) from error
 
 
 def _prepare(args):
     """(videos, RawFormat or None, RowFile or None, ClipFile or None) of the options."""
-    from nr_vqm import batch, raw_video
+    from nr_vqm.scoring import score_table
+    from nr_vqm.video import raw_video
 
     if args.resume and not args.out:
         raise ValueError("--resume continues a file of rows, and none is given. Add --out FILE.")
@@ -183,21 +188,21 @@ def _prepare(args):
             raise ValueError(f"There is no folder to write {path} in. Make it first.")
     names = list(args.videos)
     if args.from_file == "-":
-        names += batch.read_list(sys.stdin.buffer)
+        names += score_table.read_list(sys.stdin.buffer)
     elif args.from_file:
         with open(args.from_file, "rb") as file:
-            names += batch.read_list(file)
+            names += score_table.read_list(file)
     if not names:
         raise ValueError("No video was given. Name files, folders or patterns, or a list: --from-file FILE.")
-    _print_skipped(batch.find_skipped(names))
-    rows = batch.RowFile(args.out, resume=args.resume) if args.out else None
-    clips = batch.ClipFile(args.clips, keep=rows.done if args.resume else None) if args.clips else None
-    return batch.find_videos(names), raw_video.parse(args.raw) if args.raw else None, rows, clips
+    _print_skipped(score_table.find_skipped(names))
+    rows = score_table.RowFile(args.out, resume=args.resume) if args.out else None
+    clips = score_table.ClipFile(args.clips, keep=rows.done if args.resume else None) if args.clips else None
+    return score_table.find_videos(names), raw_video.parse(args.raw) if args.raw else None, rows, clips
 
 
 def _print_skipped(paths: list[str]) -> None:
     """One line on standard error with the files of folders that are no videos."""
-    from nr_vqm.score_page import printable
+    from nr_vqm.scoring.score_page import printable
 
     if paths:
         more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
@@ -207,19 +212,20 @@ def _print_skipped(paths: list[str]) -> None:
 
 def _load(args):
     """The Scorer, or None where workers load their own."""
-    from nr_vqm import devices, intervals
-    from nr_vqm.run_folder import RunFolder
+    from nr_vqm.common import devices
+    from nr_vqm.runs import prediction_intervals
+    from nr_vqm.runs.run_folder import RunFolder
 
     if args.workers == 1 and not args.scheduler:
-        _or_exit(commands.EXIT_USAGE, functools.partial(devices.start, args.device, hide_startup_lines=True))
+        _or_exit(command_line.EXIT_USAGE, functools.partial(devices.start, args.device, hide_startup_lines=True))
         return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device)
     # What each of them would refuse is refused once and here.
-    intervals.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
+    prediction_intervals.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
     return None
 
 
 def _write_pages(args, score, number):
-    from nr_vqm import score_page
+    from nr_vqm.scoring import score_page
 
     for path, write in ((args.plot, score_page.write_png), (args.html, score_page.write_html)):
         if path:
@@ -231,9 +237,9 @@ class _Printer:
     """Rows to standard output as they come; `json` as one list at the end."""
 
     def __init__(self, format):
-        from nr_vqm import batch
+        from nr_vqm.scoring import score_table
 
-        self.format, self.rows, self.batch = format, [], batch
+        self.format, self.rows, self.batch = format, [], score_table
 
     def __enter__(self):
         sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are no UTF-8
@@ -255,7 +261,7 @@ class _Printer:
 
 
 def _text(row):
-    from nr_vqm.score_page import printable
+    from nr_vqm.scoring.score_page import printable
 
     if row["status"] != "ok":
         return f"failed  {printable(row['path'])}: {printable(row['error'])}"
@@ -267,26 +273,27 @@ def _text(row):
 
 
 def _info(args):
-    from nr_vqm import info
+    from nr_vqm.runs import info
 
     try:
         facts = info.facts(args.run)
     except (ValueError, OSError) as error:
-        raise commands.Refusal(str(error), commands.EXIT_NO_MODEL) from error
+        raise command_line.Refusal(str(error), command_line.EXIT_NO_MODEL) from error
     print(json.dumps(facts, indent=1, allow_nan=False) if args.format == "json" else info.to_text(facts))
     return 0
 
 
 def _doctor(args):
     """Print every finding; the exit code says whether all is well."""
-    from nr_vqm import devices, doctor
+    from nr_vqm import doctor
+    from nr_vqm.common import devices
 
     devices.start(hide_startup_lines=True)
     failed = 0
     for finding in doctor.examine(args.folder):
         failed += not finding.ok
         print(f"{'ok' if finding.ok else 'FAILED':7s} {finding.name:14s} {finding.text}", flush=True)
-    return commands.EXIT_FAILED if failed else 0
+    return command_line.EXIT_FAILED if failed else 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import nr_vqm
-from nr_vqm import devices, provenance, video
+from nr_vqm.common import devices, provenance
+from nr_vqm.video import reader
 
 # Name: (encoder, container, pixel format). Every decoder is tried on a stream made here and now.
 CODECS = {
@@ -82,7 +83,7 @@ def check_codec(name, path, *, encoder, pixel_format):
     """
     try:
         write_test_video(path, encoder=encoder, pixel_format=pixel_format)
-        frames = video.read_frames(path)
+        frames = reader.read_frames(path)
         found = [float(frame.mean()) for frame in frames]
     except (ValueError, OSError) as error:
         return Finding(name, False, str(error))

@@ -6,7 +6,7 @@ import math
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 
-from nr_vqm import network_sizes
+from nr_vqm.models import network_sizes
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 SVR_FIT_ON = ("train", "train+val")
@@ -106,7 +106,7 @@ class Preset:
 
     @property
     def svr_search(self) -> dict:
-        """What `svr_baseline.fit_svr` takes beside the videos and a seed."""
+        """What `svr_head.fit_svr` takes beside the videos and a seed."""
         grids = {"c_grid": self.svr_c, "gamma_grid": self.svr_gamma, "epsilon_grid": self.svr_epsilon}
         return grids | {"num_folds": self.svr_folds, "search_videos": self.svr_search_videos}
 
@@ -118,7 +118,7 @@ class Preset:
 
     @property
     def interval(self) -> dict:
-        """What `intervals.Spread` takes beside the validation videos."""
+        """What `prediction_intervals.Spread` takes beside the validation videos."""
         names = ("neighbours", "min_neighbours", "floor")
         return {name: getattr(self, f"interval_{name}") for name in names}
 

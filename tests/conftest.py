@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from nr_vqm import devices, presets, untrained_run
+from nr_vqm import presets
+from nr_vqm.common import devices
+from nr_vqm.runs import untrained_run
 
 devices.split_cpu(2)
 

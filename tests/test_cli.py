@@ -16,8 +16,9 @@ import pytest
 from conftest import place_frame, write_ffv1
 
 import nr_vqm
-from nr_vqm import batch, cli, commands, presets, scoring
-from nr_vqm.run_folder import RunFolder
+from nr_vqm import cli, command_line, presets
+from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.scoring import score_table, scorer
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +38,14 @@ def folder(tmp_path_factory):
 def score(*arguments, capsys=None):
     """(exit code, output) of the command."""
     with pytest.raises(SystemExit) as ended:
-        commands.run(cli.main, ["score", *map(str, arguments)])
+        command_line.run(cli.main, ["score", *map(str, arguments)])
     return ended.value.code, capsys.readouterr() if capsys else None
 
 
 def read_rows(path):
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
-    with open(path, **batch.TEXT) as file:
+    with open(path, **score_table.TEXT) as file:
         return list(csv.DictReader(file))
 
 
@@ -64,22 +65,22 @@ def test_formats(tiny_run, folder, format, capsys):
     }[format](out.out)
     assert [row["path"] for row in rows] == [str(clip)] * 2
     assert [float(row["mos"]) for row in rows] == pytest.approx([expected] * 2)
-    assert list(rows[0]) == batch.COLUMNS
+    assert list(rows[0]) == score_table.COLUMNS
     assert rows[0]["labels"] == "people"
 
 
 def test_folders_patterns_and_lists(folder):
-    everything = batch.find_videos([str(folder)])
+    everything = score_table.find_videos([str(folder)])
     assert [Path(path).name for path in everything] == [
         "a b.mkv", "deep.mkv", "broken.mp4", "list[1].mkv", "two\nlines.mkv", "with,comma \"and\" 'quote'.mkv", "ü.mkv"
     ]  # fmt: skip
-    assert batch.find_videos([f"{folder}/**/d*.mkv", f"{folder}/none*"]) == [
+    assert score_table.find_videos([f"{folder}/**/d*.mkv", f"{folder}/none*"]) == [
         f"{folder}/below/deep.mkv", f"{folder}/none*"
     ]  # fmt: skip
-    assert batch.find_videos([f"{folder}/list[1].mkv"]) == [f"{folder}/list[1].mkv"]  # a name, not a pattern
-    assert batch.find_skipped([str(folder), str(folder / "a b.mkv")]) == [f"{folder}/notes.txt"]
-    assert batch.read_list(io.BytesIO(b"a b.mkv\r\n\n\xff.mkv\n")) == ["a b.mkv", os.fsdecode(b"\xff.mkv")]
-    assert batch.read_list(io.BytesIO(b"two\nlines.mkv\0b.mkv\0")) == ["two\nlines.mkv", "b.mkv"]
+    assert score_table.find_videos([f"{folder}/list[1].mkv"]) == [f"{folder}/list[1].mkv"]  # a name, not a pattern
+    assert score_table.find_skipped([str(folder), str(folder / "a b.mkv")]) == [f"{folder}/notes.txt"]
+    assert score_table.read_list(io.BytesIO(b"a b.mkv\r\n\n\xff.mkv\n")) == ["a b.mkv", os.fsdecode(b"\xff.mkv")]
+    assert score_table.read_list(io.BytesIO(b"two\nlines.mkv\0b.mkv\0")) == ["two\nlines.mkv", "b.mkv"]
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
@@ -87,8 +88,8 @@ def test_every_video_is_a_row_whatever_its_name(tiny_run, folder, tmp_path, form
     out = tmp_path / f"out.{format}"
     code, printed = score(folder, tmp_path / "none.mp4", "--run", tiny_run, "--out", out, capsys=capsys)
     rows = read_rows(out)
-    assert code == commands.EXIT_FAILED
-    assert [row["path"] for row in rows] == [*batch.find_videos([str(folder)]), str(tmp_path / "none.mp4")]
+    assert code == command_line.EXIT_FAILED
+    assert [row["path"] for row in rows] == [*score_table.find_videos([str(folder)]), str(tmp_path / "none.mp4")]
     assert [row["status"] for row in rows] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "failed"]
     assert "No video file at" in rows[-1]["error"]
     assert printed.out.count("\n") == len(rows)  # a name with a line end stays one line
@@ -125,13 +126,15 @@ def test_resume_goes_on_where_the_file_ends(tiny_run, folder, tmp_path, format, 
     all_clips = clips.read_bytes()
     content = whole.read_bytes()
     scored = []
-    real = scoring.Scorer._score
-    monkeypatch.setattr(scoring.Scorer, "_score", lambda *args: scored.append(args[2]) or real(*args))
+    real = scorer.Scorer._score
+    monkeypatch.setattr(scorer.Scorer, "_score", lambda *args: scored.append(args[2]) or real(*args))
     for end in [0, len(content) // 3, content.index(b"two") + 6, len(content) - 1, len(content)]:
         cut.write_bytes(content[:end])
         clips.write_bytes(all_clips)
         scored.clear()
-        assert score(folder, "--run", tiny_run, "--out", cut, "--clips", clips, "--resume")[0] == commands.EXIT_FAILED
+        assert (
+            score(folder, "--run", tiny_run, "--out", cut, "--clips", clips, "--resume")[0] == command_line.EXIT_FAILED
+        )
         rows = read_rows(cut)
         assert [row | {"seconds": 0} for row in rows] == [row | {"seconds": 0} for row in read_rows(whole)]
         assert sorted(clips.read_bytes().splitlines()) == sorted(all_clips.splitlines())
@@ -142,7 +145,7 @@ def test_resume_goes_on_where_the_file_ends(tiny_run, folder, tmp_path, format, 
 @pytest.fixture
 def stop_at_the_third(monkeypatch):
     """Ctrl-C while the third video is scored."""
-    real, scored = scoring.Scorer._score, []
+    real, scored = scorer.Scorer._score, []
 
     def stop(*args):
         scored.append(args[2])
@@ -150,7 +153,7 @@ def stop_at_the_third(monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return real(*args)
 
-    monkeypatch.setattr(scoring.Scorer, "_score", stop)
+    monkeypatch.setattr(scorer.Scorer, "_score", stop)
 
 
 def test_ctrl_c_counts_and_names_the_command_that_scores_the_rest(
@@ -158,20 +161,20 @@ def test_ctrl_c_counts_and_names_the_command_that_scores_the_rest(
 ):
     out = tmp_path / "o u t.csv"
     code, printed = score(folder, "--run", tiny_run, "--out", out, capsys=capsys)
-    assert code == commands.EXIT_INTERRUPTED == 130
+    assert code == command_line.EXIT_INTERRUPTED == 130
     command = f"nr-vqm score {folder} --run {tiny_run} --out '{out}' --resume"
     expected = f"error: Stopped: 2 of 7 videos scored, 1 failed. Score the rest with: {command}\n"
     assert printed.err.splitlines(keepends=True)[-1] == expected
     assert len(read_rows(out)) == 3
     with pytest.raises(SystemExit) as ended:
-        commands.run(cli.main, shlex.split(command)[1:])
-    assert ended.value.code == commands.EXIT_FAILED
-    assert [row["path"] for row in read_rows(out)] == batch.find_videos([str(folder)])
+        command_line.run(cli.main, shlex.split(command)[1:])
+    assert ended.value.code == command_line.EXIT_FAILED
+    assert [row["path"] for row in read_rows(out)] == score_table.find_videos([str(folder)])
 
 
 def test_ctrl_c_prints_what_was_finished_as_json(tiny_run, folder, stop_at_the_third, capsys):
     code, printed = score(folder, "--run", tiny_run, "--format", "json", capsys=capsys)
-    assert code == commands.EXIT_INTERRUPTED
+    assert code == command_line.EXIT_INTERRUPTED
     assert [row["status"] for row in json.loads(printed.out)] == ["ok", "ok", "failed"]
     assert "Stopped: 2 of 7 videos scored, 1 failed. Nothing resumes them" in printed.err
 
@@ -179,8 +182,8 @@ def test_ctrl_c_prints_what_was_finished_as_json(tiny_run, folder, stop_at_the_t
 @pytest.mark.parametrize(("resumes", "message"), [(True, "Run the same command again to resume."), (False, "Stopped.")])
 def test_ctrl_c_promises_to_resume_only_where_it_does(resumes, message, capsys):
     with pytest.raises(SystemExit) as ended:
-        commands.run(lambda argv: signal.raise_signal(signal.SIGINT), [], resumes=resumes)
-    assert ended.value.code == commands.EXIT_INTERRUPTED
+        command_line.run(lambda argv: signal.raise_signal(signal.SIGINT), [], resumes=resumes)
+    assert ended.value.code == command_line.EXIT_INTERRUPTED
     assert capsys.readouterr().err.endswith(f"{message}\n")
 
 
@@ -191,7 +194,7 @@ def test_resume_of_a_complete_file_checks_the_model_too(tiny_run, folder, tmp_pa
     assert code == 0  # the one that failed was not asked for
     assert f"Nothing is left to do: {out} has all 1 videos, 0 failed." in printed.err
     code, printed = score(good, "--run", tiny_run, "--out", out, "--resume", "--head", "svr", capsys=capsys)
-    assert code == commands.EXIT_USAGE
+    assert code == command_line.EXIT_USAGE
     assert "this run is svr" in printed.err
 
 
@@ -199,7 +202,7 @@ def test_resume_does_not_mix_models(tiny_run, folder, tmp_path, capsys):
     out = tmp_path / "out.csv"
     score(folder / "a b.mkv", "--run", tiny_run, "--out", out)
     code, printed = score(folder, "--run", tiny_run, "--head", "svr", "--out", out, "--resume", capsys=capsys)
-    assert code == commands.EXIT_USAGE
+    assert code == command_line.EXIT_USAGE
     assert "this run is svr" in printed.err
     assert len(read_rows(out)) == 1
 
@@ -232,7 +235,7 @@ def test_what_cannot_be_done_is_said_before_the_model_is_loaded(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     Path("there.csv").write_text("path,score\nx.mp4,3\n")
     code, printed = score(*options, "--run", "no_run", capsys=capsys)
-    assert code == commands.EXIT_USAGE
+    assert code == command_line.EXIT_USAGE
     assert message in printed.err
     assert printed.err.count("\n") == 1
     assert Path("there.csv").read_text() == "path,score\nx.mp4,3\n"
@@ -240,7 +243,7 @@ def test_what_cannot_be_done_is_said_before_the_model_is_loaded(tmp_path, monkey
 
 def test_no_usable_model(tiny_run, tmp_path, capsys):
     code, printed = score("x.mp4", "--run", tmp_path, capsys=capsys)
-    assert code == commands.EXIT_NO_MODEL
+    assert code == command_line.EXIT_NO_MODEL
     assert printed.err == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"
 
 
@@ -248,9 +251,9 @@ def test_whatever_goes_wrong_with_a_video_is_its_own(tiny_run, folder, monkeypat
     def fail(*args):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(scoring.Scorer, "_run", fail)
+    monkeypatch.setattr(scorer.Scorer, "_run", fail)
     code, printed = score(folder / "a b.mkv", "--run", tiny_run, "--format", "jsonl", capsys=capsys)
-    assert code == commands.EXIT_FAILED
+    assert code == command_line.EXIT_FAILED
     assert json.loads(printed.out)["error"] == "MemoryError: no room"
 
 
@@ -269,7 +272,7 @@ def test_a_run_that_does_not_state_the_origin_of_its_labels_is_refused(tiny_run,
     run = shutil.copytree(tiny_run, tmp_path / "run")
     RunFolder(run).update_facts(labels=labels)
     code, printed = score("x.mp4", "--run", run, capsys=capsys)
-    assert code == commands.EXIT_NO_MODEL
+    assert code == command_line.EXIT_NO_MODEL
     assert "must have 'labels', one of people, pseudo, synthetic. Received: " in printed.err
     with pytest.raises(ValueError, match="The origin of the labels is needed"):
         nr_vqm.load(run)
@@ -277,14 +280,15 @@ def test_a_run_that_does_not_state_the_origin_of_its_labels_is_refused(tiny_run,
 
 def info(run_dir, capsys, *options):
     with pytest.raises(SystemExit) as ended:
-        commands.run(cli.main, ["info", str(run_dir), *options])
+        command_line.run(cli.main, ["info", str(run_dir), *options])
     return ended.value.code, capsys.readouterr()
 
 
 def test_info_while_it_trains(tmp_path, capsys):
-    from nr_vqm import presets, splits
+    from nr_vqm import presets
+    from nr_vqm.dataset import splits
 
-    assert info(tmp_path, capsys)[0] == commands.EXIT_NO_MODEL
+    assert info(tmp_path, capsys)[0] == command_line.EXIT_NO_MODEL
     run = RunFolder(tmp_path)
     run.write_preset(presets.PRESETS["tiny"])
     assert "run.json is missing" in info(tmp_path, capsys)[1].err
@@ -304,7 +308,7 @@ def test_info_while_it_trains(tmp_path, capsys):
     assert "2 of 2 epochs, under way or stopped; lowest validation error 1.750" in printed.out
     (tmp_path / "history.csv").write_text("epoch,loss\n1,2\n")
     code, printed = info(tmp_path, capsys)
-    assert (code, printed.err.count("\n")) == (commands.EXIT_NO_MODEL, 1)
+    assert (code, printed.err.count("\n")) == (command_line.EXIT_NO_MODEL, 1)
 
 
 def test_info_of_a_cross_database_test(tmp_path, capsys):
@@ -330,17 +334,19 @@ def test_a_run_of_several_repeats(tiny_run, tmp_path, capsys):
     assert "repeat-00: 1 of 2 epochs" in printed.out
     assert "repeat-01: no epoch of 2 finished yet" in printed.out
     code, printed = score("x.mp4", "--run", tmp_path, capsys=capsys)
-    assert code == commands.EXIT_NO_MODEL
+    assert code == command_line.EXIT_NO_MODEL
     assert f"has 2 repeats with models of their own. Name one: {tmp_path}/repeat-00." in printed.err
 
 
 def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
-    from nr_vqm import comparison, files, intervals
+    from nr_vqm.common import atomic_files
+    from nr_vqm.evaluation import comparison
+    from nr_vqm.runs import prediction_intervals
 
     run = shutil.copytree(tiny_run, tmp_path / "run")
     rng = np.random.default_rng(0)
     mos = rng.uniform(1, 5, 60)
-    intervals.write(run, {head: (mos + rng.normal(0, 0.3, 60), mos) for head in ("lstm", "svr")})
+    prediction_intervals.write(run, {head: (mos + rng.normal(0, 0.3, 60), mos) for head in ("lstm", "svr")})
     rows = [
         {"repeat": 0, "head": head, "video_id": f"v{n}", "content": f"c{n}", "mos": m, "score": m + error}
         for head in ("lstm", "svr")
@@ -348,7 +354,7 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
     ]
     with RunFolder(run).stage("results"):
         comparison.write_scores(run / "scores.csv", rows)
-        files.write_json(run / "metrics.json", comparison.compare(rows, num_resamples=1000, seed=1))
+        atomic_files.write_json(run / "metrics.json", comparison.compare(rows, num_resamples=1000, seed=1))
     code, printed = info(run, capsys, "--format", "json")
     found = json.loads(printed.out)
     assert code == 0
@@ -364,13 +370,13 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
 @pytest.mark.parametrize("option", ["--out", "--clips"])
 def test_two_commands_do_not_write_to_one_file(tiny_run, folder, tmp_path, option, capsys):
     path = tmp_path / "rows.csv"
-    hold = "import sys; from nr_vqm.folder_lock import file_lock\n"
+    hold = "import sys; from nr_vqm.common.folder_lock import file_lock\n"
     hold += "with file_lock(sys.argv[1]): print('held', flush=True); sys.stdin.read(1)"
     command = [sys.executable, "-c", hold, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
         code, printed = score(folder / "a b.mkv", "--run", tiny_run, option, path, capsys=capsys)
-        assert code == commands.EXIT_USAGE
+        assert code == command_line.EXIT_USAGE
         assert f"{path} is in use by process {other.pid} on" in printed.err
         assert not path.exists()
         other.communicate("x")

@@ -1,7 +1,8 @@
 import platform
 import sys
 
-from nr_vqm import cli, commands, doctor, provenance
+from nr_vqm import cli, command_line, doctor
+from nr_vqm.common import provenance
 
 
 def test_doctor_finds_every_codec(capsys, tmp_path, monkeypatch):
@@ -17,7 +18,7 @@ def test_doctor_finds_every_codec(capsys, tmp_path, monkeypatch):
 def test_what_is_wrong_is_a_line_and_an_exit_code(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "MIN_FREE", 1e18)
     monkeypatch.setattr(doctor, "CODECS", {"New": ("h299", "mkv", "yuv420p"), "AV1": ("libsvtav1", "mkv", "yuv420p")})
-    assert cli.main(["doctor", "--folder", str(tmp_path)]) == commands.EXIT_FAILED
+    assert cli.main(["doctor", "--folder", str(tmp_path)]) == command_line.EXIT_FAILED
     disk, new, av1 = capsys.readouterr().out.splitlines()[3:]
     assert disk.startswith("FAILED  disk")
     assert "GB free at" in disk

@@ -6,7 +6,8 @@ from dataclasses import asdict, fields
 import keras
 import pytest
 
-from nr_vqm import cnn3d, network_sizes, presets
+from nr_vqm import presets
+from nr_vqm.models import cnn3d, network_sizes
 
 
 def test_overrides():

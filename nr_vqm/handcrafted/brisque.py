@@ -10,7 +10,7 @@ import numpy as np
 
 from nr_vqm.handcrafted import frame_sampling
 from nr_vqm.handcrafted.natural_scene import ggd, halve, mscn, pair_statistics, shift_products, with_sides
-from nr_vqm.raw_video import RawFormat
+from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 36
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 import h5py
 import numpy as np
 
-from nr_vqm import hdf5
+from nr_vqm.common import hdf5_files
 from nr_vqm.handcrafted import frame_sampling
-from nr_vqm.raw_video import RawFormat
+from nr_vqm.video.raw_video import RawFormat
 
 NUM_WORDS = 10_000
 PATCH = 7  # pixels a side
@@ -132,7 +132,7 @@ def save_codebook(path: str | os.PathLike, codebook: Codebook) -> None:
     Raises:
         OSError: it could not be written.
     """
-    with hdf5.writing(path) as file:
+    with hdf5_files.writing(path) as file:
         file.attrs["format"] = FORMAT
         for name in ("words", "mean", "whitening"):
             file[name] = getattr(codebook, name)

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from nr_vqm import video
-from nr_vqm.planes import Planes
-from nr_vqm.raw_video import RawFormat
+from nr_vqm.video import reader
+from nr_vqm.video.planes import Planes
+from nr_vqm.video.raw_video import RawFormat
 
 LAST_FRAMES = 3  # that are never sampled
 Frame = TypeVar("Frame")
@@ -92,7 +92,7 @@ def read_sampled(path: str | os.PathLike, raw: RawFormat | str | None = None) ->
     Warns:
         UserWarning: what makes the frames doubtful, for example damage.
     """
-    with video.read_planes(path, raw) as frames:
+    with reader.read_planes(path, raw) as frames:
         if not frames.info.fps:
             raise ValueError(f"A frame rate is needed to sample one frame a second, {path} declares none.")
         yield from sample(frames, frames.info.fps)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import gamma
 
 from nr_vqm.handcrafted import colour_maps, complex_diivine, frame_sampling, natural_scene, steerable_pyramid
-from nr_vqm.raw_video import RawFormat
+from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 560
 NUM_GRAY_FEATURES = 62  # that stand first: a frame without them has no texture

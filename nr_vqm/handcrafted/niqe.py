@@ -13,7 +13,7 @@ import numpy as np
 
 from nr_vqm.handcrafted import frame_sampling
 from nr_vqm.handcrafted.natural_scene import aggd, aggd_mean, halve, mscn, scale_factor, shift_products
-from nr_vqm.raw_video import RawFormat
+from nr_vqm.video.raw_video import RawFormat
 
 BLOCK = 96  # pixels a side at full size
 SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))

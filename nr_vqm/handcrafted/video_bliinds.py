@@ -14,11 +14,11 @@ import numpy as np
 import scipy.fft
 from scipy.special import gammaln
 
-from nr_vqm import video
 from nr_vqm.handcrafted import frame_sampling, niqe
 from nr_vqm.handcrafted.block_motion import block_sums, integral, three_step_search
 from nr_vqm.handcrafted.natural_scene import gaussian_window, separable_filter
-from nr_vqm.raw_video import RawFormat
+from nr_vqm.video import reader
+from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 46
 SKIPPED = 5  # frames at either end without natural-scene statistics
@@ -209,12 +209,12 @@ def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None) 
         float64, shape (46,); 0-36 are NaN in a video of fewer than 11 frames, else all are finite.
 
     Raises:
-        FileNotFoundError, ValueError: as `video.read_planes` and `features`; or no frame has texture.
+        FileNotFoundError, ValueError: as `reader.read_planes` and `features`; or no frame has texture.
 
     Warns:
         UserWarning: what makes the frames doubtful, for example damage.
     """
-    with video.read_planes(path, raw) as frames:
+    with reader.read_planes(path, raw) as frames:
         try:
             found = features(frame.y for frame in frames)
         except ValueError as error:

@@ -9,8 +9,8 @@ from golden import DATA, konvid_video, needs_data
 from hard_frames import LUMA, texture
 from scipy import fft, stats
 
-from nr_vqm import video
 from nr_vqm.handcrafted import niqe, video_bliinds
+from nr_vqm.video import reader
 
 
 def clip(num_frames, height=120, width=200):
@@ -108,7 +108,7 @@ def test_errors_name_the_video(tmp_path):
 @needs_data
 def test_golden_clip():
     golden = json.loads((DATA / "rivals" / "vbliinds_clip.json").read_text())
-    with video.read_planes(konvid_video(3)) as frames:
+    with reader.read_planes(konvid_video(3)) as frames:
         pixels = np.stack([frame.y[100:300, 300:604] for frame in itertools.islice(frames, 16)])
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == golden["clip_sha256"]
     np.testing.assert_allclose(video_bliinds.features(pixels), golden["rules_original"], rtol=1e-6)  # reached: 5e-14

@@ -1,0 +1,33 @@
+"""The versions and the commit of the software that made a result."""
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "sklearn", "cv2", "av", "h5py", "skops")  # as they are imported
+
+
+def commit() -> str | None:
+    """Return the checkout's commit, '-dirty' behind it where files were changed; None where this is no git checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=10"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:  # no git on this machine
+        return None
+    return found.stdout.strip() or None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a result depends on, by the names of the distributions that are installed.
+
+    Several distributions provide one package: opencv-python or opencv-python-headless, tensorflow or tensorflow-cpu.
+    """
+    providing = importlib.metadata.packages_distributions()
+    names = dict.fromkeys(name for package in PACKAGES for name in providing.get(package, ()))
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}

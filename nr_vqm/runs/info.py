@@ -1,0 +1,207 @@
+"""What a run is: what it was trained on, how far it is, its figures and sizes. Reads only; never imports Keras."""
+
+import csv
+
+from nr_vqm import presets
+from nr_vqm.common import atomic_files
+from nr_vqm.dataset import label_origin, manifest, splits
+from nr_vqm.evaluation import comparison
+from nr_vqm.models import keras_files
+from nr_vqm.runs import prediction_intervals
+from nr_vqm.runs.run_folder import RunFolder
+
+
+def facts(run_dir):
+    """Everything that is known of a run, JSON-ready; what is not there yet is None or missing.
+
+    A run of several repeats has the training of each and the figures of all; models and intervals are in the folders
+    of the repeats.
+
+    Args:
+        run_dir: a run folder, finished or still training.
+
+    Raises:
+        FileNotFoundError: there is no run in the folder.
+        ValueError: one of its files is damaged.
+    """
+    run = RunFolder(run_dir)
+    preset, facts, folders = run.read_preset(), run.read_facts(), run.repeats()
+    tested = facts.get("trained_on") is not None
+    return {
+        "run": str(run),
+        "preset": preset.name,
+        "precision": folders[0].read_facts().get("precision", {}),
+        "settings": presets.differences(preset),
+        "seed": preset.seed,
+        "database": facts.get("database"),
+        "trained_on": facts.get("trained_on"),
+        **_origin(facts),
+        "mos_range": list(run.read_mos_range()),
+        "videos": _videos(run),
+        "test_videos": facts.get("videos") if tested else None,
+        "clip": f"{preset.clip_frames} frames of {preset.clip_size} x {preset.clip_size}",
+        "grid": f"{preset.num_groups} times x {preset.block_grid[0]} rows x {preset.block_grid[1]} columns",
+        "training": {} if tested else {one.path.name: _training(one, preset.epochs) for one in folders},
+        "models": {path.name: _model(run, path) for path in run.models()},
+        "heads": _heads(run),
+        "intervals": {head: _interval(run, head, preset) for head in prediction_intervals.stored(run)},
+        "seconds": run.total_seconds(),
+        "bytes": sum(path.stat().st_size for path in run.path.rglob("*") if path.is_file()),
+        "versions": folders[0].read_facts().get("versions", {}),
+    }
+
+
+def _origin(facts):
+    """The origin of the labels; None in a folder without it, which can neither be compared nor score."""
+    labels = facts.get("labels")
+    return {"labels": labels, "trained_labels": facts.get("trained_labels", labels)}
+
+
+def _videos(run):
+    """How many videos each part of the split has; None before there is one."""
+    if not run.splits.exists():
+        return None
+    split = splits.read(run.splits)
+    return {part: len(getattr(split, part)) for part in splits.PARTS}
+
+
+def _training(run, epochs):
+    """Epochs so far and the best of them, of history.csv."""
+    path = run.history
+    if not path.exists():
+        return {"epochs": 0, "of": epochs, "done": False}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        best = min(rows, key=lambda row: row["val_mse"])
+        return {
+            "epochs": len(rows),
+            "of": epochs,
+            "done": run.is_complete("train"),
+            "best_epoch": int(best["epoch"]),
+            "val_mse": best["val_mse"],
+            "last_val_mse": rows[-1]["val_mse"],
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no history of a training ({error!r}). Train again: make train.") from error
+
+
+def _model(run, path):
+    """Bytes, and parameters where the file states them; a model whose checksum is not the recorded one is refused."""
+    found = {"bytes": path.stat().st_size}
+    if path.suffix == ".keras":
+        found["parameters"] = keras_files.check(path).num_weights
+    run.check_sum(path)
+    return found
+
+
+def _heads(run):
+    """{head: {figure: median}} of the test videos; empty before they are compared."""
+    if not run.is_complete("results"):
+        return {}
+    heads = atomic_files.read_json(run.metrics, made_by="make compare")["heads"]
+    return {head: {name: heads[head][name]["median"] for name in ("srocc", "plcc", "rmse")} for head in heads}
+
+
+def _interval(run, head, preset):
+    """How wide the intervals are in the middle of the scale, and how many MOS of the test videos they hold."""
+    spread, path = prediction_intervals.read(run, head, **preset.interval), run.scores
+    if spread is None or spread.interval(3.0) is None:
+        return {"validation_videos": spread.num_videos if spread else 0}
+    low, high = spread.interval(3.0)
+    mos_range = run.read_mos_range()
+    rows = [row for row in comparison.read_scores(path) if row["head"] == head] if path.exists() else []
+    inside = 0
+    for row in rows:
+        score, mos = (manifest.to_unit_5(row[name], *mos_range) for name in ("score", "mos"))
+        ends = spread.interval(min(5.0, max(1.0, score)))
+        inside += ends[0] <= mos <= ends[1]
+    return {
+        "validation_videos": spread.num_videos,
+        "at_3": [round(low, 2), round(high, 2)],
+        "test_videos": len(rows),
+        "test_coverage": round(inside / len(rows), 3) if rows else None,
+    }
+
+
+def to_text(found):
+    """The facts as lines to read."""
+    lines = [
+        ("run", found["run"]),
+        ("trained on", found["trained_on"] or _trained_on(found)),
+        *([("tested on", _tested_on(found))] if found["trained_on"] else []),
+        ("labels", _labels_text(found)),
+        ("MOS", "{:g} to {:g}".format(*found["mos_range"])),
+        ("preset", f"{found['preset']}, seed {found['seed']}"),
+        ("precision", ", ".join(f"{stage} {name}" for stage, name in found["precision"].items()) or "-"),
+        ("settings", ", ".join(found["settings"]) or "as in the preset"),
+        ("clips", f"{found['clip']}, {found['grid']}"),
+        *(("training" if not row else "", text) for row, text in enumerate(_progress(found["training"]))),
+        *(("model" if not row else "", _model_text(*item)) for row, item in enumerate(found["models"].items())),
+        *(("test" if not row else "", _head_text(*item)) for row, item in enumerate(found["heads"].items())),
+        *(
+            ("interval" if not row else "", f"{head}: {_interval_text(item)}")
+            for row, (head, item) in enumerate(found["intervals"].items())
+        ),
+        ("hours", ", ".join(f"{stage} {seconds / 3600:.2f}" for stage, seconds in found["seconds"].items()) or "-"),
+        ("size", f"{found['bytes'] / 1e6:,.1f} MB"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items()) or "-"),
+    ]
+    return "\n".join(f"{name:12s}{text}" for name, text in lines)
+
+
+def _trained_on(found):
+    videos = found["videos"]
+    if videos is None:
+        several = len(found["training"]) > 1
+        return f"{found['database'] or 'unknown'}; " + ("each repeat has its split" if several else "not yet split")
+    parts = ", ".join(f"{number} {part}" for part, number in videos.items())
+    return f"{found['database'] or 'unknown'}, {sum(videos.values())} videos: {parts}"
+
+
+def _labels_text(found):
+    if found["labels"] not in label_origin.ORIGINS or found["trained_labels"] not in label_origin.ORIGINS:
+        return "of unknown origin"
+    return label_origin.describe(found["labels"], found["trained_labels"])
+
+
+def _tested_on(found):
+    """The database of a cross-database test."""
+    database = (found["database"] or "unknown").removesuffix(f", trained on {found['trained_on']}")
+    return f"{database}, all {found['test_videos']} videos (cross-database test)"
+
+
+def _progress(repeats):
+    """One line for each repeat."""
+    if len(repeats) == 1:
+        return [_epochs(training) for training in repeats.values()]
+    return [f"{name}: {_epochs(training)}" for name, training in repeats.items()]
+
+
+def _epochs(training):
+    if not training["epochs"]:
+        return f"no epoch of {training['of']} finished yet"
+    state = "done" if training["done"] else "under way or stopped"
+    return (
+        f"{training['epochs']} of {training['of']} epochs, {state}; lowest validation error {training['val_mse']:.3f} "
+        f"(mean square on 1-5) in epoch {training['best_epoch']}, last {training['last_val_mse']:.3f}"
+    )
+
+
+def _model_text(name, model):
+    parameters = f", {model['parameters']:,} parameters" if "parameters" in model else ""
+    return f"{name}: {model['bytes'] / 1e6:,.1f} MB{parameters}"
+
+
+def _head_text(head, figures):
+    cells = (f"{name.upper()} {'-' if value is None else format(value, '.3f')}" for name, value in figures.items())
+    return f"{head}: {', '.join(cells)}"
+
+
+def _interval_text(item):
+    if "at_3" not in item:
+        return f"none: {item['validation_videos']} validation videos, {prediction_intervals.MIN_VIDEOS} are needed"
+    held = ""
+    if item["test_coverage"] is not None:
+        held = f"; holds the MOS of {100 * item['test_coverage']:.1f} % of {item['test_videos']} test videos"
+    return f"a score of 3 on 1-5 means {item['at_3'][0]:.2f} to {item['at_3'][1]:.2f}{held}"

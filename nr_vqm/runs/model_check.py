@@ -1,0 +1,75 @@
+"""Check and load the models of a run: foreign and damaged files are refused before Keras reads them."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from nr_vqm.common import atomic_files
+from nr_vqm.models import head_table, keras_files, svr_head
+from nr_vqm.runs.run_folder import RunFolder
+
+
+def check_run(run_dir: str | os.PathLike, head: str) -> str:
+    """Check everything that scoring will load, before Keras is imported, which takes seconds.
+
+    Args:
+        run_dir: a folder that train and compare wrote.
+        head: a head of `head_table`.
+
+    Returns:
+        The identity of the 3D-CNN, the head and the MOS scale: 12 hex digits.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, not ours, or does not fit the others; an unknown head.
+    """
+    row = head_table.get(head)
+    run = RunFolder(run_dir)
+    if len(repeats := run.repeats()) > 1:
+        raise ValueError(f"{run} has {len(repeats)} repeats with models of their own. Name one: {repeats[0]}.")
+    preset, mos_range = run.read_preset(), run.read_mos_range()
+    run.read_labels()
+    _check_model(run.cnn3d, (preset.clip_frames, preset.clip_size, preset.clip_size, 3), made_by="make train")
+    if row.method == "lstm":
+        rows, columns = preset.block_grid
+        widths = {"clip_quality": rows * columns, "group_features": preset.fc_dims[-1]}
+        _check_model(run.head(head), (preset.num_groups, widths[row.input]), made_by=row.made_by)
+    elif row.method == "svr":
+        _require_file(run.head(head), made_by=row.made_by)
+        svr_head.check_types(run.head(head))
+    identity = [run.check_sum(run.cnn3d), run.check_head(head), *mos_range]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+
+
+def _check_model(path, input_shape, *, made_by):
+    _require_file(path, made_by=made_by)
+    found = keras_files.check(path).input_shape
+    if found != input_shape:
+        raise ValueError(f"{path} reads {found}, this run's preset.json gives {input_shape}. Copy or make it again.")
+
+
+def _require_file(path, *, made_by):
+    atomic_files.require(path, made_by=made_by)
+    if not path.is_file():
+        raise ValueError(f"{path} must be a plain file. Copy or make the run again.")
+
+
+def load_model(path, *, made_by):
+    """Load one of our .keras files, after looking at what it would build.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a .keras file, one with foreign layers, or one that asks for absurd sizes.
+    """
+    path = Path(path)
+    _require_file(path, made_by=made_by)
+    keras_files.check(path)
+    RunFolder(path.parent).check_sum(path)
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for weights that do not fit the layers
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"A model that nr-vqm saved is needed, {path} is not one: {reason}") from error

@@ -1,0 +1,122 @@
+"""Which devices are used, in which precision, and what a full one is told by."""
+
+import os
+import types
+
+import pytest
+import tensorflow as tf
+
+import nr_vqm
+from nr_vqm import cli, command_line
+from nr_vqm.common import devices
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Two pretend GPUs, as no machine of ours has one: what TensorFlow is told of them."""
+    found = [tf.config.PhysicalDevice(f"/physical_device:GPU:{number}", "GPU") for number in range(2)]
+    told = types.SimpleNamespace(found=found, visible=found, growing=[])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: told.found)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: told.visible)
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda chosen, kind: setattr(told, "visible", chosen))
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, on: told.growing.append((gpu, on)))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("device", "chosen"), [("auto", [0, 1]), ("gpu", [0, 1]), ("gpu:1", [1]), ("0", [0]), ("cpu", [])]
+)
+def test_the_gpus_asked_for_are_seen_and_take_memory_as_they_need_it(gpus, device, chosen):
+    devices.start(device)
+    assert devices.visible_gpus() == gpus.visible == [gpus.found[number] for number in chosen]
+    assert gpus.growing == [(gpu, True) for gpu in gpus.visible]
+
+
+def test_auto_keeps_what_the_importing_program_chose(gpus):
+    gpus.visible = gpus.found[1:]
+    devices.start("auto")
+    assert gpus.visible == gpus.found[1:]
+
+
+@pytest.mark.parametrize("device", ["gpu:2", "7"])
+def test_a_gpu_that_is_not_there_is_refused(gpus, device):
+    with pytest.raises(ValueError, match=f"Device '{device}' was asked for, this machine has 2 GPUs. Use --device cpu"):
+        devices.start(device)
+    assert gpus.visible == gpus.found
+
+
+def test_no_gpu_at_all():
+    devices.start("cpu")
+    devices.start("auto")
+    with pytest.raises(ValueError, match="Device 'gpu' was asked for, this machine has 0 GPUs"):
+        devices.start("gpu")
+
+
+def test_a_choice_that_comes_too_late_is_refused_and_auto_is_not(gpus, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
+    devices.start("auto")
+    with pytest.raises(ValueError, match="TensorFlow has started with other devices than 'gpu:1'. Choose before"):
+        devices.start("gpu:1")
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu:", "gpu:x", "-1", ""])
+def test_an_unknown_device_is_refused_by_options_and_functions(device, capsys):
+    with pytest.raises(ValueError, match="A device is auto, cpu, gpu, or one GPU"):
+        devices.start(device)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["score", "x.mp4", "--run", "run", f"--device={device}"])
+    assert ended.value.code == command_line.EXIT_USAGE
+    assert "A device is auto, cpu, gpu" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_a_wrong_option_of_score(tiny_run, place_video, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(cli.main, ["score", str(place_video()), "--run", str(tiny_run), "--device", "gpu:0"])
+    assert ended.value.code == command_line.EXIT_USAGE
+    assert "this machine has 0 GPUs" in capsys.readouterr().err
+
+
+def test_precision(tiny_run, place_video):
+    assert devices.chosen_precision("float32") == "float32"
+    assert devices.chosen_precision("auto") == devices.best_precision()
+    scores = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        scorer = nr_vqm.load(tiny_run, precision=precision)
+        assert scorer.trunk.layers[1].compute_dtype == {"float32": "float32", "mixed_bfloat16": "bfloat16"}[precision]
+        scores[precision] = scorer.score(place_video())
+        assert scores[precision].precision == scores[precision].to_dict()["precision"] == precision
+    assert scores["float32"].quality == pytest.approx(scores["mixed_bfloat16"].quality, abs=0.05)
+    with pytest.raises(ValueError, match="A precision is one of auto, float32, mixed_bfloat16. Received: 'float16'"):
+        nr_vqm.load(tiny_run, precision="float16")
+
+
+def test_loading_a_run_leaves_the_terminal_of_the_importing_program_alone(tiny_run, monkeypatch):
+    def refuse(*descriptors):
+        raise AssertionError(f"file descriptors {descriptors} were redirected")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup2", refuse)
+        nr_vqm.load(tiny_run)
+
+
+def fill_the_memory(*_):
+    return tf.zeros([10**15], tf.uint8)  # more bytes than any machine has: the allocator itself raises
+
+
+def test_a_frame_that_does_not_fit_is_one_line(tiny_run, place_video, monkeypatch):
+    scorer = nr_vqm.load(tiny_run)
+    monkeypatch.setattr(scorer.trunk, "_step", fill_the_memory)
+    ((_, error),) = scorer.score_many([place_video()])
+    assert isinstance(error.__cause__, tf.errors.ResourceExhaustedError)
+    assert str(error) == (
+        "The device's memory does not hold the network over frames of 44 x 30. Free what other processes use of it, or "
+        "compute on the processor: --device cpu."
+    )
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(tf.errors.InvalidArgumentError), devices.explained_memory("too large"):
+        raise tf.errors.InvalidArgumentError(None, None, "shapes")

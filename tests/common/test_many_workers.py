@@ -1,0 +1,76 @@
+"""Features and scores in several processes are those of one, also when one of them is killed."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+from conftest import place_frame, write_ffv1
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process, *, code=0):
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == code, output + errors
+    return output
+
+
+def is_worker(child):
+    try:
+        return "spawn_main" in str(child.cmdline())
+    except psutil.Error:  # it has ended meanwhile
+        return False
+
+
+def kill_one_worker(process, *, when):
+    """Kill one of a command's Dask workers as soon as `when()`."""
+    deadline = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < deadline:
+        workers = [child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)]
+        if workers and when():
+            workers[0].kill()
+            return
+        time.sleep(0.05)
+    raise AssertionError("It ended before a worker could be killed.")
+
+
+def test_features_with_a_worker_killed_in_the_middle(tmp_path):
+    data, run = tmp_path / "data", tmp_path / "one"
+    end(start("data_prep", "synthetic", "--out", data, "--preset", "tiny"))
+    end(start("experiments.train_cnn", "--data", data, "--run", run, "--preset", "tiny", "--epochs", 1))
+    shutil.copytree(run, tmp_path / "two")
+    end(start("experiments.extract_features", "--data", data, "--run", run))
+    command = ["experiments.extract_features", "--data", data, "--run", tmp_path / "two", "--workers", 2]
+    process = start(*command)
+    parts = tmp_path / "two" / "features.parts"
+    kill_one_worker(process, when=lambda: any(parts.glob("*.h5")))
+    end(process)
+    with h5py.File(run / "features.h5") as one, h5py.File(tmp_path / "two" / "features.h5") as two:
+        assert set(one) == set(two)
+        for name in one:
+            np.testing.assert_array_equal(one[name][:], two[name][:])
+
+
+def test_scores_of_two_workers(tiny_run, tmp_path):
+    for number in range(6):
+        write_ffv1(tmp_path / f"{number}.mkv", [place_frame(t + 9 * number, 30, 44) for t in range(12 + number)])
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    rows = []
+    for workers in (1, 2):
+        command = ["nr_vqm.cli", "score", tmp_path, "--run", tiny_run, "--format", "json", "--workers", workers]
+        rows.append([{**row, "seconds": 0} for row in json.loads(end(start(*command), code=1))])
+    assert len(rows[0]) == 7
+    assert rows[0] == rows[1]

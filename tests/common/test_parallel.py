@@ -1,0 +1,83 @@
+import functools
+import os
+import signal
+import time
+
+import pytest
+
+from nr_vqm.common import parallel
+
+
+def double(item):
+    return 2 * item
+
+
+def process(item):
+    return os.getpid()
+
+
+def kill_once(item, folder):
+    """Item 3 kills its worker the first time, item 5 every time."""
+    marker = folder / f"{item}"
+    first = not marker.exists()
+    marker.touch()
+    if (item == 3 and first) or item == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * item
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_one_process_is_this_one(threads):
+    assert list(parallel.each(double, list(range(30)), workers=1, threads=threads)) == list(range(0, 60, 2))
+    assert set(parallel.each(process, [1, 2], workers=1)) == {os.getpid()}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_ends_the_work(threads):
+    with pytest.raises(ZeroDivisionError):
+        list(parallel.each(lambda item: 1 / item, [1, 0, 2], workers=1, threads=threads))
+
+
+def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
+    work = functools.partial(kill_once, folder=tmp_path)
+    got = parallel.each(work, list(range(9)), workers=2, on_death=lambda item, error: f"{item}: {error}")
+    wanted = [2 * item for item in range(9)]
+    wanted[5] = "5: the 3 processes that tried it died: too little memory, or a crash"
+    assert list(got) == wanted
+
+
+def slow_first(item, folder):
+    """Item 0 counts what was begun before it ended."""
+    if item:
+        (folder / str(item)).touch()
+        return item
+    time.sleep(3)
+    return len(list(folder.iterdir()))
+
+
+def test_what_waits_for_a_slow_item_is_bounded(tmp_path):
+    got = list(parallel.each(functools.partial(slow_first, folder=tmp_path), list(range(200)), workers=2))
+    assert got[1:] == list(range(1, 200))
+    most = parallel.READY * parallel.AHEAD * 2
+    assert most / 2 < got[0] < most
+
+
+def test_an_item_that_kills_every_worker_is_named(tmp_path):
+    work = functools.partial(kill_once, folder=tmp_path)
+    with pytest.raises(parallel.WorkerDied, match="^5: the 3 processes that tried it died"):
+        list(parallel.each(work, [5], workers=2))
+
+
+def test_a_scheduler_elsewhere():
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as somewhere:
+        found = set(parallel.each(process, list(range(5)), workers=1, scheduler=somewhere.scheduler_address))
+    assert len(found) == 1
+    assert os.getpid() not in found
+
+
+def test_no_scheduler_there(monkeypatch):
+    monkeypatch.setattr(parallel, "TIMEOUT_SECONDS", 1)
+    with pytest.raises(OSError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        list(parallel.each(double, [1], workers=1, scheduler="tcp://127.0.0.1:9"))

@@ -1,0 +1,245 @@
+"""Evaluating feature files: reading what others publish, refusing the rest, splits that keep contents apart."""
+
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+from experiments import evaluate_features
+from nr_vqm import command_line, presets
+from nr_vqm.common import atomic_files
+from nr_vqm.dataset import label_tables
+from nr_vqm.evaluation import feature_evaluation
+
+DATA = Path(os.environ.get("NR_VQM_DATA") or "none")
+needs_data = pytest.mark.skipif(not (DATA / "features").is_dir(), reason="NR_VQM_DATA names no folder with features/")
+SEARCH = presets.PRESETS["tiny"].svr_search
+SCENE_REGEX = r"^(\d{4})_?([A-Za-z0-9]+?)_"
+
+
+def made_up(num_videos=40, feature_dim=5, seed=0):
+    rng = np.random.default_rng(seed)
+    features = rng.random((num_videos, feature_dim))
+    return features, 20 + 60 * features[:, 1]
+
+
+def labels_csv(path, mos, *, header="file_name,MOS,scene"):
+    rows = [f"0{n % 9}12_scene{n // 4}_phone{n}.yuv,{value},s{n // 4}" for n, value in enumerate(mos)]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def call(*arguments):
+    """(exit code) of the command in this process, one job."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(evaluate_features.main, [str(argument) for argument in (*arguments, "--jobs", 1)])
+    return ended.value.code
+
+
+@pytest.mark.parametrize("kind", ["mat", "npy", "csv", "mat73"])
+def test_the_same_features_from_every_kind_of_file(tmp_path, kind):
+    features, _ = made_up(11, 3)
+    path = tmp_path / f"features.{kind.removesuffix('73')}"
+    if kind == "mat":
+        scipy.io.savemat(path, {"anything": features, "note": "text", "other": np.zeros((2, 3))})
+    elif kind == "mat73":
+        with h5py.File(path, "w") as file:  # with the 512 bytes that MATLAB puts before
+            file["anything"] = features.T
+        path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(384) + path.read_bytes())
+    elif kind == "npy":
+        np.save(path, features)
+    else:
+        lines = [",".join(["video_name", "f1", "f2", "f3", "mos"])]
+        lines += [",".join([f"v{n}", *map(repr, row.tolist()), "3"]) for n, row in enumerate(features)]
+        path.write_text("\n".join(lines))
+    np.testing.assert_array_equal(label_tables.read_features(path, num_videos=11), features)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    (tmp_path / "features.csv").write_text("a,b,a\n0,0.5,0.25\n1,0.75,0.125\n")
+    with pytest.raises(ValueError, match="the column 'a' is there twice"):
+        label_tables.read_features(tmp_path / "features.csv", num_videos=2)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
+def test_row_numbers_are_no_features(tmp_path, name):
+    (tmp_path / "features.csv").write_text(f"{name},f1,f2\n0,0.5,0.25\n1,0.75,0.125\n")
+    np.testing.assert_array_equal(label_tables.read_features(tmp_path / "features.csv"), [[0.5, 0.25], [0.75, 0.125]])
+
+
+def test_several_matrices_need_a_name(tmp_path):
+    path = tmp_path / "features.mat"
+    scipy.io.savemat(path, {"one": np.ones((6, 3)), "two": np.zeros((6, 2))})
+    with pytest.raises(ValueError, match=r"One feature matrix of 6 rows .* one \(6, 3\), two \(6, 2\).*--features-key"):
+        label_tables.read_features(path, num_videos=6)
+    assert label_tables.read_features(path, key="two", num_videos=6).shape == (6, 2)
+    with pytest.raises(ValueError, match="named 'three' is needed"):
+        label_tables.read_features(path, key="three", num_videos=6)
+    with pytest.raises(ValueError, match="of 7 rows"):
+        label_tables.read_features(path, key="two", num_videos=7)
+
+
+def test_objects_in_npy_are_never_unpickled(tmp_path):
+    np.save(tmp_path / "features.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(ValueError, match="cannot be read as .npy"):
+        label_tables.read_features(tmp_path / "features.npy")
+
+
+def test_labels_from_structures_and_cells(tmp_path):
+    names = np.array([["0911_Kite_GS6_1.yuv"], ["0911Kite_HTC_2.yuv"], ["0912_kite_GS6_3.yuv"]], dtype=object)
+    path = tmp_path / "labels.mat"
+    data = {"videoData": {"vidNames": names, "phone": np.ones((3, 1))}}
+    scipy.io.savemat(path, data | {"subjective": {"unBiasedMOS": np.array([[50.5], [16.6], [73.6]])}})
+    labels = label_tables.read_labels(path, content_regex=SCENE_REGEX)
+    np.testing.assert_array_equal(labels.mos, [50.5, 16.6, 73.6])
+    assert labels.names[1] == "0911Kite_HTC_2.yuv"
+    assert labels.contents == ("0911kite", "0911kite", "0912kite")
+
+
+def test_labels_from_csv(tmp_path):
+    path = labels_csv(tmp_path / "labels.csv", [1.5, 2.5, 3.5, 4.5, 5.5])
+    assert label_tables.read_labels(path).contents == label_tables.read_labels(path).names
+    assert label_tables.read_labels(path, content_column="scene").contents == ("s0",) * 4 + ("s1",)
+    renamed = labels_csv(tmp_path / "renamed.csv", [1.5, 2.5], header="vid,quality,scene")
+    with pytest.raises(ValueError, match="A column of MOS is needed, .* vid, quality, scene.*--mos-column"):
+        label_tables.read_labels(renamed)
+    np.testing.assert_array_equal(label_tables.read_labels(renamed, mos_column="Quality").mos, [1.5, 2.5])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mos_column": "file_name"}, "Every MOS must be a finite number"),
+        ({"content_column": "city"}, "A column 'city' is needed"),
+        ({"content_regex": r"^(\d{9})"}, "The content regex must match every video name"),
+        ({"content_regex": r"^\d"}, "have a group"),
+    ],
+)
+def test_wrong_label_options_are_refused(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        label_tables.read_labels(labels_csv(tmp_path / "labels.csv", [1.5, 2.5]), **options)
+
+
+def test_clean_counts_what_it_sets_to_zero():
+    cleaned, count = label_tables.clean(np.array([[1, np.nan], [-np.inf, 4], [np.inf, 6]]))
+    np.testing.assert_array_equal(cleaned, [[1, 0], [0, 4], [0, 6]])
+    assert count == 3
+
+
+def test_the_command_writes_medians_and_spread(tmp_path, capsys):
+    features, mos = made_up()
+    features[3, 4] = np.nan
+    np.save(tmp_path / "features.npy", features)
+    labels = labels_csv(tmp_path / "labels.csv", mos)
+    arguments = (tmp_path / "features.npy", "--labels", labels, "--content-column", "scene", "--repeats", 2)
+    assert call(*arguments, "--json", tmp_path / "found.json") == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["srocc"] > 0.9
+    assert {"srocc_std", "krocc", "plcc_mapped", "rmse_mapped"} <= set(found)
+    assert (found["num_contents"], found["split"], found["set_to_zero"]) == (10, "content", 1)
+    assert found["rmse"] < 15  # in the unit of the labels
+    assert len(found["per_repeat"]["srocc"]) == 2
+    assert "40 videos x 5 features, 10 contents" in capsys.readouterr().out
+
+
+def test_contents_are_kept_apart(monkeypatch):
+    features, mos = made_up()
+    contents = np.arange(40) // 4
+    rows = {row.tobytes(): content for row, content in zip(features, contents, strict=True)}
+    real = feature_evaluation.svr_baseline.fit_svr
+    seen = []
+
+    def spy(train, train_mos, **options):
+        assert {rows[row.tobytes()] for row in train} == set(options["contents"])
+        assert train_mos.min() == 1
+        assert train_mos.max() == 5
+        seen.append(len(set(options["contents"])))
+        return real(train, train_mos, **options)
+
+    monkeypatch.setattr(feature_evaluation.svr_baseline, "fit_svr", spy)
+    got = feature_evaluation.content_repeat(features, mos, contents=contents, seed=3, svr_search=SEARCH)
+    assert seen == [8]
+    assert got.num_videos == 8
+
+
+def test_the_number_of_processes_changes_nothing():
+    features, mos = made_up()
+    options = {"contents": list(range(40)), "repeats": 3, "seed": 1, "svr_search": SEARCH}
+    one = feature_evaluation.evaluate(features, mos, num_jobs=1, **options)
+    assert one == feature_evaluation.evaluate(features, mos, num_jobs=2, **options)
+
+
+def test_the_shortened_search_of_videval_ends_where_the_whole_one_does(monkeypatch):
+    rng = np.random.default_rng(0)
+    features, mos = made_up(150)
+    mos = mos / 20 + rng.normal(0, 0.5, 150)  # noise that large C fits
+    parts = features[:100], mos[:100], features[100:], mos[100:]
+    short = feature_evaluation._rough_errors(*parts)
+    chosen = feature_evaluation.videval_repeat(features, mos, number=1)
+    monkeypatch.setattr(feature_evaluation, "TURNED_UP", 1e9)
+    monkeypatch.setattr(feature_evaluation, "ROUGH_MARGIN", 1e9)
+    whole = feature_evaluation._rough_errors(*parts)
+    assert len(short) < len(whole) == 100
+    assert min(short, key=short.get) == min(whole, key=whole.get)
+    assert feature_evaluation.videval_repeat(features, mos, number=1) == chosen
+
+
+def test_the_mos_among_the_features_is_refused(tmp_path, capsys):
+    features, mos = made_up()
+    features[:, 3] = mos
+    np.save(tmp_path / "features.npy", features)
+    assert call(tmp_path / "features.npy", "--labels", labels_csv(tmp_path / "labels.csv", mos)) == 1
+    assert "Features without the MOS are needed, column 3 is the MOS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("features", "mos", "message"),
+    [
+        (np.ones((9, 2)), np.arange(9.0), "at least 15 videos"),
+        (np.ones((20, 2)), np.full(20, 3.0), "Videos with different MOS are needed"),
+    ],
+)
+def test_data_that_cannot_be_evaluated_is_refused(features, mos, message):
+    with pytest.raises(ValueError, match=message):
+        feature_evaluation.evaluate(
+            features, mos, contents=range(len(mos)), repeats=1, seed=1, svr_search=SEARCH, num_jobs=1
+        )
+
+
+@pytest.mark.parametrize("name", ["none.mat", "labels.txt", "broken.mat"])
+def test_files_that_cannot_be_read_are_one_line(tmp_path, capsys, name):
+    labels = labels_csv(tmp_path / "labels.csv", [1.5, 2.5])
+    (tmp_path / "labels.txt").write_text("1 2 3")
+    (tmp_path / "broken.mat").write_bytes(b"not MATLAB")
+    assert call(tmp_path / name, "--labels", labels) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+@needs_data
+def test_live_qualcomm_rows_are_in_the_order_of_the_labels():
+    labels = label_tables.read_labels(DATA / "labels/qualcommSubjectiveData.mat", content_regex=SCENE_REGEX)
+    listed = label_tables.read_labels(DATA / "splits/LIVE-Qualcomminfo.mat")
+    assert [Path(name).name for name in listed.names] == list(labels.names)
+    np.testing.assert_allclose(listed.mos, labels.mos, atol=1e-6)
+    assert (len(labels.mos), len(set(labels.contents))) == (208, 54)
+
+
+@needs_data
+@pytest.mark.slow
+def test_published_figures_of_videval(tmp_path):
+    features = DATA / "features/KONVID_1K_VIDEVAL_feats.mat"
+    labels = DATA / "features/KONVID_1K_metadata.csv"
+    with pytest.raises(SystemExit):
+        command_line.run(
+            evaluate_features.main,
+            [str(features), "--labels", str(labels), "--protocol", "videval", "--json", str(tmp_path / "found.json")],
+        )
+    found = atomic_files.read_json(tmp_path / "found.json", made_by="the command")
+    assert found["srocc"] == pytest.approx(0.7832, abs=0.001)
+    assert found["plcc_mapped"] == pytest.approx(0.7803, abs=0.001)

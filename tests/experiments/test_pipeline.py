@@ -1,0 +1,170 @@
+"""The whole line on `tiny`: the commands as a user calls them, each in a process of its own."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from experiments import compare_heads, extract_features, train_cnn
+from nr_vqm import command_line, presets
+from nr_vqm.common import devices
+from nr_vqm.models import head_table
+from nr_vqm.runs import features, heads
+from nr_vqm.training import cnn3d_training
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments):
+    result = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{arguments}\n{result.stdout}\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    data, run = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
+    command("data_prep", "synthetic", "--out", data, "--preset", "tiny")
+    command("experiments.train_cnn", "--data", data, "--run", run, "--preset", "tiny", "--devices", 2)
+    command("experiments.extract_features", "--data", data, "--run", run)
+    command("experiments.compare_heads", "--run", run)
+    command("experiments.report", "--run", run)
+    return data, run
+
+
+def test_what_the_contract_promises_is_there(line):
+    data, run = line
+    assert {"manifest.csv", "index.json", "clips-00000.h5"} <= {path.name for path in data.iterdir()}
+    assert {
+        "preset.json", "splits.json", "cnn3d.keras", "features.h5", "lstm_head.keras", "svr.skops",
+        "scores.csv", "metrics.json", "report.html", "history.csv", "run.json", "intervals.json",
+    } <= {path.name for path in run.iterdir()}  # fmt: skip
+    assert not [path for folder in line for path in folder.rglob("*.part-*")]
+
+
+def test_precision_is_recorded_and_told(line):
+    _data, run = line
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["precision"] == {stage: devices.best_precision() for stage in ("train", "features")}
+    found = json.loads(command("nr_vqm.cli", "info", run, "--format", "json"))
+    assert (found["precision"], found["settings"]) == (facts["precision"], [])
+    assert set(json.loads((run / "preset.json").read_text())) == {one.name for one in fields(presets.Preset)}
+
+
+def test_features_in_another_precision_are_others(line, tmp_path, capsys):
+    data, run = line
+    other = shutil.copytree(run, tmp_path / "run")
+    extract = ["--data", str(data), "--run", str(other)]
+    asked = {"float32", "mixed_bfloat16"} - {devices.best_precision()}
+    extract_features.main([*extract, "--precision", *asked])
+    assert "20 of 20 videos to do" in capsys.readouterr().out
+    assert json.loads((other / "run.json").read_text())["precision"]["features"] in asked
+    extract_features.main(extract)  # 'auto' takes what is there
+    assert "complete already" in capsys.readouterr().out
+
+
+def test_settings_reach_the_training(line, tmp_path, monkeypatch):
+    data, _ = line
+    seen = {}
+
+    def fit(train, val, **settings):
+        seen.update(settings, mirrored=(train.mirror, val.mirror))
+        return [{"epoch": 1, "val_mse": 1.0}]
+
+    monkeypatch.setattr(cnn3d_training, "fit_cnn3d", fit)
+    changed = ["mirror=false", "start_clips=3", "start_roughness=0.5"]
+    settings = [word for setting in changed for word in ("--set", setting)]
+    run = tmp_path / "run"
+    train_cnn.main(["--data", str(data), "--run", str(run), "--preset", "tiny", *settings, "--precision", "float32"])
+    assert seen["mirrored"] == (False, False)
+    assert (seen["start_clips"], seen["start_roughness"], seen["dtype"]) == (3, 0.5, "float32")
+    text = command("nr_vqm.cli", "info", run)
+    assert "mirror=False, start_clips=3, start_roughness=0.5, precision=float32" in text
+    assert "train float32" in text
+
+
+def test_features_of_every_video(line):
+    _, run = line
+    with h5py.File(run / "features.h5") as file:
+        assert file["group_features"].shape == (20, 5, 8)
+        assert file["clip_quality"].shape == (20, 5, 6)
+
+
+def test_scores_are_of_test_videos_only_and_of_every_head(line):
+    _, run = line
+    split = json.loads((run / "splits.json").read_text())
+    rows = [row.split(",") for row in (run / "scores.csv").read_text().splitlines()]
+    head, video_id = rows[0].index("head"), rows[0].index("video_id")
+    assert {row[head] for row in rows[1:]} == {"lstm", "svr", "mean", "lstm_features"}
+    for name in ("lstm", "svr"):
+        assert sorted(row[video_id] for row in rows[1:] if row[head] == name) == sorted(split["test"])
+
+
+def test_every_head_has_an_interval_from_the_validation_videos(line):
+    _, run = line
+    split = json.loads((run / "splits.json").read_text())
+    stored = json.loads((run / "intervals.json").read_text())
+    videos = features.read_head_inputs(run).of(split["val"])
+    assert set(stored) == {"lstm", "svr", "mean", "lstm_features"}
+    for name, spread in stored.items():
+        assert spread["mos"] == pytest.approx(videos.quality, abs=1e-4)
+        scores = np.clip(heads.load(run, name).outputs(videos), 1, 5)
+        assert spread["scores"] == pytest.approx(scores, abs=1e-4)
+
+
+def test_the_report_says_that_no_human_was_asked(line):
+    _, run = line
+    page = (run / "report.html").read_text()
+    assert "ynthetic" in page
+    assert "these labels hold no human opinion" in page
+    assert 'src="http' not in page
+
+
+def test_the_origin_of_the_labels_is_stated_everywhere(line):
+    data, run = line
+    for path in (data / "prep.json", run / "run.json"):
+        assert json.loads(path.read_text())["labels"] == "synthetic"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["labels"], metrics["trained_labels"]) == ("synthetic", "synthetic")
+    assert metrics["fitted_on"]["svr"] == "train"
+    for name in ("results.md", "comparison.tex", "report.html"):
+        assert "simulated raters" in (run / name).read_text().lower(), name
+    assert ",synthetic,synthetic,train\n" in (run / "comparison.csv").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", head_table.HEADS.keys() - {"lstm_finetuned"})
+def test_scoring_agrees_with_the_comparison(line, head):
+    data, run = line
+    rows = [row.split(",") for row in (run / "scores.csv").read_text().splitlines()]
+    columns = {name: rows[0].index(name) for name in ("head", "video_id", "score")}
+    row = next(row for row in rows[1:] if row[columns["head"]] == head)
+    video = next((data / "synthetic" / "videos").glob(f"{row[columns['video_id']]}.*"))
+    (scored,) = json.loads(command("nr_vqm.cli", "score", video, "--run", run, "--head", head, "--format", "json"))
+    assert scored["mos"] == pytest.approx(float(row[columns["score"]]), abs=2e-3)
+
+
+@pytest.mark.slow
+def test_every_stage_run_again_has_nothing_to_do(line):
+    data, run = line
+    before = {path: path.read_bytes() for path in (run / "cnn3d.keras", run / "features.h5", data / "index.json")}
+    assert "complete already" in command("data_prep", "synthetic", "--out", data, "--preset", "tiny")
+    command("experiments.train_cnn", "--data", data, "--run", run, "--preset", "tiny", "--devices", 2)
+    assert "complete already" in command("experiments.extract_features", "--data", data, "--run", run)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_missing_input_says_which_target_makes_it(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(compare_heads.main, ["--run", str(tmp_path)])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"

@@ -1,0 +1,205 @@
+"""The page of a run: what it says, that it stands alone, and that names from data stay text."""
+
+import base64
+import re
+
+import numpy as np
+import pytest
+
+from experiments import report
+from nr_vqm import command_line, presets
+from nr_vqm.common import atomic_files, figures
+from nr_vqm.dataset import manifest
+from nr_vqm.evaluation import comparison, metrics
+from nr_vqm.runs.run_folder import RunFolder
+
+HOSTILE = "<script>alert('id')</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} $\\frac$"
+
+
+def made_up_run(folder, noise, *, num_videos=30, names=lambda number: f"video{number}"):
+    rng = np.random.default_rng(1)
+    rows = []
+    for number in range(num_videos):
+        mos = float(rng.uniform(1, 5))
+        for head, deviation in noise.items():
+            row = {"repeat": 0, "head": head, "video_id": names(number), "content": f"scene{number // 3}"}
+            rows.append(row | {"mos": mos, "score": mos + float(rng.normal(0, deviation))})
+    write_results(folder, rows)
+    RunFolder(folder).write_preset(presets.get_preset("tiny"))
+    return rows
+
+
+def write_results(folder, rows, **facts):
+    """The files of stage 'results'; `facts` replace values of metrics.json."""
+    run, found = RunFolder(folder), comparison.compare(rows, num_resamples=1000, seed=1)
+    found |= {"labels": "people", "trained_labels": "people", "leaked_contents": 0}
+    found["fitted_on"] = dict.fromkeys(found["heads"], "train")
+    with run.stage("results"):
+        comparison.write_scores(run.scores, rows)
+        atomic_files.write_json(run.metrics, found | facts)
+        for path in (run.comparison_csv, run.comparison_tex, run.results_table):
+            atomic_files.write_text(path, "a table")
+
+
+def make_report(folder):
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(report.main, ["--run", str(folder)])
+    assert ended.value.code == 0
+    return (folder / "report.html").read_text()
+
+
+def test_a_run_without_anything_optional(tmp_path):
+    made_up_run(tmp_path, {"lstm": 0.3, "svr": 1.4})
+    page = make_report(tmp_path)
+    assert "3D-CNN + LSTM agrees best with people" in page
+    assert "which is more than chance explains (p " in page
+    assert "no human opinion" not in page
+    assert "Training</h2>" not in page
+    assert page.count("no picture") == 12  # 6 best and 6 worst
+    assert "synthetic_videos" in page  # a setting
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path):
+    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    page = make_report(tmp_path)
+    sources = re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^">)]+)', page)
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "<script" not in page
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+
+
+@pytest.mark.parametrize(
+    ("labels", "trained_labels", "words", "raters"),
+    [
+        ("synthetic", "synthetic", "Simulated raters: these labels hold no human opinion", "simulated raters"),
+        ("synthetic", "people", "Labels: simulated raters, trained on people&#39;s opinions", "simulated raters"),
+        ("pseudo", "pseudo", "Pseudo-labels: these labels hold no human opinion", "the pseudo-labels"),
+        ("people", "synthetic", "Tested on people&#39;s opinions (MOS), trained on simulated raters.", "people"),
+        ("people", "people", "Labels: people&#39;s opinions (MOS).", "people"),
+    ],
+)
+def test_the_page_states_the_origin_of_the_labels(tmp_path, labels, trained_labels, words, raters):
+    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    write_results(tmp_path, rows, labels=labels, trained_labels=trained_labels)
+    RunFolder(tmp_path).update_facts(database="other", seconds={"train": 7300})
+    page = make_report(tmp_path)
+    assert words in page
+    assert f"agrees best with {raters}" in page
+    assert "2.0 h" in page
+
+
+def test_the_page_states_which_contents_training_has_seen(tmp_path):
+    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    assert "10 contents that no part of training has seen" in make_report(tmp_path)
+    write_results(tmp_path, rows, leaked_contents=3)
+    page = make_report(tmp_path)
+    assert "no part of training has seen" not in page
+    assert "3 contents are on two sides of the split" in page
+    write_results(tmp_path, rows)
+    RunFolder(tmp_path).update_facts(trained_on="other")
+    assert "all of another database than that of training" in make_report(tmp_path)
+
+
+def test_names_from_data_stay_text(tmp_path):
+    made_up_run(tmp_path, {"lstm": 0.3, HOSTILE: 0.4}, names=lambda number: f"{number} {HOSTILE}")
+    page = make_report(tmp_path)
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "&lt;script&gt;" in page
+    assert "{{ 7 * 7 }}" in page
+
+
+def test_thumbnails_and_broken_videos(tmp_path, place_video):
+    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=15)
+    video = place_video("good.mkv", num_frames=9, height=40, width=64)
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    paths = ["good.mkv" if number % 2 else "broken.mp4" for number in range(15)]
+    assert video.parent == tmp_path
+    manifest.write(
+        tmp_path / "manifest.csv",
+        [manifest.Video(f"video{n}", path, "c", 3.0, 1.0, 5.0, frames=9, status="ok") for n, path in enumerate(paths)],
+    )
+    for name in ("prep.json", "index.json"):
+        atomic_files.write_json(tmp_path / name, {"labels_sha256": "0", "root": "."})
+    RunFolder(tmp_path).update_facts(data_dir=str(tmp_path))
+    page = make_report(tmp_path)
+    assert 0 < page.count("data:image/jpeg") < 14
+    assert page.count("data:image/jpeg") + page.count("no picture") == 12
+
+
+def test_loss_curves_of_the_histories_that_are_there(tmp_path):
+    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    (tmp_path / "history.csv").write_text("epoch,mse,val_mse,val_srocc\n1,2.5,3.0,0.5\n2,1.5,2.0,nan\n")
+    page = make_report(tmp_path)
+    assert "<h3>3D-CNN</h3>" in page
+    assert page.count("<h3>3D-CNN + LSTM</h3>") == 1  # the scatter, no history
+
+
+def test_a_head_without_correlation_is_shown_without_figures(tmp_path):
+    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in rows]
+    write_results(tmp_path, rows)
+    page = make_report(tmp_path)
+    assert "cannot be compared: one of them gave all videos one score" in page
+    assert "no correlation" in page
+
+
+def test_too_few_contents_are_told(tmp_path):
+    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
+    page = make_report(tmp_path)
+    assert "too few test contents to tell that from chance" in page
+    assert "at least 5 test contents, found 2" in page
+
+
+def heads(srocc, p):
+    """metrics.json as far as the headline reads it; `srocc` by head, one p for all pairs."""
+    names = list(srocc)
+    pairs = [(a, b) for index, a in enumerate(names) for b in names[index + 1 :]]
+    tests = [
+        {"first": a, "second": b, "srocc": {"difference": srocc[a] - srocc[b], "low": -0.1, "high": 0.1, "p": p}}
+        for a, b in pairs
+    ]
+    return {"heads": {name: {"srocc": {"median": value}} for name, value in srocc.items()}, "tests": tests}
+
+
+@pytest.mark.parametrize(
+    ("srocc", "p", "winner", "sentence", "claim"),
+    [
+        ({"lstm": 0.8, "svr": 0.7}, 0.2, "No head clearly", "0.100 above .* not beyond chance .p = 0.20", "^$"),
+        ({"lstm": 0.8, "svr": 0.7}, None, "No head clearly", "too few test contents", "^$"),
+        ({"lstm": 0.7, "svr": 0.8}, 0.01, "3D-CNN + SVR agrees", "SVR is 0.100 above .* more than chance", "^$"),
+        ({"lstm": 0.7, "svr": 0.6, "mean": 0.9}, 0.5, "No head clearly", "0.200 above that of 3D-CNN . LSTM", "SVR"),
+    ],
+)
+def test_headline(srocc, p, winner, sentence, claim):
+    got = report.headline(heads(srocc, p), raters="people")
+    assert winner in got["winner"]
+    assert re.search(sentence, got["sentence"])
+    assert re.search(claim, got["claim"])
+
+
+@pytest.mark.parametrize("missing", ["metrics.json", "scores.csv", "preset.json"])
+def test_a_missing_file_says_what_makes_it(tmp_path, missing, capsys):
+    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
+    (tmp_path / missing).unlink()
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(report.main, ["--run", str(tmp_path)])
+    assert ended.value.code == 1
+    assert f"{missing} is missing. Make it first: make" in capsys.readouterr().err
+
+
+def test_metrics_of_other_scores_are_refused(tmp_path, capsys):
+    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
+    comparison.write_scores(tmp_path / "scores.csv", [row for row in rows if row["head"] == "svr"])
+    with pytest.raises(SystemExit):
+        command_line.run(report.main, ["--run", str(tmp_path)])
+    assert "its files have changed since. Run again: make compare" in capsys.readouterr().err
+
+
+def test_the_same_figure_gives_the_same_svg():
+    mapping = metrics.Mapping("line", (1.0, 0.0))
+    first, second = (figures.scatter(mos=[1, 2, 3], scores=[1, 2, 4], mapping=mapping, limits=(0, 5)) for _ in range(2))
+    assert first == second
+    assert b"<svg" in base64.b64decode(first.partition(",")[2])
+    assert figures.losses([]) is None

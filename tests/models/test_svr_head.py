@@ -1,0 +1,193 @@
+"""The SVR head: what it learns, that nothing leaks, that its file is safe to load."""
+
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from sklearn import model_selection
+
+from nr_vqm import presets
+from nr_vqm.models import svr_head
+
+SEARCH = presets.PRESETS["tiny"].svr_search
+
+
+def made_up(num_videos=60, feature_dim=7, per_content=4, seed=5):
+    rng = np.random.default_rng(seed)
+    features = rng.random((num_videos, feature_dim)).astype(np.float32)
+    mos = 1 + 4 * features[:, 2] ** 2
+    return features, mos, np.arange(num_videos) // per_content
+
+
+def fit(features, mos, contents, **changes):
+    return svr_head.fit_svr(
+        features, mos, contents=contents, **(SEARCH | {"num_folds": 3, "seed": 2, "num_jobs": 1} | changes)
+    )
+
+
+def test_learns_a_curve_and_is_deterministic():
+    features, mos, contents = made_up()
+    pipeline = fit(features[:40], mos[:40], contents[:40])
+    assert np.sqrt(np.mean((pipeline.predict(features[40:]) - mos[40:]) ** 2)) < 0.4
+    again = fit(features[:40], mos[:40], contents[:40])
+    np.testing.assert_array_equal(pipeline.predict(features), again.predict(features))
+
+
+@pytest.fixture
+def folds(monkeypatch):
+    """Row indices (train, held out) of every fold that a search makes, with the features they index."""
+    seen = []
+
+    class Spy(model_selection.GroupKFold):
+        def split(self, features, *args, **kwargs):
+            for fold in super().split(features, *args, **kwargs):
+                seen.append((features, *fold))
+                yield fold
+
+    monkeypatch.setattr(model_selection, "GroupKFold", Spy)
+    return seen
+
+
+def test_search_keeps_contents_apart(folds):
+    features, mos, contents = made_up()
+    fit(features, mos, contents)
+    content_of = {row.tobytes(): content for row, content in zip(features.astype(float), contents, strict=True)}
+    held_out_contents = []
+    for rows, *fold in folds:
+        train, held_out = ({content_of[row.tobytes()] for row in rows[side]} for side in fold)
+        assert not train & held_out
+        held_out_contents += held_out
+    assert sorted(held_out_contents) == sorted(set(contents))
+
+
+def test_a_large_set_is_searched_on_a_part_and_fitted_whole(folds):
+    features, mos, contents = made_up()
+    contents = np.repeat(np.arange(12), [1, 3, 11, 2, 5, 5, 4, 8, 9, 2, 6, 4])
+    pipeline = fit(features, mos, contents, search_videos=25)
+    part = folds[0][0]
+    assert 15 <= len(part) <= 25  # the largest content has 11 videos
+    inside = (features[:, None].astype(float) == part[None]).all(axis=2).any(axis=1)
+    assert not set(contents[inside]) & set(contents[~inside])
+    assert pipeline.named_steps["scale"].n_samples_seen_ == 60
+    np.testing.assert_array_equal(
+        pipeline.predict(features), fit(features, mos, contents, search_videos=25).predict(features)
+    )
+
+
+def test_a_part_has_two_contents_whatever_their_size(folds):
+    features, mos, _ = made_up()
+    fit(features, mos, np.repeat([1, 2, 3], 20), search_videos=5)
+    assert len(folds[0][0]) == 40
+
+
+def test_the_number_of_threads_changes_nothing():
+    features, mos, contents = made_up()
+    one, four = (fit(features, mos, contents, num_jobs=jobs).predict(features) for jobs in (1, 4))
+    np.testing.assert_array_equal(one, four)
+
+
+def test_search_finds_the_setting_that_generalises():
+    features, mos, contents = made_up()
+    pipeline = fit(features, mos, contents, c_grid=(64.0,), gamma_grid=(1e-6, 0.5, 1e4), epsilon_grid=(0.1,))
+    assert pipeline.named_steps["svr"].gamma == 0.5
+
+
+def test_fewer_contents_than_folds_still_works():
+    features, mos, _ = made_up(12)
+    assert fit(features, mos, ["a"] * 5 + ["b"] * 7, num_folds=5).predict(features).shape == (12,)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"contents": ["one"] * 60}, "2 contents to keep apart, found 3 folds and 1 contents"),
+        ({"num_folds": 1}, "at least 2 folds"),
+        ({"mos": np.ones(59)}, r"features \(60, 7\), mos \(59,\)"),
+        ({"features": np.full((60, 7), np.nan)}, "features must be a finite number, found 420"),
+    ],
+)
+def test_wrong_input_is_refused(change, message):
+    features, mos, contents = made_up()
+    with pytest.raises(ValueError, match=message):
+        fit(**({"features": features, "mos": mos, "contents": contents} | change))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    features, mos, contents = made_up()
+    path = tmp_path / "svr.skops"
+    pipeline = fit(features, mos, contents)
+    svr_head.save_svr(path, pipeline)
+    return path, pipeline, features
+
+
+def test_saved_and_loaded_it_predicts_the_same(saved):
+    path, pipeline, features = saved
+    np.testing.assert_array_equal(svr_head.load_svr(path).predict(features), pipeline.predict(features))
+    assert [file.name for file in path.parent.iterdir()] == ["svr.skops"]
+
+
+def change_schema(path, old, new):
+    """Rewrite the schema of a skops file as text."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    assert old in parts["schema.json"].decode()
+    parts["schema.json"] = parts["schema.json"].decode().replace(old, new).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"sklearn.svm._classes"', '"os"'),
+        ('"MinMaxScaler"', '"RobustScaler"'),  # skops itself would trust this one
+        ('"__loader__": "JsonNode"', '"__loader__": "FunctionNode"'),
+    ],
+)
+def test_foreign_types_are_refused_before_anything_is_built(saved, monkeypatch, old, new):
+    import skops.io
+
+    path, _, _ = saved
+    change_schema(path, old, new)
+    monkeypatch.setattr(skops.io, "load", lambda *_, **__: pytest.fail("constructed a foreign type"))
+    with pytest.raises(ValueError, match="A saved SVR head is needed, .* it holds the type"):
+        svr_head.load_svr(path)
+
+
+def test_arrays_that_do_not_belong_together_are_refused(saved):
+    # libsvm reads support vectors in C by the shapes it is told
+    path, pipeline, _ = saved
+    pipeline.named_steps["svr"]._dual_coef_ = np.ones((1, 3))
+    svr_head.save_svr(path, pipeline)
+    with pytest.raises(ValueError, match="_dual_coef_ must be finite float64 of shape"):
+        svr_head.load_svr(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", pickle.dumps({"a": 1})])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "svr.skops"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="A saved SVR head is needed"):
+        svr_head.load_svr(path)
+
+
+def test_files_that_unpack_too_large_are_refused(saved, monkeypatch):
+    monkeypatch.setattr(svr_head, "MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="it unpacks to"):
+        svr_head.load_svr(saved[0])
+
+
+def test_a_missing_file_says_what_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make compare"):
+        svr_head.load_svr(tmp_path / "none.skops")
+
+
+def test_the_schema_of_a_saved_head_names_every_allowed_type(saved):
+    # a type that is allowed without being used would be a door left open
+    with zipfile.ZipFile(saved[0]) as archive:
+        schema = json.loads(archive.read("schema.json"))
+    assert set(svr_head._types_in(schema)) == svr_head.SVR_TYPES

@@ -1,0 +1,125 @@
+import dataclasses
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from nr_vqm.dataset import manifest
+from nr_vqm.models import cnn3d
+from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
+from nr_vqm.runs import features
+
+NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
+GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 7, "clip_size": 24}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
+def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
+    keras.utils.set_random_seed(0)
+    model = cnn3d.build_cnn3d(**NETWORK, dtype=dtype)
+    of_clips = keras.Model(model.input, [model.get_layer("fc2").output, model.output])
+    frames = np.random.default_rng(0).integers(0, 256, (21, 45, 61, 3), np.uint8)
+    outputs = features.extract(frames, trunk=SharedTrunk(model), num_frames=21, height=45, width=61, **GRID)
+    assert (outputs.group_features.dtype, outputs.clip_quality.dtype) == (np.float32, np.float32)
+    places = [(start, top, left) for start in (0, 7, 14) for top in (0, 20) for left in (0, 20, 36)]
+    clips = np.stack([frames[t : t + 7, row : row + 24, column : column + 24] for t, row, column in places])
+    expected, quality = (np.asarray(keras.ops.cast(x, "float32")) for x in of_clips(clips, training=False))
+    np.testing.assert_allclose(outputs.group_features, expected.reshape(3, 6, 8).mean(axis=1), atol=tolerance)
+    np.testing.assert_allclose(outputs.clip_quality.reshape(18), quality[:, 0], atol=tolerance)
+
+
+def test_a_video_shorter_than_a_clip():
+    trunk = SharedTrunk(cnn3d.build_cnn3d(**NETWORK, dtype="float32"))
+    with pytest.raises(ValueError, match="One clip needs 7 frames, the video has 6"):
+        features.extract([], trunk=trunk, num_frames=6, height=45, width=61, **GRID)
+
+
+def made_up(number):
+    """Outputs of one video of 3 groups x 4 blocks, 5 features."""
+    rng = np.random.default_rng(number)
+    return ClipOutputs(
+        group_features=rng.random((3, 5), np.float32),
+        clip_quality=rng.random((3, 4), np.float32),
+    )
+
+
+@pytest.fixture
+def videos():
+    """Three videos on a scale of 0-100, one with an id that is no file name."""
+    ids = ["one", "../../two\n", "three"]
+    return [manifest.Video(name, "x.mp4", f"scene {name}", 25.0 * i, 0.0, 100.0) for i, name in enumerate(ids)]
+
+
+@pytest.fixture
+def run_dir(tmp_path, videos):
+    """A run with the joined features of the videos."""
+    file = features.FeatureFile(tmp_path, precision="float32")
+    for number, one in enumerate(videos):
+        file.write_part(one.video_id, "network", made_up(number))
+    file.join(videos, "network")
+    return tmp_path
+
+
+def test_written_and_read(run_dir, videos):
+    inputs = features.read_head_inputs(run_dir)
+    assert list(inputs.video_id) == [one.video_id for one in videos]
+    assert list(inputs.content) == [one.content for one in videos]
+    np.testing.assert_array_equal(inputs.quality, [1, 2, 3])
+    np.testing.assert_array_equal(inputs.clip_quality, [made_up(i).clip_quality for i in range(3)])
+    np.testing.assert_array_equal(inputs.group_features, [made_up(i).group_features for i in range(3)])
+    np.testing.assert_array_equal(inputs.mean_features[1], features.mean_features(made_up(1).group_features))
+    np.testing.assert_allclose(inputs.mean_features[1], made_up(1).group_features.mean(axis=0), rtol=1e-6)
+    assert sorted(path.name for path in run_dir.iterdir()) == ["features.h5", "features.parts"]
+    features.FeatureFile(run_dir).drop_parts()
+    assert sorted(path.name for path in run_dir.iterdir()) == ["features.h5"]
+
+
+def test_some_videos_in_the_order_asked_for(run_dir):
+    inputs = features.read_head_inputs(run_dir)
+    some = inputs.of(["three", "one"])
+    np.testing.assert_array_equal(some.mos, [50, 0])
+    np.testing.assert_array_equal(some.clip_quality[1], made_up(0).clip_quality)
+    np.testing.assert_array_equal(some.group_features[0], made_up(2).group_features)
+    np.testing.assert_array_equal(some.of(["one"]).group_features[0], made_up(0).group_features)
+    with pytest.raises(ValueError, match=r"No features of video 'four' \(1 missing\). Extract again: make features"):
+        inputs.of(["one", "four"])
+
+
+def test_group_features_stay_on_the_disk_until_a_head_reads_them(run_dir):
+    inputs = features.read_head_inputs(run_dir)
+    assert isinstance(inputs.stored, np.memmap)
+    assert isinstance(inputs.of(["three"]).stored, np.memmap)
+
+
+def test_a_video_takes_the_bytes_of_its_means_and_clip_qualities(run_dir):
+    with h5py.File(run_dir / "features.h5") as file:
+        stored = {name: file[name].nbytes // 3 for name in file if file[name].ndim > 1}
+    assert stored == {"group_features": 3 * 5 * 4, "clip_quality": 3 * 4 * 4}
+
+
+def test_parts_are_of_one_network_and_go_on(tmp_path, videos):
+    file = features.FeatureFile(tmp_path, precision="float32")
+    file.write_part(videos[1].video_id, "network", made_up(1))
+    assert file.part(videos[1].video_id, "network").exists()
+    assert file.part(videos[1].video_id, "network").parent == tmp_path / "features.parts"
+    assert not file.part(videos[1].video_id, "another network").exists()
+    assert not features.FeatureFile(tmp_path).part(videos[1].video_id, "network").exists()  # of another precision
+
+
+def test_the_checksum_of_videos_is_that_of_their_ids_and_labels(videos):
+    found = features.videos_sha256(videos)
+    assert features.videos_sha256([dataclasses.replace(one, path="moved.mp4") for one in videos]) == found
+    changes = {"video_id": "four", "content": "other", "mos": 51.0, "mos_high": 101.0, "mos_ci95": 1.0}
+    for name, value in changes.items():
+        assert features.videos_sha256([*videos[:2], dataclasses.replace(videos[2], **{name: value})]) != found
+    assert features.videos_sha256(videos[:2]) != found
+
+
+def test_no_features_or_those_of_another_version(run_dir, tmp_path):
+    with h5py.File(run_dir / "features.h5", "a") as file:
+        file.attrs["schema"] = 0
+    with pytest.raises(ValueError, match="has schema 0, 2 is needed. Run: make features"):
+        features.read_head_inputs(run_dir)
+    with pytest.raises(FileNotFoundError, match=r"features\.h5 is missing. Make it first: make features"):
+        features.read_head_inputs(tmp_path / "elsewhere")

@@ -1,0 +1,163 @@
+"""The table of heads: each is fitted, saved, loaded and scores by the same rules."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import nr_vqm
+from nr_vqm import cli, command_line, presets
+from nr_vqm.common import atomic_files
+from nr_vqm.models import head_table, svr_head
+from nr_vqm.runs import features, heads, model_check
+from nr_vqm.runs.run_folder import RunFolder
+
+VIDEOS, GROUPS, BLOCKS, FEATURES = 24, 5, 6, 8
+
+
+def synthetic_inputs(num_videos=VIDEOS, *, seed=0):
+    """Inputs whose clip qualities and first feature follow the MOS, on a scale of 0-100."""
+    rng = np.random.default_rng(seed)
+    mos = rng.uniform(0, 100, num_videos)
+    quality = (1 + mos / 25)[:, None, None]
+    group_features = rng.random((num_videos, GROUPS, FEATURES)).astype(np.float32)
+    group_features[..., 0] += quality[..., 0]
+    return features.HeadInputs(
+        video_id=np.array([f"v{seed}-{n}" for n in range(num_videos)], object),
+        content=np.array([f"c{seed}-{n}" for n in range(num_videos)], object),
+        mos=mos,
+        mos_low=np.zeros(num_videos),
+        mos_high=np.full(num_videos, 100.0),
+        clip_quality=(quality + rng.normal(0, 0.2, (num_videos, GROUPS, BLOCKS))).astype(np.float32),
+        mean_features=group_features.mean(axis=1),
+        row=np.arange(num_videos),
+        stored=group_features,
+    )
+
+
+@pytest.fixture
+def empty_run(tmp_path):
+    """A folder with a file for the 3D-CNN, which the heads belong to."""
+    atomic_files.write_text(tmp_path / "cnn3d.keras", "not read")
+    return tmp_path
+
+
+def fit(run_dir, name, train, val, **changes):
+    """A head of preset tiny, however it is made, and its outputs for val."""
+    with RunFolder(run_dir).stage(head_table.get(name).stage):
+        return _fit(run_dir, name, train, val, **changes)
+
+
+def _fit(run_dir, name, train, val, **changes):
+    preset, row = presets.get_preset("tiny"), head_table.get(name)
+    if row.stage == "finetune":
+        fit(run_dir, "lstm", train, val)
+        model = heads.load_lstm(run_dir, "lstm")
+        return heads.continue_lstm(run_dir, name, model, train, val, **preset.lstm_training)
+    return heads.fit(run_dir, name, train, val, **preset.heads[row.method] | changes)
+
+
+@pytest.mark.parametrize("name", head_table.HEADS)
+def test_a_head_is_fitted_saved_and_loaded(empty_run, name):
+    train, val = synthetic_inputs(), synthetic_inputs(7, seed=1)
+    fitted, of_val = fit(empty_run, name, train, val)
+    outputs = heads.load(empty_run, name).outputs(val)
+    assert outputs.shape == (7,)
+    np.testing.assert_allclose(outputs, fitted.outputs(val), rtol=1e-6)
+    np.testing.assert_allclose(outputs, of_val, rtol=1e-6)
+    row = head_table.get(name)
+    assert row.file is None or (empty_run / row.file).exists()
+    assert row.history is None or (empty_run / row.history).exists()
+
+
+def test_the_svr_is_fitted_on_the_videos_of_the_lstm_unless_asked_otherwise(tmp_path):
+    train, val = synthetic_inputs(), synthetic_inputs(9, seed=1)
+    assert presets.get_preset("paper").svr_fit_on == "train"
+    fit(tmp_path, "svr", train, val)
+    scaler = svr_head.load_svr(tmp_path / "svr.skops").named_steps["scale"]
+    assert scaler.n_samples_seen_ == len(train.mos)
+    both, of_val = fit(tmp_path, "svr", train, val, fit_on="train+val")
+    pipeline = svr_head.load_svr(tmp_path / "svr.skops")
+    assert pipeline.named_steps["scale"].n_samples_seen_ == len(train.mos) + len(val.mos)
+    without = pipeline.fit(train.mean_features, train.quality).predict(val.mean_features)
+    np.testing.assert_allclose(of_val, without)
+    assert not np.allclose(of_val, both.outputs(val))  # which has seen them
+
+
+def test_the_setting_of_the_svr_is_one_of_two():
+    assert presets.get_preset("tiny", overrides=["svr_fit_on=train+val"]).svr_fit_on == "train+val"
+    with pytest.raises(ValueError, match="'svr_fit_on' must be one of train, train.val. Received: 'val'"):
+        presets.get_preset("tiny", overrides=["svr_fit_on=val"])
+
+
+@pytest.mark.parametrize(("output", "score"), [(7.5, 100.0), (-2.0, 0.0), (2.0, 25.0)])
+def test_comparing_and_scoring_give_one_score(tiny_run, output, score):
+    row = head_table.get("mean")
+    constant = heads.Head(row, lambda inputs: np.full(len(inputs), output))
+    rows = heads.score_rows(constant, synthetic_inputs(3), repeat=0)
+    assert [one["score"] for one in rows] == [score] * 3
+    scorer = nr_vqm.load(tiny_run, head="mean")  # on 0-100, too
+    scorer._pooling = constant
+    scored = scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
+    assert (scored.mos, scored.quality) == (score, 1 + score / 25)
+
+
+@pytest.mark.parametrize("output", [np.nan, np.inf])
+def test_a_head_that_gives_no_number_is_refused(tiny_run, output):
+    broken = heads.Head(head_table.get("mean"), lambda inputs: np.full(len(inputs), output))
+    with pytest.raises(ValueError, match="gave no finite number for a video"):
+        heads.score_rows(broken, synthetic_inputs(3), repeat=0)
+    scorer = nr_vqm.load(tiny_run, head="mean")
+    scorer._pooling = broken
+    with pytest.raises(ValueError, match="gave no finite number for a video"):
+        scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def whole_run(tiny_run, tmp_path_factory):
+    """A run with every head of the table."""
+    run = shutil.copytree(tiny_run, tmp_path_factory.mktemp("whole") / "run")
+    train, val = synthetic_inputs(), synthetic_inputs(9, seed=1)
+    for name in head_table.HEADS:
+        fit(run, name, train, val)
+    return run
+
+
+@pytest.mark.parametrize("name", head_table.HEADS)
+def test_every_head_scores_a_video(whole_run, place_video, name, capsys):
+    path = place_video(num_frames=12)
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(cli.main, ["score", str(path), "--run", str(whole_run), "--head", name, "--format", "json"])
+    assert ended.value.code == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["status"], row["head"]) == ("ok", name)
+    assert 0 <= row["mos"] <= 100
+    others = {model_check.check_run(whole_run, other) for other in head_table.HEADS if other != name}
+    assert row["model_id"] == model_check.check_run(whole_run, name)
+    assert row["model_id"] not in others
+
+
+def test_a_head_of_another_width_is_refused(whole_run, tmp_path):
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    shutil.copy(run / "lstm_head.keras", run / "lstm_features_head.keras")
+    with pytest.raises(ValueError, match=r"lstm_features_head.keras reads \(5, 6\), .* gives \(5, 8\)"):
+        model_check.check_run(run, "lstm_features")
+
+
+@pytest.mark.parametrize("name", head_table.HEADS)
+def test_a_3d_cnn_that_gives_no_numbers_scores_with_no_head(whole_run, tmp_path, name):
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    model = keras.models.load_model(run / "cnn3d.keras")
+    weights = model.get_weights()
+    weights[-1] = np.full_like(weights[-1], np.nan)  # of the output alone: the features are finite
+    model.set_weights(weights)
+    with RunFolder(run).stage("train"):
+        model.save(run / "cnn3d.keras")
+    for stage in ("compare", "finetune"):  # as if the heads were fitted on this network
+        with RunFolder(run).stage(stage):
+            pass
+    scorer = nr_vqm.load(run, head=name)
+    with pytest.raises(ValueError, match="The 3D-CNN must give finite numbers, this one gave NaN or infinity"):
+        scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))

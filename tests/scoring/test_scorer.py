@@ -1,0 +1,151 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import stand_ins
+import test_containers
+from conftest import place_frame, write_ffv1
+
+import nr_vqm
+from nr_vqm.runs import prediction_intervals
+from nr_vqm.scoring import scorer
+from nr_vqm.video import raw_video, reader
+
+
+@pytest.fixture
+def run_dir(tiny_run):
+    return tiny_run
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_ffv1(tmp_path / "a b\nü.mkv", [place_frame(t, 30, 44) for t in range(20)])
+
+
+@pytest.mark.parametrize("head", ["lstm", "svr"])
+def test_a_file_and_its_frames_score_the_same(run_dir, clip, head):
+    scorer = nr_vqm.load(run_dir, head=head)
+    score = scorer.score(clip)
+    assert (score.frames, score.declared_frames, score.warnings, score.head) == (20, 20, (), head)
+    assert 1 <= score.quality <= 5
+    assert score.mos == pytest.approx(25 * (score.quality - 1))  # the database's scale is 0-100
+    frames = np.stack([place_frame(t, 30, 44) for t in range(20)])
+    assert scorer.score(frames).mos == score.mos
+    assert scorer.score(clip).mos == score.mos
+
+
+def test_a_truncated_file_is_scored_with_a_warning(run_dir, tmp_path):
+    path = write_ffv1(tmp_path / "cut.avi", [place_frame(t, 64, 64) for t in range(60)])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    score = nr_vqm.load(run_dir).score(path)
+    assert 7 <= score.frames < 60
+    if score.declared_frames:  # FFmpeg may have found the index missing and counted
+        assert f"only {score.frames} of {score.declared_frames} declared frames could be decoded" in score.warnings
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((9, 30, 44, 3)), r"must be uint8 RGB, .* Received: float64, shape \(9, 30, 44, 3\)"),
+        (np.zeros((9, 30, 44), np.uint8), r"Received: uint8, shape \(9, 30, 44\)"),
+        (np.zeros((6, 30, 44, 3), np.uint8), "One clip needs 7 frames, the video has 6"),
+    ],
+)
+def test_refused_arrays(run_dir, array, message):
+    with pytest.raises(ValueError, match=message):
+        nr_vqm.load(run_dir).score(array)
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"preset\.json is missing. Make it first: make train"):
+        nr_vqm.load(tmp_path)
+    with pytest.raises(ValueError, match="Unknown head 'median'. Choose from: lstm, svr, mean, "):
+        nr_vqm.load(tmp_path, head="median")
+
+
+def test_what_a_score_says(run_dir, clip):
+    score = nr_vqm.load(run_dir).score(clip)
+    assert (score.width, score.height, score.fps) == (44, 30, 25.0)
+    assert score.clip_quality.shape == (5, 6)
+    assert score.quality_map.shape == (2, 3)
+    assert score.quality_map[1, 2] == pytest.approx(score.clip_quality[:, 5].mean())
+    assert score.quality_over_time[score.worst_group] == score.quality_over_time.min()
+    values = json.loads(json.dumps(score.to_dict(), allow_nan=False))
+    assert (values["grid"], values["path"], values["model_id"]) == ("5x2x3", str(clip), score.model_id)
+    assert values["seconds"] > 0
+    assert "on 0-100, people's opinions (MOS), lstm, 20 frames" in repr(score)
+
+
+def test_every_clip_has_its_time_place_and_quality(run_dir, clip):
+    score = nr_vqm.load(run_dir).score(clip)
+    rows = list(score.iter_clips())
+    assert len(rows) == 5 * 6
+    assert rows[0] | {"quality": 0} == {
+        "group": 0, "block": 0, "frame": 0, "seconds": 0.0, "top": 0, "left": 0, "size": 24, "quality": 0
+    }  # fmt: skip
+    last = rows[-1]
+    assert (last["frame"], last["seconds"], last["top"], last["left"]) == (13, 0.52, 4, 20)
+    assert last["quality"] == pytest.approx(score.clip_quality[4, 5], abs=1e-4)
+    assert next(nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8)).iter_clips())["seconds"] is None
+
+
+def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
+    assert nr_vqm.load(run_dir).score(clip).interval is None  # nothing is known of its spread
+    run = shutil.copytree(run_dir, tmp_path / "run")
+    mos = np.linspace(1.2, 4.8, 40)
+    prediction_intervals.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
+    score = nr_vqm.load(run).score(clip)
+    low, high = score.interval
+    assert low < score.mos < high
+    assert high - low == pytest.approx(2 * 25 * 0.2, abs=0.01)  # 1-5 is 0-100 here
+    assert score.to_dict()["interval_high"] == high
+    assert f"95 % {low:.2f} to {high:.2f}" in repr(score)
+
+
+def test_a_picture_smaller_than_a_clip_is_told(run_dir):
+    score = nr_vqm.load(run_dir).score(np.full((9, 20, 44, 3), 90, np.uint8))
+    assert score.warnings == ("the picture, 44 x 20, is smaller than a clip, 24 x 24, and was extended by reflection",)
+
+
+def test_the_next_video_is_opened_before_one_is_computed(run_dir, place_video, tmp_path, monkeypatch):
+    a, b = place_video("a.mkv", num_frames=9), place_video("b.mkv", num_frames=10)
+    events = []
+    real_open, real_score = scorer._open, scorer.Scorer._score
+    monkeypatch.setattr(scorer, "_open", lambda *args: events.append(("open", args[0])) or real_open(*args))
+    monkeypatch.setattr(scorer.Scorer, "_score", lambda *args: events.append(("score", args[2])) or real_score(*args))
+    none = tmp_path / "none.mkv"
+    (first, _), (_, error), (third, _) = nr_vqm.load(run_dir).score_many([a, none, b])
+    assert (first.frames, third.frames) == (9, 10)
+    assert "No video file at" in str(error)
+    assert events == [("open", a), ("open", none), ("score", a), ("open", b), ("score", b)]
+
+
+def test_a_batch_that_is_left_ends_the_decoding_ahead(run_dir, place_video, monkeypatch):
+    opened = []
+    real = scorer._open
+    monkeypatch.setattr(scorer, "_open", lambda *args: opened.append(real(*args)) or opened[-1])
+    scores = nr_vqm.load(run_dir).score_many([place_video("a.mkv"), place_video("b.mkv")])
+    next(scores)
+    scores.close()
+    assert len(opened) == 2
+    assert list(opened[1]) == []  # closed: it gives no frame of its 21
+
+
+def test_raw_video_may_be_described_by_text(run_dir, tmp_path):
+    path = stand_ins.write_yuv420p(tmp_path / "a.yuv", stand_ins.noisy_frames(1, 9, 26, 34, noise=3))
+    scorer = nr_vqm.load(run_dir)
+    score = scorer.score(path, raw="34x26:yuv420p:12")
+    assert (score.width, score.height, score.fps) == (34, 26, 12)
+    assert score.mos == scorer.score(path, raw_video.parse("34x26:yuv420p:12")).mos
+    (many, error), *_ = scorer.score_many([path], raw="34x26:yuv420p:12")
+    assert (many.mos, error) == (score.mos, None)
+    with pytest.raises(ValueError, match="Raw video is described as WIDTHxHEIGHT:PIXEL_FORMAT:FPS. Received: 'big'"):
+        scorer.score(path, raw="big")
+
+
+def test_a_trimmed_video_is_decoded_once_and_without_a_warning(run_dir, tmp_path, monkeypatch):
+    opened, real = [], reader.read_frames
+    monkeypatch.setattr(reader, "read_frames", lambda *args: opened.append(args[0]) or real(*args))
+    score = nr_vqm.load(run_dir).score(test_containers.trimmed(tmp_path / "trim.mp4", first=15, count=25))
+    assert (score.frames, score.declared_frames, score.warnings, len(opened)) == (25, 25, (), 1)

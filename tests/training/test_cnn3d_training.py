@@ -1,0 +1,401 @@
+import csv
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nr_vqm.common import atomic_files, devices, jax_processes
+from nr_vqm.dataset import clip_batches, manifest, shards
+from nr_vqm.models import cnn3d
+from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.training import cnn3d_training, validation
+
+NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.0}
+SETTINGS = {
+    "network": NETWORK,
+    "dtype": "float32",
+    "learning_rate": 1e-2,
+    "warmup_epochs": 0.0,
+    "accumulate": 1,
+    "patience": 99,
+    "start_clips": 8,
+    "start_roughness": 0.2,
+    "seed": 1,
+}
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """Twelve videos of three clips each; the brighter, the better."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with shards.writing(shards.shard_path(folder, 0), clip_frames=7, clip_size=24) as add:
+        for video in videos():
+            level = 40 * (video.mos - 1)
+            groups = (rng.normal(40 + level, 8, (1, 7, 24, 24, 3)).clip(0, 255).astype(np.uint8) for _ in range(3))
+            grid = type("Grid", (), {"corners": [(0, 0)], "starts": (0, 1, 2)})
+            add(video, grid, groups)
+    atomic_files.write_json(folder / "index.json", {"shards": ["x"]})
+    return folder
+
+
+def videos():
+    return [
+        manifest.Video(video_id=f"v{i}", path="", content=f"c{i}", mos=1 + i % 5, mos_low=1, mos_high=5)
+        for i in range(12)
+    ]
+
+
+def batches(data_dir, first, last, *, batch_size=4, shuffle_seed=1, mirror=False):
+    table = shards.read_table(data_dir)
+    rows = clip_batches.rows_of(table, [f"v{i}" for i in range(first, last)])
+    quality = clip_batches.quality_of(table, videos())
+    return clip_batches.ClipBatches(
+        table, rows, quality, batch_size=batch_size, shuffle_seed=shuffle_seed, mirror=mirror
+    )
+
+
+def fit(data_dir, run_dir, **changes):
+    return fit_batches(batches(data_dir, 0, 9), batches(data_dir, 9, 12, shuffle_seed=None), run_dir, **changes)
+
+
+def fit_batches(train, val, run_dir, *, num_devices=1, **changes):
+    keras.utils.set_random_seed(3)
+    run_dir.mkdir(exist_ok=True)
+    return cnn3d_training.fit_cnn3d(
+        train,
+        val,
+        run_dir=run_dir,
+        strategy=devices.replicas(num_devices),
+        workers=2,
+        **{**SETTINGS, "epochs": 3, **changes},
+    )
+
+
+def test_every_clip_once_an_epoch_in_a_new_order(data_dir):
+    one = batches(data_dir, 0, 12, batch_size=6)
+    seen = []
+    for epoch in range(2):
+        one.start_epoch(epoch)
+        seen.append(np.concatenate([one[i][0].reshape(6, -1) for i in range(len(one))]))
+    assert len(one) == 6
+    assert not np.array_equal(*seen)
+    np.testing.assert_array_equal(*(np.unique(part, axis=0) for part in seen))
+    again = batches(data_dir, 0, 12, batch_size=6)
+    again.start_epoch(1)
+    np.testing.assert_array_equal(again[0][0].reshape(6, -1), seen[1][:6])
+
+
+def test_labels_belong_to_the_clips(data_dir):
+    one = batches(data_dir, 0, 12, batch_size=6)
+    for index in range(len(one)):
+        clips, quality, weight = one[index]
+        assert np.all(weight == 1)
+        np.testing.assert_allclose(clips.mean(axis=(1, 2, 3, 4)), 40 + 40 * (quality[:, 0] - 1), atol=2)
+
+
+def test_training_drops_and_validation_pads_the_last_batch(data_dir):
+    train, val = batches(data_dir, 0, 9, batch_size=8), batches(data_dir, 0, 9, batch_size=8, shuffle_seed=None)
+    assert (len(train), len(val)) == (3, 4)  # 27 clips
+    assert val[3][2].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert val[3][0].shape == (8, 7, 24, 24, 3)
+
+
+def test_mirrored_clips_are_the_same_every_time_and_each_of_four_kinds(data_dir):
+    plain, mirrored = (batches(data_dir, 0, 12, batch_size=36, mirror=mirror)[0][0] for mirror in (False, True))
+    kinds = set()
+    for one, other in zip(plain, mirrored, strict=True):
+        ways = [one, one[:, ::-1], one[:, :, ::-1], one[:, ::-1, ::-1]]
+        kinds.add(next(kind for kind, way in enumerate(ways) if np.array_equal(way, other)))
+    assert kinds == {0, 1, 2, 3}
+    np.testing.assert_array_equal(batches(data_dir, 0, 12, batch_size=36, mirror=True)[0][0], mirrored)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_dataset_gives_every_batch_in_order(data_dir, workers):
+    one = batches(data_dir, 0, 12, batch_size=5, mirror=True)
+    dataset = clip_batches.as_dataset(one, workers=workers)
+    for epoch in range(2):
+        one.start_epoch(epoch)
+        got = list(dataset)
+        assert len(got) == len(one) == 7
+        for index, parts in enumerate(got):
+            for part, wanted in zip(parts, one[index], strict=True):
+                np.testing.assert_array_equal(part, wanted)
+
+
+def test_the_processes_parts_are_the_batch(data_dir):
+    one = batches(data_dir, 0, 12, batch_size=6, mirror=True)
+    parts = [one.read(1, (number, 3)) for number in range(3)]
+    for whole, *pieces in zip(one[1], *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
+def test_processes_train_together_on_jax_only(data_dir, monkeypatch):
+    monkeypatch.setenv(jax_processes.COUNT, "2")
+    with pytest.raises(ValueError, match="on JAX only"):
+        jax_processes.join()
+
+
+def test_memory_is_used_again_when_no_part_of_it_is_in_use():
+    memory = clip_batches.Memory((2, 3))
+    first = memory.take()
+    first[:] = 7
+    row = first[1][1:]
+    del first
+    assert memory.take().ctypes.data != row.ctypes.data - 4
+    np.testing.assert_array_equal(row, [7, 7])
+    assert len(memory.free) == 1
+    address = row.ctypes.data - 4
+    del row
+    assert len(memory.free) == 2
+    assert address in (memory.take().ctypes.data, memory.take().ctypes.data)
+
+
+def test_a_shard_that_vanishes_in_training_is_said(data_dir, tmp_path):
+    path = shards.shard_path(data_dir, 0)
+
+    def vanish():
+        if path.exists():
+            path.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(FileNotFoundError, match=r"clips-00000\.h5"):
+        fit(data_dir, tmp_path / "run", stop_asked=vanish)
+
+
+def test_less_than_one_batch(data_dir):
+    with pytest.raises(ValueError, match="One batch needs 8 clips, the training part has 6"):
+        batches(data_dir, 0, 2, batch_size=8)
+
+
+@pytest.mark.parametrize("batch_size", [4, 9])
+@pytest.mark.parametrize("last", [12, 11])  # 36 clips: 9 full batches, or 4; 33 clips: the last batch is padded
+def test_padded_validation_gives_the_exact_error(data_dir, batch_size, last):
+    val = batches(data_dir, 0, last, batch_size=batch_size, shuffle_seed=None)
+    model, errors = cnn3d.build_cnn3d(**NETWORK, dtype="float32"), []
+    for index in range(len(val)):
+        clips, quality, weight = val[index]
+        errors.extend((np.asarray(model(clips)) - quality)[weight > 0, 0] ** 2)
+    assert len(errors) == 3 * last
+    assert validation.validate(model, val, workers=2)["val_mse"] == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
+    class OneBatch(clip_batches.ClipBatches):
+        """The same full batch, eight times an epoch."""
+
+        def __len__(self):
+            return 8
+
+        def read(self, index, part):
+            return super().read(0, part)
+
+        def start_epoch(self, epoch):
+            super().start_epoch(0)
+
+    table = shards.read_table(data_dir)
+    quality = clip_batches.quality_of(table, videos())
+    one = OneBatch(table, np.arange(0, 36, 4), quality, batch_size=8, shuffle_seed=1, mirror=False)
+    keras.utils.set_random_seed(1)
+    strategy = devices.replicas(2)
+    assert strategy.num_replicas_in_sync == 2
+    (tmp_path / "run").mkdir()
+    val = clip_batches.ClipBatches(table, np.arange(0, 36, 4), quality, batch_size=8, shuffle_seed=None, mirror=False)
+    history = cnn3d_training.fit_cnn3d(
+        one, val, run_dir=tmp_path / "run", strategy=strategy, workers=2, epochs=12, **{**SETTINGS, "dtype": dtype}
+    )
+    assert history[-1]["val_mse"] < 0.1 < 1 < history[0]["mse"]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "val_videos"),  # 6, 9 and 3 clips: the last batch holds 2, 1 and 3, or 6, 1 and 3
+    [(4, 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(4, 3), (4, 1), (8, 2), (8, 3), (8, 1)])],
+)
+def test_two_replicas_train_like_one(data_dir, tmp_path, batch_size, val_videos):
+    histories = []
+    for number in (1, 2):
+        train = batches(data_dir, 0, 9, batch_size=batch_size)  # 27 clips: 3 are left over
+        val = batches(data_dir, 9, 9 + val_videos, batch_size=batch_size, shuffle_seed=None)
+        histories.append(fit_batches(train, val, tmp_path / f"run{number}", num_devices=number, learning_rate=1e-3))
+    for one, two in zip(*histories, strict=True):
+        del one["clips_per_second"], two["clips_per_second"]
+        assert one == pytest.approx(two, abs=1e-5)
+        assert all(value is None or np.isfinite(value) for value in two.values())
+    assert_same_weights(tmp_path / "run1", tmp_path / "run2", atol=1e-5)
+
+
+def test_three_replicas_divide_no_batch_of_four():
+    with pytest.raises(ValueError, match="batch_size=4 cannot be divided among 3 devices. Use --set batch_size=6"):
+        cnn3d_training.check_batches(4, accumulate=1, num_devices=3)
+
+
+def test_validation_worked_by_hand(data_dir):
+    class Bright:
+        """Answers with the mean brightness."""
+
+        def predict(self, dataset, verbose):
+            return np.concatenate([np.mean(clips, axis=(1, 2, 3, 4))[:, None] for clips, _, _ in dataset])
+
+    val = batches(data_dir, 0, 5, batch_size=4, shuffle_seed=None)  # 15 clips, the last batch lacks one
+    row = validation.validate(Bright(), val, workers=1)
+    clips = np.concatenate([val[index][0] for index in range(4)])[:15].mean(axis=(1, 2, 3, 4), dtype=np.float64)
+    quality = np.repeat([1, 2, 3, 4, 5], 3)
+    assert row["val_mse"] == pytest.approx(np.mean((clips - quality) ** 2))
+    assert row["val_plcc_clips"] == pytest.approx(np.corrcoef(clips, quality)[0, 1])
+    assert row["val_plcc_videos"] == pytest.approx(np.corrcoef(clips.reshape(5, 3).mean(1), [1, 2, 3, 4, 5])[0, 1])
+    assert row["val_srocc_videos"] == pytest.approx(1)
+
+
+def test_one_line_per_epoch(data_dir, tmp_path, capsys):
+    fit(data_dir, tmp_path / "run", epochs=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    number = r"(-?\d\.\d{3}|  -  )"
+    assert re.fullmatch(
+        rf"epoch 1 of 2: mse \d\.\d{{3}}, val \d\.\d{{3}}, val SROCC/PLCC of clips {number}/{number}, "
+        rf"of videos {number}/{number}, [\d,]+ clips/s, 0 h 00 min left",
+        lines[0],
+    )
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {"val_srocc_videos", "val_plcc_clips", "clips_per_second", "learning_rate"} < set(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("batches_before_the_stop", "num_devices"),  # of 6 in an epoch: in the middle, and at an epoch's end
+    [(8, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(3, 1), (6, 1), (3, 2), (6, 2), (8, 2)])],
+)
+def test_a_stopped_training_goes_on_and_ends_the_same(data_dir, tmp_path, batches_before_the_stop, num_devices):
+    settings = {"num_devices": num_devices, "network": {**NETWORK, "dropout": 0.3}}
+    whole = fit(data_dir, tmp_path / "whole", **settings)
+    asked = iter([False] * (batches_before_the_stop - 1) + [True] * 9)
+    where = {3: "batch 3 of epoch 1", 6: "epoch 1", 8: "batch 1 of epoch 2"}[batches_before_the_stop]
+    with pytest.raises(InterruptedError, match=f"Stopped as asked after {where}, which is saved"):
+        fit(data_dir, tmp_path / "stopped", stop_asked=lambda: next(asked), **settings)
+    resumed = fit(data_dir, tmp_path / "stopped", **settings)
+    assert [row["epoch"] for row in resumed] == [1, 2, 3]
+    for one, two in zip(whole, resumed, strict=True):
+        del one["clips_per_second"], two["clips_per_second"]
+        assert one == pytest.approx(two, rel=1e-5)
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped", atol=1e-6)
+    assert len(list((tmp_path / "stopped").glob("training_state*.keras"))) == 1
+
+
+def test_a_killed_training_goes_on_where_it_saved_last(data_dir, tmp_path, monkeypatch):
+    whole = fit(data_dir, tmp_path / "whole")
+    monkeypatch.setattr(cnn3d_training, "SAVE_SECONDS", 0)  # after every batch
+    count = iter(range(99))
+
+    def kill_after_eight():
+        if next(count) == 8:
+            raise MemoryError
+        return False
+
+    with pytest.raises(MemoryError):
+        fit(data_dir, tmp_path / "stopped", stop_asked=kill_after_eight)
+    assert atomic_files.read_json(RunFolder(tmp_path / "stopped").training_state, made_by="")["batches"] == 1
+    resumed = fit(data_dir, tmp_path / "stopped")
+    assert whole[-1]["val_mse"] == pytest.approx(resumed[-1]["val_mse"], rel=1e-5)
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped", atol=1e-6)
+
+
+def test_accumulating_on_two_replicas_is_refused():
+    with pytest.raises(ValueError, match="accumulate=2 and 2 devices do not go together on TensorFlow"):
+        cnn3d_training.check_batches(4, accumulate=2, num_devices=2)
+
+
+def assert_same_weights(one_run, other_run, *, atol):
+    models = [keras.models.load_model(run / "cnn3d.keras") for run in (one_run, other_run)]
+    for one, two in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(one, two, atol=atol)
+
+
+def test_accumulated_gradients_are_those_of_the_larger_batch(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(cnn3d_training, "cosine_schedule", lambda learning_rate, *_, **__: learning_rate)
+    val = batches(data_dir, 9, 12, shuffle_seed=None)
+    for accumulate in (1, 2):
+        train = batches(data_dir, 0, 12, batch_size=16 // accumulate)
+        run = tmp_path / f"run{accumulate}"
+        fit_batches(train, val, run, accumulate=accumulate, learning_rate=1e-3)
+    assert_same_weights(tmp_path / "run1", tmp_path / "run2", atol=1e-5)
+
+
+def test_a_worse_epoch_never_replaces_the_best(tmp_path):
+    assert (
+        cnn3d_training.best_epoch([{"epoch": n, "val_mse": v} for n, v in ((1, 2.0), (2, 1.0), (3, 1.0), (4, 3.0))])
+        == 2
+    )
+
+
+def test_the_best_epoch_is_kept_and_patience_ends(data_dir, tmp_path, monkeypatch):
+    errors, weights = iter([2.0, 1.0, 1.5, 1.5, 0.5]), []
+
+    def validate(model, val, *, workers):
+        weights.append(model.get_weights())
+        names = ("val_srocc_clips", "val_plcc_clips", "val_srocc_videos", "val_plcc_videos")
+        return {"val_mse": next(errors), **dict.fromkeys(names)}
+
+    monkeypatch.setattr(validation, "validate", validate)
+    assert len(fit(data_dir, tmp_path / "run", epochs=9, patience=2)) == 4  # two epochs without a better one
+    saved = keras.models.load_model(tmp_path / "run" / "cnn3d.keras").get_weights()
+    for one, best in zip(saved, weights[1], strict=True):
+        np.testing.assert_array_equal(one, best)
+
+
+def test_a_loss_that_becomes_nan_names_the_clips(data_dir, tmp_path):
+    train = batches(data_dir, 0, 9)
+    train.quality = train.quality.copy()
+    train.quality[3 * 7 + 2] = np.nan  # video 7, its third clip
+    with pytest.raises(ValueError, match=r"The loss became NaN in epoch 1, batch \d\. Its clips: .*v7 clip 2"):
+        fit_batches(train, train, tmp_path / "run")
+    assert not (tmp_path / "run" / "cnn3d.keras").exists()
+
+
+def test_weights_that_become_nan_with_an_epoch_s_last_step_are_never_saved(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(cnn3d_training.validation, "validate", lambda *_, **__: {"val_mse": np.nan})
+    with pytest.raises(ValueError, match="The loss became NaN in epoch 1"):
+        fit(data_dir, tmp_path / "run", epochs=1)
+    assert not list((tmp_path / "run").glob("*.keras"))
+
+
+def test_warm_up_and_cosine_by_hand():
+    schedule = cnn3d_training.cosine_schedule(0.1, 10, epochs=4, warmup_epochs=1.0)
+    got = [float(schedule(step)) for step in (0, 5, 10, 25, 40)]
+    np.testing.assert_allclose(got, [0, 0.05, 0.1, 0.05, 0], atol=1e-6)
+    assert float(cnn3d_training.cosine_schedule(0.1, 10, epochs=4, warmup_epochs=0.0)(0)) == pytest.approx(0.1)
+
+
+def test_saved_network_is_float32_without_an_optimizer(data_dir, tmp_path):
+    fit(data_dir, tmp_path / "run", epochs=1, dtype="mixed_bfloat16")
+    model = keras.models.load_model(tmp_path / "run" / "cnn3d.keras")
+    assert {layer.compute_dtype for layer in model.layers[1:]} == {"float32"}
+    assert getattr(model, "optimizer", None) is None
+
+
+def test_a_batch_that_does_not_fit_names_the_settings_to_change(data_dir, tmp_path, monkeypatch):
+    def compile_badly(model, learning_rate, *, accumulate):
+        def loss(quality, answers):
+            size = tf.cast(tf.reduce_sum(0 * answers), tf.int64) + 10**15  # more bytes than any machine has
+            return tf.reduce_mean(tf.fill([size], answers[0, 0]))
+
+        model.compile("sgd", loss=loss, jit_compile=False)
+
+    monkeypatch.setattr(cnn3d_training, "compile_cnn3d", compile_badly)
+    with pytest.raises(ValueError, match="does not hold the training of 4 clips at a time") as refused:
+        fit(data_dir, tmp_path / "run")
+    assert "--set batch_size=2 --set accumulate=2." in str(refused.value)
+    assert isinstance(refused.value.__cause__, tf.errors.ResourceExhaustedError)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "advice"),
+    [(16, 1, "batch_size=8 --set accumulate=2"), (3, 2, "batch_size=1 --set accumulate=6"), (1, 4, "smaller clips")],
+)
+def test_the_advice_for_a_full_device_keeps_the_clips_of_a_step(batch_size, accumulate, advice):
+    assert advice in cnn3d_training._too_large(batch_size, accumulate)

@@ -1,0 +1,86 @@
+"""Stopping, full disks and folders that cannot be written: the commands in processes of their own."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nr_vqm import command_line
+from nr_vqm.common import atomic_files
+
+ROOT = Path(__file__).parents[2]
+TRAIN = ["experiments.train_cnn", "--preset", "tiny", "--set", "epochs=1000", "--set", "patience=1000"]
+
+
+def start(*arguments, file_bytes=None):
+    """The process of a command; no file may grow beyond `file_bytes`, as on a full disk."""
+
+    def limit():
+        if file_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=limit,
+    )  # fmt: skip
+
+
+def end(process):
+    """(exit code, what it wrote to stderr)."""
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    assert end(start("data_prep", "synthetic", "--out", folder, "--preset", "tiny"))[0] == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_stops(data, tmp_path):
+    process = start(*TRAIN, "--data", data, "--run", tmp_path)
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "history.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    code, errors = end(process)
+    assert code == command_line.EXIT_STOPPED == 143
+    assert errors.startswith("error: Stopped as asked after ") and errors.count("\n") == 1
+    state = atomic_files.read_json(tmp_path / "training_state.json", made_by="")
+    assert 0 < len(state["history"]) < 1000
+    assert (tmp_path / "cnn3d.keras").exists()
+    assert not list(tmp_path.glob(".*.part-*"))
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_damages_nothing(data, tmp_path):
+    code, errors = end(start(*TRAIN, "--data", data, "--run", tmp_path / "run", file_bytes=20_000))
+    assert code == command_line.EXIT_FAILED
+    assert errors.startswith("error: ") and errors.count("\n") == 1 and "File too large" in errors
+    assert not list((tmp_path / "run").glob("*.keras")) + list((tmp_path / "run").glob(".*.part-*"))
+    code, errors = end(
+        start("data_prep", "csv", "--root", data / "synthetic", "--mos-range", 1, 5, "--out", tmp_path / "again",
+              "--preset", "tiny", file_bytes=20_000)
+    )  # fmt: skip
+    assert code == command_line.EXIT_FAILED
+    assert errors.startswith("error: ") and errors.count("\n") == 1
+    assert not list((tmp_path / "again").glob("*.h5")) + list((tmp_path / "again").glob(".*.part-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody may write to")
+def test_a_folder_that_cannot_be_written_is_one_line(data):
+    for arguments in (
+        [*TRAIN, "--data", data, "--run", "/proc/run"],
+        ["data_prep", "synthetic", "--out", "/proc/data", "--preset", "tiny"],
+    ):
+        code, errors = end(start(*arguments))
+        assert code == command_line.EXIT_FAILED
+        assert errors.startswith("error: ") and errors.count("\n") == 1 and "/proc/" in errors

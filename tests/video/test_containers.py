@@ -1,0 +1,161 @@
+"""What a container says about its frames: which of them are shown, which way up, and whether they are interlaced."""
+
+import itertools
+import os
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import stand_ins
+from test_video_formats import picture, write
+
+from nr_vqm.video import backends, reader
+
+FPS = 25
+
+
+def trimmed(path, *, first, count, num_frames=40):
+    """Write an MP4 of `num_frames` whose edit list shows `count` frames from frame `first` on."""
+    stand_ins.write_h264(path, (picture(t % 25, 96, 128) for t in range(num_frames)), fps=FPS)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"elst") + 12  # behind version, flags and the number of entries: duration, start, rate
+    (scale,) = np.frombuffer(data, ">u4", 1, data.index(b"mvhd") + 16)
+    (media_scale,) = np.frombuffer(data, ">u4", 1, data.index(b"mdhd") + 16)
+    data[start : start + 8] = np.array([count * scale // FPS, first * media_scale // FPS], ">u4").tobytes()
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 40), (15, 25), (0, 22), (15, 12)])
+def test_an_edit_list_shows_some_of_the_frames(tmp_path, first, count):
+    frames = reader.read_frames(trimmed(tmp_path / "trim.mp4", first=first, count=count))
+    shown = list(frames)
+    assert (len(shown), frames.info.frames, frames.info.expected) == (count, count, count)
+    assert frames.warnings == []
+    assert np.abs(shown[0].astype(int) - picture(first, 96, 128)).mean() < 8
+
+
+def test_a_truncated_file_with_an_edit_list_is_damaged(tmp_path):
+    path = trimmed(tmp_path / "cut.mp4", first=15, count=25)
+    path.write_bytes(path.read_bytes()[: int(0.8 * path.stat().st_size)])
+    frames = reader.read_frames(path)
+    decoded = sum(1 for _ in frames)
+    assert 0 < decoded < 20
+    assert f"only {decoded} of 25 declared frames could be decoded" in frames.warnings
+
+
+def test_repeated_frames_of_an_avi_are_not_missing(tmp_path):
+    times = [n + n // 2 for n in range(20)]  # every third place of the index is empty
+    path = tmp_path / "gaps.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=FPS, options={"b": "2M"})
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(number, 96, 128), format="rgb24")
+            frame.pts = time
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == times[-1] + 1  # what the header counts
+    frames = reader.read_frames(path)
+    assert sum(1 for _ in frames) == 20
+    assert (frames.info.frames, frames.warnings) == (20, [])
+
+
+MATRICES = [*itertools.product((1, -1), (0,), (0,), (1, -1)), *itertools.product((0,), (1, -1), (1, -1), (0,))]
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_every_pixel_goes_where_the_display_matrix_sends_it(tmp_path, matrix):
+    a, b, c, d = matrix
+    size = (96, 128)
+    rows, columns = np.indices(size)
+    x, y = a * columns + c * rows, b * columns + d * rows
+    expected = np.empty((size[0], size[1]) if a else size[::-1], np.uint8)
+    expected[y - y.min(), x - x.min()] = picture(3, *size)[..., 0]
+    path = with_matrix(write(tmp_path / "turned.mp4", encoder="libx264", size=size), matrix)
+    frame = list(reader.read_frames(path))[3]
+    assert frame.shape == (*expected.shape, 3)
+    assert np.abs(frame[..., 0].astype(int) - expected).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turns"),
+    [
+        ((0, 0, 0, 0), 0),
+        ((0.99985, 0.01745, -0.01745, 0.99985), 0),  # one degree
+        ((0.866, 0.5, -0.5, 0.866), 0),  # 30 degrees
+        ((0.00002, 1, -1, 0.00002), 3),  # 89.999 degrees
+        ((2, 0, 0, 2), 0),
+    ],
+)
+def test_a_display_matrix_is_rounded_to_quarter_turns(tmp_path, matrix, turns):
+    path = with_matrix(write(tmp_path / "turned.mp4", encoder="libx264"), matrix)
+    expected = np.rot90(picture(0, 96, 128), turns)
+    frame = next(reader.read_frames(path))
+    assert frame.shape == expected.shape
+    assert np.abs(frame.astype(int) - expected).mean() < 8
+
+
+def with_matrix(path, matrix):
+    """Write a display matrix into an MP4's only track: a b u, c d v, x y w."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    data[start : start + 36] = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], ">i4").tobytes()
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.skipif(not os.environ.get("NR_VQM_DATA"), reason="NR_VQM_DATA names no folder with videos/")
+def test_a_real_reflected_video_is_shown_as_ffmpeg_shows_it():
+    path = Path(os.environ["NR_VQM_DATA"]) / "videos" / "special" / "androidx_rotate_reflect.mp4"
+    grey = list(reader.read_frames(path))[7].astype(np.float32).mean(axis=2)
+    # Of `ffmpeg -i FILE -f rawvideo -pix_fmt rgb24 -sws_flags bicubic`, FFmpeg 9.0; all pixels are the same.
+    ffmpeg = [[140, 143, 145, 168], [174, 163, 132, 146], [207, 143, 111, 83],
+              [221, 74, 72, 43], [240, 238, 126, 83], [236, 235, 130, 103]]  # fmt: skip
+    np.testing.assert_allclose(cv2.resize(grey, (4, 6), interpolation=cv2.INTER_AREA), ffmpeg, atol=0.6)
+
+
+@pytest.mark.parametrize(("flags", "warnings"), [("+ildct+ilme", [backends.INTERLACED]), ("0", [])])
+def test_interlaced_video_is_warned_about_once(tmp_path, flags, warnings):
+    options = {"flags": flags, "b": "2M"}
+    frames = reader.read_frames(write(tmp_path / "a.mpg", encoder="mpeg2video", options=options))
+    assert sum(1 for _ in frames) == 20
+    assert frames.warnings == warnings
+
+
+ENCODERS = {  # extension: (container, encoder) where FFmpeg has no other name for it
+    ".3gp": (None, "mpeg4"),
+    ".asf": (None, "mpeg4"),
+    ".flv": (None, "flv"),
+    ".gif": (None, "gif"),
+    ".m2ts": (None, "libx264"),
+    ".mts": ("mpegts", "libx264"),
+    ".mxf": (None, "mpeg2video"),
+    ".nut": (None, "libx264"),
+    ".ogv": (None, "libvpx"),
+    ".ts": (None, "libx264"),
+    ".vob": (None, "mpeg2video"),
+    ".wmv": ("asf", "wmv2"),
+}
+
+
+@pytest.mark.parametrize("extension", ENCODERS)
+def test_containers_are_found_and_read(tmp_path, extension):
+    container, encoder = ENCODERS[extension]
+    path = tmp_path / f"a{extension}"
+    with av.open(str(path), "w", format=container) as output:
+        stream = output.add_stream(encoder, rate=FPS)
+        stream.height, stream.width = 288, 352
+        stream.pix_fmt = "rgb8" if encoder == "gif" else "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(picture(number, 288, 352), format="rgb24")
+            output.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+        output.mux(stream.encode(None))
+    assert reader.list_videos(tmp_path) == [path]
+    frames = reader.read_frames(path)
+    assert sum(1 for _ in frames) == 20
+    assert frames.warnings == []

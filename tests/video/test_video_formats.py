@@ -1,0 +1,175 @@
+"""Whatever a file is, its frames come out: their number, their order, the right way up."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import place_frame, write_ffv1
+
+from nr_vqm.video import raw_video, reader
+
+
+def picture(number, height, width):
+    """Bright above and dark below, with a bar that moves to the right: order and orientation can be read off."""
+    frame = np.full((height, width, 3), 60, np.uint8)
+    frame[: height // 2] = 160
+    frame[:, 4 * number : 4 * number + 8] = 230
+    return frame
+
+
+def write(path, *, encoder, pixel_format="yuv420p", size=(96, 128), num_frames=20, times=None, trc=None, options=None):
+    """Write `picture`s with PyAV; `times` are in hundredths of a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(encoder, rate=Fraction(25), options=options or {})
+        stream.height, stream.width = size
+        stream.pix_fmt, tick = pixel_format, Fraction(1, 100 if times else 25)
+        stream.codec_context.time_base = tick
+        if trc:
+            stream.codec_context.color_trc = trc
+        for number in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
+            frame.pts, frame.time_base = times[number] if times else number, tick
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def assert_pictures(frames, *, size=(96, 128), num_frames=20):
+    assert len(frames) == num_frames
+    for number, frame in enumerate(frames):
+        difference = np.abs(frame.astype(int) - picture(number, *size))
+        assert frame.shape == (*size, 3)
+        assert difference.mean() < 8, number
+
+
+QUIET = {"x265-params": "log-level=none"}
+FILES = {
+    "H.264": ("a.mp4", {"encoder": "libx264"}),
+    "H.264, elementary": ("a.264", {"encoder": "libx264"}),
+    "H.264, transport stream": ("a.ts", {"encoder": "libx264"}),
+    "H.264, odd size": ("a.mkv", {"encoder": "libx264", "pixel_format": "yuv444p", "size": (95, 127)}),
+    "H.265": ("a.mp4", {"encoder": "libx265", "options": QUIET}),
+    "H.265, 10 bit": ("a.mkv", {"encoder": "libx265", "pixel_format": "yuv420p10le", "options": QUIET}),
+    "AV1": ("a.mkv", {"encoder": "libsvtav1"}),
+    "VP8": ("a.webm", {"encoder": "libvpx", "options": {"b": "2M"}}),
+    "VP9": ("a.webm", {"encoder": "libvpx-vp9"}),
+    "VP9, odd size": ("a.webm", {"encoder": "libvpx-vp9", "size": (95, 127)}),
+    "MJPEG": ("a.avi", {"encoder": "mjpeg", "pixel_format": "yuvj420p"}),
+    "MPEG-4": ("a.avi", {"encoder": "mpeg4", "options": {"b": "2M"}}),
+    "MPEG-2": ("a.mpg", {"encoder": "mpeg2video", "options": {"b": "2M"}}),
+    "ProRes, 10 bit": ("a.mov", {"encoder": "prores_ks", "pixel_format": "yuv422p10le"}),
+    "FFV1, odd size": ("a.mkv", {"encoder": "ffv1", "pixel_format": "bgr0", "size": (95, 127)}),
+    "uncompressed BGR": ("a.avi", {"encoder": "rawvideo", "pixel_format": "bgr24"}),
+    "uncompressed BGR, odd size": ("a.avi", {"encoder": "rawvideo", "pixel_format": "bgr24", "size": (95, 127)}),
+    "y4m": ("a.y4m", {"encoder": "wrapped_avframe"}),
+    "grey": ("a.mkv", {"encoder": "ffv1", "pixel_format": "gray"}),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_formats(tmp_path, kind, monkeypatch):
+    monkeypatch.setenv("SVT_LOG", "1")
+    name, settings = FILES[kind]
+    frames = reader.read_frames(write(tmp_path / name, **settings))
+    assert_pictures(list(frames), size=settings.get("size", (96, 128)))
+    assert frames.warnings == []
+    assert frames.info.expected == 20
+
+
+def test_variable_frame_rate_gives_every_frame_once(tmp_path):
+    times = [4 * n + 30 * (n > 7) - (n % 3 == 1) for n in range(20)]
+    frames = reader.read_frames(write(tmp_path / "vfr.mkv", encoder="libx264", times=times))
+    assert_pictures(list(frames))
+    frames = reader.read_frames(write(tmp_path / "vfr.mp4", encoder="libx264", times=times))
+    assert_pictures(list(frames))
+
+
+def test_the_first_of_several_video_streams_and_sound(tmp_path):
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000, layout="mono")
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream, size in zip(streams, ((96, 128), (48, 64)), strict=True):
+            stream.height, stream.width = size
+            stream.pix_fmt = "yuv420p"
+        for number in range(20):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 320), np.float32), format="fltp", layout="mono")
+            silence.sample_rate = 8000
+            container.mux(sound.encode(silence))
+            for stream in streams:
+                frame = av.VideoFrame.from_ndarray(picture(number, stream.height, stream.width), format="rgb24")
+                container.mux(stream.encode(frame))
+        for stream in (sound, *streams):
+            container.mux(stream.encode(None))
+    frames = reader.read_frames(path)
+    assert_pictures(list(frames))
+    assert frames.warnings == ["2 video streams: only the first is read"]
+
+
+@pytest.mark.parametrize(("trc", "name"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_is_flagged(tmp_path, trc, name):
+    settings = {"encoder": "libx265", "pixel_format": "yuv420p10le", "options": QUIET}
+    info = reader.probe(write(tmp_path / "hdr.mp4", trc=trc, **settings))
+    assert info.warnings == (f"HDR video ({name}), read as if it were not: out of the model's range",)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.mkv", "ü 視.mkv", "line\nbreak.mkv", "-v.mkv", "http:.mkv", "a:b|c'd\".mkv", "%03d.mkv"]
+)
+def test_names(tmp_path, name, monkeypatch):
+    write_ffv1(tmp_path / "plain.mkv", [place_frame(t, 30, 44) for t in range(4)]).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for path in (name, tmp_path / name):
+        assert reader.count_frames(path) == 4
+
+
+def test_a_changing_picture_size_is_refused(tmp_path):
+    parts = [write(tmp_path / f"{size[0]}.ts", encoder="libx264", size=size) for size in ((96, 128), (48, 64))]
+    (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(ValueError, match="One picture size is needed, .* changes from 128x96 to 64x48"):
+        list(reader.read_frames(tmp_path / "both.ts"))
+
+
+def test_raw_video_needs_its_format(tmp_path):
+    path = tmp_path / "a.yuv"
+    path.write_bytes(bytes(44 * 30 * 3 // 2 * 5))
+    with pytest.raises(ValueError, match="is raw video without a header"):
+        reader.read_frames(path)
+    raw = raw_video.parse("44x30:yuv420p:25")
+    frames = reader.read_frames(path, raw)
+    assert [frame.shape for frame in frames] == [(30, 44, 3)] * 5
+    assert (frames.info.frames, frames.info.fps, frames.warnings) == (5, 25, [])
+    assert reader.count_frames(path, raw) == 5
+    path.write_bytes(bytes(44 * 30 * 3 // 2 * 5 + 7))
+    with pytest.raises(ValueError, match="It is cut off, or has another size or pixel format"):
+        reader.read_frames(path, raw)
+
+
+REAL = {  # file: (frames, (height, width), start of the warning)
+    "edge/rot_decord_video_90.mov": (3, (568, 320), None),
+    "edge/androidx_bear-vp9-odd.webm": (30, (121, 161), None),
+    "edge/torchcodec_av1_video.mkv": (125, (360, 640), None),
+    "edge/torchcodec_h265_10bits.mp4": (30, (200, 200), None),
+    "edge/torchcodec_var_fps_video.mp4": (300, (128, 128), None),
+    "edge/moviepy_no_duration.webm": (74, (720, 1280), None),
+    "edge/edge_decord_corrupted.mp4": (49, (720, 1280), "damaged: the decoder says"),
+    "special/androidx_hdr10-av1.mp4": (127, (1280, 720), "HDR video (PQ)"),
+    "special/androidx_rotate_reflect.mp4": (30, (1080, 720), None),
+    "special/photoprism_quicktime-hvc1.mov": (35, (1280, 720), None),
+    "special/siti_fall-hlg.mov": (5, (1080, 1920), "HDR video (HLG)"),
+    "mdn_flower.webm": (150, (540, 960), None),
+    "siti_foreman_cif.y4m": (10, (288, 352), None),
+}
+
+
+@pytest.mark.skipif(not os.environ.get("NR_VQM_DATA"), reason="NR_VQM_DATA names no folder with videos/")
+@pytest.mark.parametrize("name", REAL)
+def test_real_files(name):
+    num_frames, size, warning = REAL[name]
+    frames = reader.read_frames(Path(os.environ["NR_VQM_DATA"]) / "videos" / name)
+    shapes = [frame.shape for frame in frames]
+    assert shapes == [(*size, 3)] * num_frames
+    assert [text[: len(warning or "")] for text in frames.warnings] == ([warning] if warning else [])
