@@ -9,6 +9,7 @@ import numpy as np
 
 CENTRE = 4
 OFFSETS = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)])  # the cells of a table of costs, in raster order
+CHUNK = 256  # blocks whose neighbourhoods are compared at a time: they stay in the processor's cache
 NOWHERE = 65537  # the mean absolute difference of a candidate that was not looked at
 
 
@@ -135,20 +136,25 @@ class _Costs:
             step: the cells' distance in pixels.
             wanted: bool, shape of the table.
         """
-        size, corners = self.block, self.origins[which] + places
+        for start in range(0, len(which), CHUNK):
+            part = slice(start, start + CHUNK)
+            corners = self.origins[which[part]] + places[part]
+            self._fill(table[part], self.blocks[which[part]], corners, step, wanted[part])
+
+    def _fill(self, table, ours, corners, step, wanted):
+        size, window = self.block, self.block + 2 * step
         y, x = (corners - step + self.margin).T
-        window = size + 2 * step
         windows = np.lib.stride_tricks.sliding_window_view(self.padded, (window, window))[y, x]
-        ours, ones = self.blocks[which], np.ones(size * size, self.kind)
+        ones = np.ones(size * size, self.kind)
         for cell, offset in enumerate(OFFSETS):
             if cell == CENTRE:
                 continue
             place = corners + offset * step
             valid = wanted[:, cell] & ((place >= 0) & (place <= self.last)).all(axis=1)
+            which = slice(None) if valid.all() else np.flatnonzero(valid)
             top, left = (offset + 1) * step
-            difference = windows[:, top : top + size, left : left + size] - ours
-            sums = np.abs(difference, out=difference).reshape(-1, size * size) @ ones
-            table[valid, cell] = sums[valid]
+            difference = windows[which, top : top + size, left : left + size] - ours[which]
+            table[which, cell] = np.abs(difference, out=difference).reshape(-1, size * size) @ ones
 
 
 def block_sums(x: np.ndarray, block: int) -> np.ndarray:
