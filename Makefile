@@ -39,7 +39,7 @@ WITH      = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo prep train features compare report score test lint check check-all fuzz bench chaos plan
+.PHONY: help setup demo prep train features compare report score test lint types check check-all fuzz bench chaos plan
 .PHONY: konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
 
 help: ## list the targets
@@ -136,7 +136,10 @@ lint: setup ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-check: lint test ## what must pass before a commit
+types: setup ## mypy, strict for nr_vqm
+	$(BIN)/mypy nr_vqm
+
+check: lint types test ## everything that must pass before a commit
 
 check-all: check ## the slow tests too
 	$(PY) -m pytest -m slow $(ARGS)
