@@ -198,11 +198,11 @@ def _train(run, preset, table, videos, split, args, stop_asked):
     from nr_vqm.training import cnn3d_training
 
     devices.seed_everything(preset.seed)
-    quality = clip_batches.quality_of(table, videos)
+    quality = clip_batches.clip_labels(table, videos)
     batches = {
         part: clip_batches.ClipBatches(
             table,
-            clip_batches.rows_of(table, getattr(split, part)),
+            clip_batches.clip_rows(table, getattr(split, part)),
             quality,
             batch_size=preset.batch_size,
             shuffle_seed=preset.seed if part == "train" else None,

@@ -1,6 +1,10 @@
-"""Where the labels of a database come from: no table shows simulated raters as people. Imports nothing heavy."""
+"""The origin of a database's labels: subjective scores, pseudo-labels or simulated raters.
 
-ORIGINS = {  # what prep.json, run.json, metrics.json and score rows hold, and the words for people
+Every table and page states it, so that simulated raters are never taken for people. Imports nothing heavy.
+"""
+
+# The key is stored in prep.json, run.json, metrics.json and score rows; the text is shown to the reader.
+ORIGINS = {
     "people": "people's opinions (MOS)",
     "pseudo": "pseudo-labels",
     "synthetic": "simulated raters",
@@ -8,14 +12,17 @@ ORIGINS = {  # what prep.json, run.json, metrics.json and score rows hold, and t
 
 
 def check(origin: object, where: object) -> str:
-    """The origin, where it is one of ORIGINS.
+    """Validate the origin of labels that a file states.
 
     Args:
-        origin: the value of 'labels'.
-        where: the file that should have it, and what makes that file: 'prep.json (make prep)'.
+        origin: the value of its key 'labels'.
+        where: the file and the command that writes it, for the message: 'prep.json (make prep)'.
+
+    Returns:
+        The origin, a key of `ORIGINS`.
 
     Raises:
-        ValueError: there is none, or an unknown one.
+        ValueError: the origin is missing or unknown.
     """
     if not isinstance(origin, str) or origin not in ORIGINS:
         raise ValueError(
@@ -26,11 +33,14 @@ def check(origin: object, where: object) -> str:
 
 
 def describe(labels: str, trained_labels: str) -> str:
-    """The origin in words: 'simulated raters', or 'people's opinions (MOS), trained on simulated raters'.
+    """Describe the origin of the labels of a comparison in words.
 
     Args:
-        labels: the origin of the labels that scores are compared with.
-        trained_labels: that of the training videos' labels, which may be of another database.
+        labels: origin of the labels that the scores are compared with, a key of `ORIGINS`.
+        trained_labels: origin of the training labels, which may belong to another database.
+
+    >>> describe("people", "synthetic")
+    "people's opinions (MOS), trained on simulated raters"
     """
     if trained_labels == labels:
         return ORIGINS[labels]

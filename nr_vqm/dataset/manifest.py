@@ -1,80 +1,77 @@
-"""manifest.csv: which videos a database has, their MOS, and what prep found when it opened them."""
+"""The manifest of a data folder (manifest.csv): the videos of a database, their MOS, and the state of each one."""
 
 import csv
 import dataclasses
 import io
 import math
 import os
+import typing
+from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from nr_vqm.common import atomic_files
 from nr_vqm.video import raw_video
 
-OK = "ok"  # every other status says why the video is left out
-REMOVED = "removed"  # it was prepared, and the label file does not name it any more
+OK = "ok"  # every other status says why the video is skipped
+REMOVED = "removed"  # prepared earlier, and no longer listed in the label file
 
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-    """One row of the manifest. `frames` counts decoded frames once prep has decoded the video."""
+    """One row of the manifest.
+
+    Attributes:
+        video_id: unique within the database.
+        path: in manifest.csv relative to the database's folder, with slashes; `locate` makes it absolute.
+        content: what the video shows; videos of one content stay in one part of a split.
+        mos: in the database's unit.
+        mos_low: the lower end of the database's MOS scale.
+        mos_high: its upper end.
+        frames: number of decoded frames; 0 before the video is prepared.
+        width: in pixels; 0 before the video is prepared.
+        height: in pixels, likewise.
+        fps: frames per second, likewise.
+        pixel_format: of headerless .yuv files; empty for all others.
+        status: `OK`, or why the video is skipped; empty before it is prepared.
+        reason: the details of the status, or what the decoder reported about a usable video.
+        mos_ci95: half width of the 95 % confidence interval of the MOS, in its unit; 0 if unknown.
+        fingerprint: `atomic_files.fingerprint` of the file, as ids are unique within a database only; empty before.
+        shard: number of the shard with its clips, -1 if there is none.
+        file_bytes: size of the file when it was prepared; a file of another size is prepared again.
+    """
 
     video_id: str
-    path: str  # in manifest.csv relative to the database's folder, with slashes; `locate` makes it absolute
+    path: str
     content: str
     mos: float
-    mos_low: float  # the two ends of the database's scale
+    mos_low: float
     mos_high: float
     frames: int = 0
     width: int = 0
     height: int = 0
     fps: float = 0.0
-    pixel_format: str = ""  # of headerless .yuv files, else empty
+    pixel_format: str = ""
     status: str = ""
     reason: str = ""
-    mos_ci95: float = 0.0  # half width of the MOS's 95 % interval, in its unit; 0 where the database does not give it
-    fingerprint: str = (
-        ""  # `atomic_files.fingerprint` of a video that prep could open: ids are unique within a database only
-    )
-    shard: int = -1  # number of the shard that has its clips
-    file_bytes: int = 0  # size of the file when it was prepared: a file of another size is another video
+    mos_ci95: float = 0.0
+    fingerprint: str = ""
+    shard: int = -1
+    file_bytes: int = 0
 
     @property
-    def raw(self):
-        """The raw_video.RawFormat of a headerless video, else None; what `reader.read_frames` asks for."""
+    def raw(self) -> raw_video.RawFormat | None:
+        """The format of a headerless video, for `reader.read_frames`; None for all others."""
         if not self.pixel_format:
             return None
         return raw_video.RawFormat(self.width, self.height, self.pixel_format, self.fps)
 
 
-def to_unit_5(mos, mos_low, mos_high):
-    """A MOS of the database's scale on the 1-5 scale that the networks learn."""
-    return 1 + 4 * (mos - mos_low) / (mos_high - mos_low)
+COLUMN_TYPES = typing.get_type_hints(Video)
 
 
-def from_unit_5(quality, mos_low, mos_high):
-    """A quality on the 1-5 scale in the database's unit; the inverse of `to_unit_5`."""
-    return mos_low + (mos_high - mos_low) * (quality - 1) / 4
-
-
-def to_score(output, mos_low, mos_high):
-    """A head's output as a score: within the scale, in the database's unit. Comparing and scoring both use it.
-
-    Args:
-        output: float or array, on 1-5; a head may answer beyond the ends of the scale.
-        mos_low, mos_high: the two ends of the database's scale, floats or arrays.
-
-    Raises:
-        ValueError: an output is not a finite number.
-    """
-    if not np.isfinite(output).all():
-        raise ValueError("The run's models gave no finite number for a video. Train the run again.")
-    return from_unit_5(np.clip(output, 1.0, 5.0), mos_low, mos_high)
-
-
-def write(path, videos):
-    """Write the manifest whole."""
+def write(path: str | os.PathLike[str], videos: Iterable[Video]) -> None:
+    """Write a manifest atomically."""
     out = io.StringIO()
     writer = csv.DictWriter(out, [field.name for field in dataclasses.fields(Video)], lineterminator="\n")
     writer.writeheader()
@@ -82,12 +79,12 @@ def write(path, videos):
     atomic_files.write_text(path, out.getvalue())
 
 
-def read(path):
-    """The rows of a manifest, in file order.
+def read(path: str | os.PathLike[str]) -> list[Video]:
+    """Read all rows of a manifest, in file order.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: a column is missing or a cell is not a number.
+        FileNotFoundError: there is no manifest.
+        ValueError: a column is missing, or a cell is invalid.
     """
     atomic_files.require(path, made_by="make prep")
     with open(path, newline="", encoding="utf-8") as file:
@@ -95,34 +92,30 @@ def read(path):
     return [_video(row, f"{path} line {number}") for number, row in enumerate(rows, start=2)]
 
 
-def _video(row, where):
-    values = {}
-    for field in dataclasses.fields(Video):
-        if row.get(field.name) is None and field.name == "mos_ci95":
-            continue  # manifests of before it was noted
-        if row.get(field.name) is None:
-            raise ValueError(f"{where} has no column {field.name!r}. Make the manifest again: make prep.")
+def _video(row: dict[str, str], where: str) -> Video:
+    values: dict[str, Any] = {}
+    for name, convert in COLUMN_TYPES.items():
+        if row.get(name) is None:
+            raise ValueError(f"{where} has no column {name!r}. Make the manifest again: make prep.")
         try:
-            values[field.name] = field.type(row[field.name])
+            values[name] = convert(row[name])
         except ValueError:
-            raise ValueError(
-                f"{where}: {field.name} must be {field.type.__name__}, found {row[field.name]!r}."
-            ) from None
+            raise ValueError(f"{where}: {name} must be {convert.__name__}, found {row[name]!r}.") from None
     if not (math.isfinite(values["mos"]) and values["mos_low"] <= values["mos"] <= values["mos_high"]):
         raise ValueError(f"{where}: mos must be between mos_low and mos_high, found {values['mos']}.")
     return Video(**values)
 
 
-def usable(data_dir: str | os.PathLike) -> list[Video]:
-    """The videos of a data folder that prep found whole, in manifest order; their paths are relative, see `locate`."""
+def usable(data_dir: str | os.PathLike[str]) -> list[Video]:
+    """List the usable videos of a data folder in manifest order; their paths are relative, see `locate`."""
     return [video for video in read(Path(data_dir) / "manifest.csv") if video.status == OK]
 
 
-def read_prep(data_dir: str | os.PathLike) -> dict:
-    """What a data folder was prepared from: the settings, `labels_sha256` and `root` of its prep.json.
+def read_prep(data_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the settings, `labels_sha256` and `root` with which a data folder was prepared (prep.json).
 
     Raises:
-        FileNotFoundError: there is no data folder, or prep has not finished there.
+        FileNotFoundError: there is no data folder, or its preparation is not complete.
     """
     data_dir = Path(data_dir)
     prep, index = (atomic_files.read_json(data_dir / name, made_by="make prep") for name in ("prep.json", "index.json"))
@@ -131,15 +124,15 @@ def read_prep(data_dir: str | os.PathLike) -> dict:
     return prep
 
 
-def find_root(data_dir: str | os.PathLike, root: str | os.PathLike | None = None) -> Path:
-    """The folder that the paths of a manifest are relative to.
+def find_root(data_dir: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path:
+    """Find the folder of the videos, to which the paths of a manifest are relative.
 
     Args:
         data_dir: a prepared data folder.
-        root: the folder, or the csv file in it, where the videos have moved; None takes the one that prep recorded.
+        root: the folder, or the csv file in it, if the videos have moved; None takes the folder recorded by prep.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder does not exist.
     """
     folder = Path(root) if root else Path(data_dir) / read_prep(data_dir)["root"]
     folder = folder.parent if folder.is_file() else folder
@@ -151,5 +144,5 @@ def find_root(data_dir: str | os.PathLike, root: str | os.PathLike | None = None
 
 
 def locate(videos: list[Video], root: Path) -> list[Video]:
-    """The same videos with absolute paths; `root` as `find_root` gives it."""
+    """Return the videos with absolute paths below `root`, the result of `find_root`."""
     return [dataclasses.replace(one, path=str(root / one.path)) for one in videos]

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from nr_vqm.dataset import manifest
+from nr_vqm.dataset import mos_scale
 from nr_vqm.evaluation import metrics
 from nr_vqm.models import svr_head
 
@@ -78,13 +78,13 @@ def content_repeat(features, mos, *, contents, seed, svr_search):
     low, high = mos[train].min(), mos[train].max()
     svr = svr_head.fit_svr(
         features[train],
-        manifest.to_unit_5(mos[train], low, high),
+        mos_scale.to_unit_5(mos[train], low, high),
         contents=contents[train],
         seed=seed,
         num_jobs=1,
         **svr_search,
     )
-    return _agreement(lambda part: manifest.from_unit_5(svr.predict(part), low, high), features, mos, train, test)
+    return _agreement(lambda part: mos_scale.from_unit_5(svr.predict(part), low, high), features, mos, train, test)
 
 
 def videval_repeat(features, mos, *, number):

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from nr_vqm.common import atomic_files, hdf5_files
-from nr_vqm.dataset import manifest
+from nr_vqm.dataset import mos_scale
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.video import clips
 
@@ -138,7 +138,7 @@ class HeadInputs:
     @property
     def quality(self) -> np.ndarray:
         """The MOS on 1-5, float32 (num_videos,)."""
-        return manifest.to_unit_5(self.mos, self.mos_low, self.mos_high).astype(np.float32)
+        return mos_scale.to_unit_5(self.mos, self.mos_low, self.mos_high).astype(np.float32)
 
     @property
     def group_features(self) -> np.ndarray:

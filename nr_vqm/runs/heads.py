@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nr_vqm.common import atomic_files
-from nr_vqm.dataset import manifest
+from nr_vqm.dataset import mos_scale
 from nr_vqm.models import head_table, lstm_head, svr_head
 from nr_vqm.runs import history_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
@@ -110,7 +110,7 @@ def score_rows(head, videos, *, repeat):
         videos: features.HeadInputs.
         repeat: the number of the repeat.
     """
-    scores = manifest.to_score(head.outputs(videos), videos.mos_low, videos.mos_high)
+    scores = mos_scale.to_score(head.outputs(videos), videos.mos_low, videos.mos_high)
     return [
         {
             "repeat": repeat,

@@ -4,7 +4,7 @@ import csv
 
 from nr_vqm import presets
 from nr_vqm.common import atomic_files
-from nr_vqm.dataset import label_origin, manifest, splits
+from nr_vqm.dataset import label_origin, mos_scale, splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.models import keras_files
 from nr_vqm.runs import prediction_intervals
@@ -113,7 +113,7 @@ def _interval(run, head, preset):
     rows = [row for row in comparison.read_scores(path) if row["head"] == head] if path.exists() else []
     inside = 0
     for row in rows:
-        score, mos = (manifest.to_unit_5(row[name], *mos_range) for name in ("score", "mos"))
+        score, mos = (mos_scale.to_unit_5(row[name], *mos_range) for name in ("score", "mos"))
         ends = spread.interval(min(5.0, max(1.0, score)))
         inside += ends[0] <= mos <= ends[1]
     return {

@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from nr_vqm.common import atomic_files
-from nr_vqm.dataset import manifest
+from nr_vqm.dataset import mos_scale
 from nr_vqm.models import head_table
 from nr_vqm.runs.run_folder import STAGES, RunFolder
 
@@ -26,7 +26,7 @@ def write(run_dir, values):
             All heads of one stage at once. Outputs beyond the scale are stored as the scores that they become.
     """
     table = {
-        head: {"scores": _rounded(manifest.to_score(outputs, 1.0, 5.0)), "mos": _rounded(mos)}
+        head: {"scores": _rounded(mos_scale.to_score(outputs, 1.0, 5.0)), "mos": _rounded(mos)}
         for head, (outputs, mos) in values.items()
     }
     (stage,) = {head_table.get(head).stage for head in values}

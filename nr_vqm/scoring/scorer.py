@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from nr_vqm.common import devices
-from nr_vqm.dataset import manifest
+from nr_vqm.dataset import mos_scale
 from nr_vqm.models import cnn3d
 from nr_vqm.models.shared_trunk import SharedTrunk
 from nr_vqm.runs import features, heads, model_check, prediction_intervals
@@ -89,8 +89,8 @@ class Scorer:
         began = time.monotonic()
         grid, outputs, picture, decoded = self._outputs(frames, source, raw, fps)
         output = float(self._pooling.predict(_head_input(outputs, self._pooling.row)[None])[0])
-        mos = float(manifest.to_score(output, *self.mos_range))
-        quality = manifest.to_unit_5(mos, *self.mos_range)
+        mos = float(mos_scale.to_score(output, *self.mos_range))
+        quality = mos_scale.to_unit_5(mos, *self.mos_range)
         info, interval = frames.info, self.spread.interval(quality) if self.spread else None
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
@@ -102,7 +102,7 @@ class Scorer:
             mos_low=self.mos_range[0],
             mos_high=self.mos_range[1],
             quality=quality,
-            interval=interval and tuple(manifest.from_unit_5(end, *self.mos_range) for end in interval),
+            interval=interval and tuple(mos_scale.from_unit_5(end, *self.mos_range) for end in interval),
             frames=decoded,
             declared_frames=info.frames,
             width=info.width,

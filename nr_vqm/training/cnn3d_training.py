@@ -217,7 +217,7 @@ class SaveTraining(keras.callbacks.Callback):
         return asked if jax_processes.this()[1] == 1 else bool(jax_processes.all_gather(np.array(asked)).any())
 
     def _diverged(self, batch):
-        epoch, clips = len(self.state["history"]) + 1, ", ".join(self.train.names_of(batch - 1))
+        epoch, clips = len(self.state["history"]) + 1, ", ".join(self.train.clip_names(batch - 1))
         raise ValueError(
             f"The loss became NaN in epoch {epoch}, batch {batch}. Its clips: {clips}. Use a lower learning_rate, "
             "in a new run, or leave out a video if its name returns."

@@ -250,7 +250,7 @@ def test_labels_that_changed_are_taken_over_and_the_clips_stay(root, tmp_path, c
         name: data for name, data in before.items() if name.endswith(".h5")
     }
     table, videos = shards.read_table(out), manifest.usable(out)
-    quality = clip_batches.quality_of(table, videos)[clip_batches.rows_of(table, ["v2.mkv"])]
+    quality = clip_batches.clip_labels(table, videos)[clip_batches.clip_rows(table, ["v2.mkv"])]
     np.testing.assert_allclose(quality, 1 + 4 * 0.77, rtol=1e-6)  # what training learns
 
 
@@ -267,7 +267,7 @@ def test_videos_that_the_labels_do_not_name_any_more_are_not_used(root, tmp_path
     assert "v2.mkv" not in clips_of(out)
     assert [one.video_id for one in manifest.usable(out)] == ["v0.mkv", "v1.mkv", "v3.mkv", "v4.mkv"]
     table = shards.read_table(out)
-    assert len(clip_batches.quality_of(table, manifest.usable(out))) == len(table) == 4 * 6
+    assert len(clip_batches.clip_labels(table, manifest.usable(out))) == len(table) == 4 * 6
     write_labels(root, range(5))
     assert prep(root, out) == 0
     assert opened == []

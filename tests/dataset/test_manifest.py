@@ -1,6 +1,6 @@
 import pytest
 
-from nr_vqm.dataset import manifest
+from nr_vqm.dataset import manifest, mos_scale
 
 
 def row(**changes):
@@ -17,8 +17,8 @@ def test_round_trip(tmp_path):
 
 @pytest.mark.parametrize(("mos", "unit_5"), [(0, 1), (100, 5), (50, 3), (12.5, 1.5)])
 def test_scales_by_hand(mos, unit_5):
-    assert manifest.to_unit_5(mos, 0, 100) == unit_5
-    assert manifest.from_unit_5(unit_5, 0, 100) == mos
+    assert mos_scale.to_unit_5(mos, 0, 100) == unit_5
+    assert mos_scale.from_unit_5(unit_5, 0, 100) == mos
 
 
 @pytest.mark.parametrize(

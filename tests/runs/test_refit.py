@@ -10,7 +10,7 @@ import pytest
 from experiments import compare_heads
 from nr_vqm import command_line, presets
 from nr_vqm.common import atomic_files
-from nr_vqm.dataset import manifest, splits
+from nr_vqm.dataset import manifest, mos_scale, splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.models import cnn3d, svr_head
 from nr_vqm.models.shared_trunk import ClipOutputs
@@ -29,7 +29,7 @@ def write_features(run, listed, *, seed):
     file, made_from = features.FeatureFile(run, precision="float32"), atomic_files.sha256(run.cnn3d)
     with run.stage("features", videos=features.videos_sha256(listed)):
         for one in listed:
-            quality = manifest.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
+            quality = mos_scale.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
             outputs = ClipOutputs(
                 group_features=rng.random((5, 8), np.float32), clip_quality=quality.astype(np.float32)
             )

@@ -7,7 +7,7 @@ import pytest
 
 from nr_vqm import presets
 from nr_vqm.common import atomic_files
-from nr_vqm.dataset import manifest, splits
+from nr_vqm.dataset import manifest, mos_scale, splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features, heads, results
@@ -27,7 +27,7 @@ def run(tmp_path):
     )
     file = features.FeatureFile(tmp_path, precision="float32")
     for one in videos:
-        quality = manifest.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
+        quality = mos_scale.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
         outputs = ClipOutputs(group_features=rng.random((5, 8)), clip_quality=quality.astype(np.float32))
         file.write_part(one.video_id, "network", outputs)
     file.join(videos, "network")

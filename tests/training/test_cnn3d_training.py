@@ -51,8 +51,8 @@ def videos():
 
 def batches(data_dir, first, last, *, batch_size=4, shuffle_seed=1, mirror=False):
     table = shards.read_table(data_dir)
-    rows = clip_batches.rows_of(table, [f"v{i}" for i in range(first, last)])
-    quality = clip_batches.quality_of(table, videos())
+    rows = clip_batches.clip_rows(table, [f"v{i}" for i in range(first, last)])
+    quality = clip_batches.clip_labels(table, videos())
     return clip_batches.ClipBatches(
         table, rows, quality, batch_size=batch_size, shuffle_seed=shuffle_seed, mirror=mirror
     )
@@ -141,7 +141,7 @@ def test_processes_train_together_on_jax_only(data_dir, monkeypatch):
 
 
 def test_memory_is_used_again_when_no_part_of_it_is_in_use():
-    memory = clip_batches.Memory((2, 3))
+    memory = clip_batches.BatchMemory((2, 3))
     first = memory.take()
     first[:] = 7
     row = first[1][1:]
@@ -199,7 +199,7 @@ def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
             super().start_epoch(0)
 
     table = shards.read_table(data_dir)
-    quality = clip_batches.quality_of(table, videos())
+    quality = clip_batches.clip_labels(table, videos())
     one = OneBatch(table, np.arange(0, 36, 4), quality, batch_size=8, shuffle_seed=1, mirror=False)
     keras.utils.set_random_seed(1)
     strategy = devices.replicas(2)
