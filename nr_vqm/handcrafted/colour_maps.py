@@ -18,6 +18,10 @@ _RGB_TO_LMS = _XYZ_TO_LMS @ np.linalg.inv(_XYZ_TO_RGB)
 _RGB_TO_XYZ_D50 = np.array([[28578, 25241, 9376], [14581, 46981, 3972], [912, 6362, 46799]]) / 65536
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50, _D65 = np.array([0.9642, 1, 0.8251]), np.array([0.9504, 1, 1.0889])
+_YCBCR_TO_RGB = np.linalg.inv([[65.481, 128.553, 24.966], [-37.797, -74.203, 112], [112, -93.786, -18.214]])
+_SRGB_WHITE = np.array([0.95047, 1, 1.08883])  # D65
+_PRIMARIES = np.array([[0.64 / 0.33, 0.3 / 0.6, 0.15 / 0.06], [1, 1, 1], [0.03 / 0.33, 0.1 / 0.6, 0.79 / 0.06]])
+_SRGB_TO_XYZ = _PRIMARIES * np.linalg.solve(_PRIMARIES, _SRGB_WHITE)
 CHROMA_BLUR = natural_scene.gaussian_window(3, 3)
 
 
@@ -37,6 +41,37 @@ def rgb_for_friquee(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     u, v = (_round_to_uint8(natural_scene.resize(plane, *y.shape)).astype(np.float64) - 128 for plane in (u, v))
     channels = y + 1.59603 * v, y - 0.39176 * u - 0.81297 * v, y + 2.01723 * u
     return np.stack([_round_to_uint8(channel) for channel in channels], axis=-1)
+
+
+def rgb_of_ycbcr(y: np.ndarray, cb: np.ndarray, cr: np.ndarray) -> np.ndarray:
+    """Convert planes by the exact inverse of BT.601, limited range, as MATLAB's ycbcr2rgb.
+
+    Args:
+        y, cb, cr: 0-255, all of the same shape (height, width).
+
+    Returns:
+        float64, shape (height, width, 3), 0-1: not rounded, but clipped.
+    """
+    planes = y - np.float64(16), cb - np.float64(128), cr - np.float64(128)
+    channels = [sum(weight * plane for weight, plane in zip(row, planes, strict=True)) for row in _YCBCR_TO_RGB]
+    return np.clip(np.stack(channels, axis=-1), 0, 1)
+
+
+def lab_of_rgb(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """CIE L*a*b* of sRGB relative to its white point D65, as MATLAB's rgb2lab.
+
+    Args:
+        rgb: float64, shape (height, width, 3), 0-1.
+
+    Returns:
+        L*, a*, b*, each float64 of shape (height, width).
+    """
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = (
+        _lab_curve(sum(weight * linear[..., channel] for channel, weight in enumerate(row)) / white)
+        for row, white in zip(_SRGB_TO_XYZ, _SRGB_WHITE, strict=True)
+    )
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 def gray(rgb: np.ndarray) -> np.ndarray:
@@ -75,11 +110,23 @@ def chroma(rgb: np.ndarray) -> np.ndarray:
     Returns:
         float64, shape (height, width), 0-361; neutral grey has sqrt(2) 128 = 181.
     """
-    linear = [_linear_table()[_round_to_uint8(_blur(rgb[..., channel]))] for channel in range(3)]
+    blurred = np.stack([_round_to_uint8(_blur(rgb[..., channel])) for channel in range(3)], axis=-1)
     adapt = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ _D65 / (_BRADFORD @ _D50)) @ _BRADFORD
+    return _whole_chroma(blurred, adapt @ _RGB_TO_XYZ_D50, _D65)
+
+
+def sharp_chroma(rgb: np.ndarray) -> np.ndarray:
+    """Chroma as `chroma`, but without blur and relative to the white point D50, as VIDEVAL computes it."""
+    return _whole_chroma(rgb, _RGB_TO_XYZ_D50, _D50)
+
+
+def _whole_chroma(rgb, to_xyz, white_point):
+    channels = [np.ascontiguousarray(rgb[..., channel]) for channel in range(3)]
     x, y, z = (
-        _lab_curve(sum(weight * channel for weight, channel in zip(row, linear, strict=True)) / white)
-        for row, white in zip(adapt @ _RGB_TO_XYZ_D50, _D65, strict=True)
+        _lab_curve(
+            sum((weight * _linear_table())[channel] for weight, channel in zip(row, channels, strict=True)) / white
+        )
+        for row, white in zip(to_xyz, white_point, strict=True)
     )
     a, b = (np.clip(np.floor(_to_256ths(value + 128) + 0.5), 0, 255) for value in (500 * (x - y), 200 * (y - z)))
     return np.sqrt(a * a + b * b)

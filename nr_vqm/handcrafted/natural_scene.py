@@ -273,8 +273,20 @@ def halve(x: np.ndarray) -> np.ndarray:
     Returns:
         float64 or complex128, shape (ceil(rows/2), ceil(columns/2), ...).
     """
-    rows, columns = x.shape[:2]
-    return _resize(x, _resize_matrix(rows, -(-rows // 2), 0.5), _resize_matrix(columns, -(-columns // 2), 0.5))
+    return rescale(x, 0.5)
+
+
+def rescale(x: np.ndarray, scale: float) -> np.ndarray:
+    """Resize by a factor, by the kernel of `resize`, as MATLAB's imresize(x, scale): the factor holds on both axes.
+
+    Args:
+        x: real or complex, shape (rows, columns, ...).
+        scale: above 0.
+
+    Returns:
+        float64 or complex128, shape (ceil(scale rows), ceil(scale columns), ...).
+    """
+    return _resize(x, *(_resize_matrix(size, math.ceil(scale * size), scale) for size in x.shape[:2]))
 
 
 def _resize(x, rows, columns):

@@ -80,3 +80,29 @@ def test_chroma():
 def test_yellow_against_blue():
     assert colour_maps.yellow(flat(200, 220, 10))[0, 0] == 190
     assert colour_maps.yellow(flat(0, 220, 30))[0, 0] == -30
+
+
+def test_exact_rgb_worked_by_hand():
+    levels = [np.array([[value]], float) for value in (235, 128, 128)]
+    np.testing.assert_allclose(colour_maps.rgb_of_ycbcr(*levels), [[[1, 1, 1]]])
+    # Red has luma 16 + 65.481 and the chroma 128 - 37.797 and 128 + 112.
+    red = [np.array([[value]]) for value in (81.481, 90.203, 240.0)]
+    np.testing.assert_allclose(colour_maps.rgb_of_ycbcr(*red), [[[1, 0, 0]]], atol=1e-12)
+    black = [np.array([[value]], float) for value in (3, 128, 128)]
+    assert not colour_maps.rgb_of_ycbcr(*black).any()  # clipped
+
+
+def test_lab_of_known_colours():
+    colours = np.array([[[1, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1]]], float)
+    lab = np.stack(colour_maps.lab_of_rgb(colours), axis=-1)[0]
+    np.testing.assert_allclose(lab[:2], [[100, 0, 0], [0, 0, 0]], atol=1e-10)
+    np.testing.assert_allclose(lab[2:], [[53.24, 80.09, 67.20], [32.30, 79.19, -107.86]], atol=0.01)
+
+
+def test_sharp_chroma_of_grey_and_of_an_edge():
+    rgb = np.full((5, 6, 3), 90, np.uint8)
+    np.testing.assert_allclose(colour_maps.sharp_chroma(rgb), np.sqrt(2) * 128)
+    rgb[:, 3:] = 200, 30, 30
+    chroma = colour_maps.sharp_chroma(rgb)
+    assert len(np.unique(chroma)) == 2  # not blurred
+    assert chroma[0, 5] > chroma[0, 0]

@@ -133,3 +133,13 @@ def test_resize_takes_complex_maps_channels_and_any_size():
     channels = natural_scene.resize(np.stack([x.real, x.imag], axis=-1), 3, 23)
     np.testing.assert_allclose(channels[..., 1], got.imag)
     np.testing.assert_allclose(natural_scene.resize(np.full((1, 1), 5), 4, 2), 5)
+
+
+def test_rescaling_by_a_factor_rounds_sizes_up():
+    x = np.random.default_rng(7).normal(size=(27, 48))
+    reduced = natural_scene.rescale(x, 8 / 9)
+    assert reduced.shape == (24, 43)
+    np.testing.assert_allclose(natural_scene.rescale(np.full((27, 48), 5.0), 8 / 9), 5)
+    # Rows shrink by the same factor as in a resize to 24; columns not, which would be 43/48.
+    np.testing.assert_allclose(reduced[:, :10], natural_scene.rescale(x[:, :24], 8 / 9)[:, :10])
+    np.testing.assert_array_equal(natural_scene.rescale(x, 0.5), natural_scene.halve(x))
