@@ -13,10 +13,15 @@ from nr_vqm.handcrafted import (
     complex_diivine,
     cornia,
     friquee,
+    gm_log,
+    higrade,
+    key_point_motion,
     natural_scene,
     niqe,
     steerable_pyramid,
+    tlvqm,
     video_bliinds,
+    videval,
 )
 from nr_vqm.video import decoder_client
 
@@ -45,8 +50,25 @@ def run_cornia(path: Path) -> np.ndarray:
     return cornia.video_features(path, codebook, video_id=path.stem)
 
 
+def run_videval_light(path: Path) -> np.ndarray:
+    """VIDEVAL in its light form."""
+    return videval.video_features(path, light=True)
+
+
 READ = decoder_client.Frames.__next__
 STATISTICS = (natural_scene.mscn, natural_scene.shift_products, natural_scene.aggd, natural_scene.halve)
+VIDEVAL_PARTS = (
+    READ,
+    gm_log.features,
+    higrade.features,
+    videval.luma_features,
+    videval.colour_features,
+    tlvqm.motion_features,
+    key_point_motion.key_points,
+    key_point_motion.matching_costs,
+    tlvqm.still_features,
+    *STATISTICS,
+)
 METHODS = {
     "brisque": Method(brisque.video_features, True, 0.15, (READ, *STATISTICS)),
     "niqe": Method(niqe.video_features, True, 0.15, (READ, *STATISTICS, niqe.distance)),
@@ -87,4 +109,6 @@ METHODS = {
             video_bliinds.coherency,
         ),
     ),
+    "videval": Method(videval.video_features, False, 90, VIDEVAL_PARTS),
+    "videval_light": Method(run_videval_light, False, 10, VIDEVAL_PARTS),
 }

@@ -82,6 +82,9 @@ complex_diivine
 friquee
 gm_log
 higrade
+key_point_motion
+tlvqm
+videval
 """.split()
 
 

@@ -248,10 +248,15 @@ def mscn_block(mscn: np.ndarray) -> list[float]:
     return [*natural_scene.ggd(mscn), kurtosis, skewness]
 
 
-def difference_block(deviation: np.ndarray) -> list[float]:
-    """The 6 values DIFFERENCE_NAMES of a difference of Gaussians of local standard deviations."""
+def difference_map(deviation: np.ndarray) -> NormalisedMap:
+    """A difference of Gaussians of local standard deviations."""
     narrow, wide = (natural_scene.separable_filter(deviation, window, border="zero") for window in (NARROW, WIDE))
-    difference = NormalisedMap(narrow - wide)
+    return NormalisedMap(narrow - wide)
+
+
+def difference_block(deviation: np.ndarray) -> list[float]:
+    """The 6 values DIFFERENCE_NAMES of a `difference_map`."""
+    difference = difference_map(deviation)
     skews = [natural_scene.skew_kurt(image) for image in (difference.mscn, difference.mscn_of_deviation)]
     return [*natural_scene.ggd(difference.mscn), *skews[0], *skews[1]]
 

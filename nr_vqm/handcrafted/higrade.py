@@ -41,7 +41,7 @@ def features(luma: np.ndarray) -> np.ndarray:
     """
     gradient = gradient_magnitude(np.asarray(luma, np.float64))
     full = natural_scene.mscn(gradient, border="zero")[0]
-    half = natural_scene.mscn(natural_scene.halve(gradient), border="zero")[0]
+    half = natural_scene.mscn(np.ascontiguousarray(natural_scene.halve(gradient)), border="zero")[0]
     log = np.log(np.abs(full) + LOG_OFFSET)
     square = log + np.roll(log, (1, 1), (0, 1)) - np.roll(log, 1, 1) - np.roll(log, 1, 0)
     square_shape, square_deviation = _fit(square)
@@ -69,7 +69,7 @@ def gradient_magnitude(luma: np.ndarray) -> np.ndarray:
         float64, the same shape, at least 0.
     """
     across, down = (cv2.Sobel(luma, cv2.CV_64F, *axes, borderType=cv2.BORDER_REPLICATE) for axes in ((1, 0), (0, 1)))
-    return np.hypot(across, down)
+    return np.sqrt(across * across + down * down)
 
 
 def _fit(samples):
