@@ -166,7 +166,7 @@ def summary(results):
     """{figure: value}: numbers of outcomes, decoder crashes, silently scored truncated files, seconds."""
     figures = {"files": len(results)}
     figures.update({outcome: sum(one[2] == outcome for one in results) for outcome in OUTCOMES})
-    figures["decoder_died"] = sum("crashed" in one[4] or "stood still" in one[4] for one in results)
+    figures["decoder_died"] = sum("crashed" in one[4] or "did not respond" in one[4] for one in results)
     figures["truncated_silent"] = sum(one[1] == "truncated" and one[2] == "scored" for one in results)
     figures["slowest_seconds"] = max(one[3] for one in results)
     figures["seconds"] = sum(one[3] for one in results)

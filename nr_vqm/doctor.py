@@ -1,19 +1,22 @@
-"""What this machine has and can decode: `nr-vqm doctor`."""
+"""Checks of the installation: versions, devices, memory, disk space and decoding of every codec."""
 
 import dataclasses
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 
 import nr_vqm
 from nr_vqm.common import devices, provenance
 from nr_vqm.video import reader
 
-# Name: (encoder, container, pixel format). Every decoder is tried on a stream made here and now.
+# Name: (encoder, container, pixel format). Every decoder is tested with a newly encoded video.
 CODECS = {
     "H.264": ("libx264", "mp4", "yuv420p"),
     "H.265, 10 bit": ("libx265", "mp4", "yuv420p10le"),
@@ -23,25 +26,34 @@ CODECS = {
     "MJPEG": ("mjpeg", "avi", "yuvj420p"),
     "FFV1": ("ffv1", "mkv", "yuv420p"),
 }
-LEVELS = range(40, 190, 15)  # the grey of each frame of the test video
+LEVELS = range(40, 190, 15)  # grey level of each frame of the test video
 HEIGHT, WIDTH = 96, 128
-MIN_FREE = 4e9  # bytes; the demo leaves 2.9 GB
+MIN_FREE = 4e9  # bytes; the data and the run of the demo take 2.9 GB
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One line of the doctor: what was looked at, whether it is well, and what was found."""
+    """Result of one check.
+
+    Attributes:
+        name: what was checked.
+        ok: whether the check passed.
+        text: details for the user.
+    """
 
     name: str
     ok: bool
     text: str
 
 
-def examine(folder):
-    """Yield a Finding for versions, devices, memory, disk and each codec.
+def examine(folder: str | os.PathLike[str]) -> Iterator[Finding]:
+    """Check the versions, devices, memory, disk space and codecs of this machine.
 
     Args:
-        folder: where runs or data will be written; its disk is looked at.
+        folder: folder for runs or data, whose free disk space is checked.
+
+    Yields:
+        one Finding per check.
     """
     yield Finding("versions", True, ", ".join(f"{name} {version}" for name, version in _versions().items()))
     yield Finding("devices", True, _devices())
@@ -53,12 +65,12 @@ def examine(folder):
             yield check_codec(name, path, encoder=encoder, pixel_format=pixel_format)
 
 
-def _versions():
+def _versions() -> dict[str, str]:
     return {"nr-vqm": nr_vqm.__version__, **provenance.versions()}
 
 
-def _devices():
-    """In words."""
+def _devices() -> str:
+    """Describe CPU cores, GPUs and the precision of scores."""
     import tensorflow as tf
 
     details = map(tf.config.experimental.get_device_details, devices.visible_gpus())
@@ -67,19 +79,19 @@ def _devices():
     return f"{devices.cores()} CPU cores, {names}; scores are computed in {devices.best_precision()}"
 
 
-def _disk(folder):
+def _disk(folder: str | os.PathLike[str]) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / 1e9:.1f} GB free at {os.path.abspath(folder)}"
     return Finding("disk", free >= MIN_FREE, text if free >= MIN_FREE else f"{text}; the demo needs {MIN_FREE / 1e9:g}")
 
 
-def check_codec(name, path, *, encoder, pixel_format):
-    """Encode a few frames, decode them as scoring does, and compare their number and brightness.
+def check_codec(name: str, path: Path, *, encoder: str, pixel_format: str) -> Finding:
+    """Check a codec: encode a few frames, decode them, and compare their number and brightness.
 
     Args:
-        name: of the codec, for people.
+        name: name of the codec, for the user.
         path: the file to write.
-        encoder, pixel_format: as FFmpeg calls them.
+        encoder, pixel_format: FFmpeg's names.
     """
     try:
         write_test_video(path, encoder=encoder, pixel_format=pixel_format)
@@ -94,19 +106,25 @@ def check_codec(name, path, *, encoder, pixel_format):
     return Finding(name, ok, "; ".join([text, *frames.warnings]))
 
 
-def write_test_video(path, *, encoder, pixel_format):
-    """Write grey frames that grow brighter; ValueError where PyAV lacks the encoder."""
-    os.environ.setdefault("SVT_LOG", "1")  # errors only
-    import av
+def write_test_video(path: Path, *, encoder: str, pixel_format: str) -> None:
+    """Write a video of grey frames of increasing brightness.
 
+    Args:
+        path: the file to write.
+        encoder, pixel_format: FFmpeg's names.
+
+    Raises:
+        ValueError: PyAV cannot encode with this encoder.
+    """
+    os.environ.setdefault("SVT_LOG", "1")  # errors only
     try:
         with av.open(str(path), "w") as container:
-            stream = container.add_stream(encoder, rate=Fraction(25))
+            stream: Any = container.add_stream(encoder, rate=Fraction(25))
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
             stream.options = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
             for level in LEVELS:
-                picture = np.full((HEIGHT, WIDTH, 3), level, np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                frame = np.full((HEIGHT, WIDTH, 3), level, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode(None))
     except av.FFmpegError as error:
         raise ValueError(f"cannot be tested: PyAV cannot encode with {encoder}: {error}") from error

@@ -1,10 +1,14 @@
-"""Named settings. Commands know a Preset; library functions take plain keyword arguments."""
+"""Presets: named sets of all settings that change a result, with their validation.
+
+Only commands use presets; library functions take plain keyword arguments.
+"""
 
 import dataclasses
 import json
 import math
 import typing
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from nr_vqm.models import network_sizes
 
@@ -14,7 +18,7 @@ SVR_FIT_ON = ("train", "train+val")
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Every setting that changes a result. Sizes are in pixels and frames, grids are (rows, columns)."""
+    """All settings that change a result. Sizes are in pixels or frames, grids are (rows, columns)."""
 
     name: str
     # clips
@@ -22,28 +26,30 @@ class Preset:
     clip_size: int = 224  # paper, section 2
     train_groups: int = 26  # decision 0002: gives the published 224,640 clips on KoNViD-1k
     train_grid: tuple[int, int] = (2, 4)
-    num_groups: int = 32  # what the heads read; paper, section 3
+    num_groups: int = 32  # groups that the heads read; paper, section 3
     block_grid: tuple[int, int] = (4, 8)
-    downscale: bool = False  # the ablation: every frame resized to one clip, so grids of 1x1; decision 0002
+    downscale: bool = False  # ablation: every frame is resized to one clip, so grids are 1x1; decision 0002
     # the 3D-CNN: (filters, kernel, repeats) for each stage, a (1, 2, 2) max pooling after each
     convs: tuple[tuple[int, int, int], ...] = ((32, 3, 1), (64, 3, 1), (128, 3, 2), (256, 2, 2))
     fc_dims: tuple[int, int] = (1024, 512)
     dropout: float = 0.5
     # training the 3D-CNN; decision 0004
     batch_size: int = 16
-    accumulate: int = 1  # batches whose mean gradient makes one step: batch_size x accumulate clips
+    accumulate: int = 1  # batches per optimiser step, whose gradients are averaged: batch_size x accumulate clips
     epochs: int = 50  # paper, section 4
     learning_rate: float = 1e-4
     warmup_epochs: float = 1.0
     patience: int = 10
-    mirror: bool = True  # training clips left-right and top-bottom, each with probability one half
-    start_clips: int = 8  # that scale the starting weights; more change little and cost memory
-    start_roughness: float = 0.2  # share of independent weights in the averaging layers at the start
-    precision: str = "auto"  # of the 3D-CNN in training, features and scores; auto: what is fast on the machine
+    mirror: bool = True  # flip training clips horizontally and vertically, each with probability 0.5
+    start_clips: int = 8  # clips by which the initial weights are scaled; more change little and need memory
+    start_roughness: float = 0.2  # share of random weights in the averaging layers at initialisation
+    precision: str = "auto"  # of the 3D-CNN in training, features and scores; auto: the fastest of the machine
     # the split, by content
     train_fraction: float = 0.6
     val_fraction: float = 0.2
-    val_share: float = 0.1  # of a training part that comes without a validation part: the paper's, split files
+    val_share: float = (
+        0.1  # share of train that becomes val where a split defines no val: the paper's split, split files
+    )
     # the LSTM head; decision 0005
     lstm_units: int = 32  # paper, section 3
     head_fc_dim: int = 16
@@ -51,21 +57,21 @@ class Preset:
     head_patience: int = 60
     head_batch_size: int = 32
     head_learning_rate: float = 2e-3
-    forget_bias: float = 3.0  # of the gate that keeps a cell at the start: sigmoid(3) = 0.95
-    input_bias: float = -2.0  # of the gate that writes to it: sigmoid(-2) = 0.12
-    clip_noise: float = 0.6  # standard deviation added to each clip quality in training, on 1-5
-    finetune_rate: float = 0.1  # times head_learning_rate: a fitted head starts near a good place
-    # the SVR head's search; decision 0007. Holds the nearest evidence for the paper's C 64, gamma 0.1, epsilon 0.3.
+    forget_bias: float = 3.0  # initial bias of the forget gate: sigmoid(3) = 0.95
+    input_bias: float = -2.0  # initial bias of the input gate: sigmoid(-2) = 0.12
+    clip_noise: float = 0.6  # standard deviation of the noise on each clip quality in training, on 1-5
+    finetune_rate: float = 0.1  # times head_learning_rate: a fitted head starts near an optimum
+    # the grid search of the SVR head; decision 0007. It contains the paper's C 64, gamma 0.1, epsilon 0.3.
     svr_c: tuple[float, ...] = (1.0, 8.0, 64.0, 512.0)
     svr_gamma: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     svr_epsilon: tuple[float, ...] = (0.1, 0.3)
     svr_folds: int = 5
-    svr_search_videos: int = 4000  # of more, the search reads whole contents with so many; the fit reads all
-    svr_fit_on: str = "train"  # as the LSTM heads are; or "train+val": it needs no validation part
-    # the interval of a score; decision 0012
-    interval_neighbours: float = 0.2  # share of the validation videos whose errors tell the spread at a score
+    svr_search_videos: int = 4000  # maximum for the search, as whole contents; the fit uses all videos
+    svr_fit_on: str = "train"  # like the LSTM heads; or "train+val", as the SVR needs no val part
+    # the prediction interval of a score; decision 0012
+    interval_neighbours: float = 0.2  # share of the validation videos whose errors give the spread at a score
     interval_min_neighbours: int = 15
-    interval_floor: float = 0.1  # no spread is taken to be less than this share of the whole one
+    interval_floor: float = 0.1  # smallest spread at a score, as a share of the spread of all errors
     # the synthetic database; decision 0003
     synthetic_videos: int = 1400
     synthetic_frames: int = 48
@@ -74,61 +80,61 @@ class Preset:
 
     @property
     def block_stride(self) -> int:
-        """Block corners are multiples of this: the product of the poolings."""
+        """Stride of block corners in pixels: the total stride of the pooling layers."""
         return 2 ** len(self.convs)
 
     @property
-    def network(self) -> dict:
-        """What `cnn3d.build_cnn3d` takes, but dtype."""
+    def network(self) -> dict[str, Any]:
+        """Arguments of `cnn3d.build_cnn3d`, except dtype."""
         return self._of("clip_frames", "clip_size", "convs", "fc_dims", "dropout")
 
     @property
-    def training_clips(self) -> dict:
-        """What `clips.plan_grid` takes for the clips that the 3D-CNN is trained on, but the trunk's stride."""
+    def training_clips(self) -> dict[str, Any]:
+        """Arguments of `clips.plan_grid` for the training clips of the 3D-CNN, except the stride."""
         grid = {"num_groups": self.train_groups, "block_grid": self.train_grid}
         return self._of("clip_frames", "clip_size", "downscale") | grid
 
     @property
-    def head_clips(self) -> dict:
-        """The same for the clips that the heads read."""
+    def head_clips(self) -> dict[str, Any]:
+        """Arguments of `clips.plan_grid` for the clips that the heads read, except the stride."""
         return self._of("clip_frames", "clip_size", "downscale", "num_groups", "block_grid")
 
     @property
-    def lstm(self) -> dict:
-        """What `heads.fit` takes to build an LSTM head."""
+    def lstm(self) -> dict[str, Any]:
+        """Arguments of `heads.fit` for the architecture of an LSTM head."""
         return {"fc_dim": self.head_fc_dim} | self._of("lstm_units", "forget_bias", "input_bias")
 
     @property
-    def lstm_training(self) -> dict:
-        """What `heads.fit` and `heads.continue_lstm` take to train one."""
+    def lstm_training(self) -> dict[str, Any]:
+        """Arguments of `heads.fit` and `heads.continue_lstm` for the training of an LSTM head."""
         names = ("epochs", "patience", "batch_size", "learning_rate")
         return {name: getattr(self, f"head_{name}") for name in names} | self._of("clip_noise", "seed")
 
     @property
-    def svr_search(self) -> dict:
-        """What `svr_head.fit_svr` takes beside the videos and a seed."""
+    def svr_search(self) -> dict[str, Any]:
+        """Arguments of `svr_head.fit_svr`, except the videos and the seed."""
         grids = {"c_grid": self.svr_c, "gamma_grid": self.svr_gamma, "epsilon_grid": self.svr_epsilon}
         return grids | {"num_folds": self.svr_folds, "search_videos": self.svr_search_videos}
 
     @property
-    def heads(self) -> dict:
-        """{method: what `heads.fit` takes for a head of this method}."""
+    def heads(self) -> dict[str, Any]:
+        """Arguments of `heads.fit` for each method: lstm, svr and mean."""
         svr = self.svr_search | {"fit_on": self.svr_fit_on, "seed": self.seed}
         return {"lstm": self.lstm | self.lstm_training, "svr": svr, "mean": {}}
 
     @property
-    def interval(self) -> dict:
-        """What `prediction_intervals.Spread` takes beside the validation videos."""
+    def interval(self) -> dict[str, Any]:
+        """Arguments of `prediction_intervals.Spread`, except the validation videos."""
         names = ("neighbours", "min_neighbours", "floor")
         return {name: getattr(self, f"interval_{name}") for name in names}
 
-    def _of(self, *names):
+    def _of(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}
 
 
 PRESETS = {
     "paper": Preset(name="paper"),
-    # The same architecture with fewer filters on clips of 64 pixels: trains on two CPU cores in minutes.
+    # The same architecture with fewer filters and clips of 64 pixels: trains in minutes on two CPU cores.
     "small": Preset(
         name="small",
         clip_size=64,
@@ -144,7 +150,7 @@ PRESETS = {
         train_fraction=0.7,
         val_fraction=0.1,
     ),
-    # For tests: no two sizes alike, so that a swapped axis cannot pass.
+    # For tests: all sizes differ, so that swapped axes cannot pass.
     "tiny": Preset(
         name="tiny",
         clip_frames=7,
@@ -171,22 +177,28 @@ PRESETS = {
 }
 
 
-# What a preset has otherwise for one database; --set comes after it.
-FOR_DATABASE = {
+# Settings of a preset that differ for one database; --set overrides them.
+FOR_DATABASE: dict[tuple[str, str | None], dict[str, Any]] = {
     ("paper", "live_qualcomm"): {"train_groups": 55, "train_grid": (4, 8)},  # decision 0002
 }
 
 
 def get_preset(name: str, *, database: str | None = None, overrides: Iterable[str] = ()) -> Preset:
-    """Return a preset by name, with some settings changed.
+    """Return a preset by name, with changed settings.
 
     Args:
         name: a key of PRESETS.
-        database: applies what FOR_DATABASE has for it; for 'synthetic' its videos must be as long as a clip. None: any.
-        overrides: strings 'setting=value'; a value is JSON, or for a grid '2x4'.
+        database: applies the settings of FOR_DATABASE; 'synthetic' also requires videos at least as long as a clip.
+        overrides: 'setting=value' each; the value is JSON, or '2x4' for a grid.
 
     Raises:
-        ValueError: an unknown name, a value of the wrong type, or sizes of which no network can be built.
+        ValueError: the name is unknown, or a value is invalid.
+
+    >>> preset = get_preset("small", overrides=["epochs=3", "block_grid=2x4"])
+    >>> preset.epochs, preset.block_grid
+    (3, (2, 4))
+    >>> differences(preset)
+    ['block_grid=(2, 4)', 'epochs=3']
     """
     if name not in PRESETS:
         raise ValueError(f"Unknown preset {name!r}. Choose from: {', '.join(PRESETS)}.")
@@ -197,25 +209,33 @@ def get_preset(name: str, *, database: str | None = None, overrides: Iterable[st
     return preset
 
 
-def changed(preset: Preset, **changes) -> Preset:
-    """Return the preset with some settings changed; ValueError where no run can use them."""
+def changed(preset: Preset, **changes: Any) -> Preset:
+    """Return a copy of a preset with changed settings.
+
+    Args:
+        preset: the preset.
+        changes: new values by setting.
+
+    Raises:
+        ValueError: a value is invalid.
+    """
     preset = dataclasses.replace(preset, **changes)
     _check(preset)
     return preset
 
 
 def differences(preset: Preset) -> list[str]:
-    """List what a preset changes of the one it is named after as 'setting=value', the seed left out."""
+    """List the settings, without the seed, that differ from the original preset of that name, as 'setting=value'."""
     original = PRESETS.get(preset.name, Preset(preset.name))
     names = [field.name for field in dataclasses.fields(preset) if field.name != "seed"]
     return [f"{name}={getattr(preset, name)}" for name in names if getattr(preset, name) != getattr(original, name)]
 
 
-def from_json(values: Mapping) -> Preset:
-    """Return the Preset that `dataclasses.asdict` and JSON made `values` from.
+def from_json(values: Mapping[str, Any]) -> Preset:
+    """Create a preset from its JSON form, that of `dataclasses.asdict`. Missing settings have their defaults.
 
     Raises:
-        ValueError: an unknown setting, no name, a value of the wrong type, or one that no run can use.
+        ValueError: a setting is unknown, the name is missing, or a value is invalid.
     """
     types = _types()
     unknown = sorted(set(values) - set(types))
@@ -228,11 +248,11 @@ def from_json(values: Mapping) -> Preset:
     return preset
 
 
-def _types():
+def _types() -> dict[str, Any]:
     return typing.get_type_hints(Preset)
 
 
-def _parse_override(text):
+def _parse_override(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     types = _types()
     if not equals or name not in types or name == "name":
@@ -247,23 +267,28 @@ def _parse_override(text):
     return name, _cast(name, parsed, types[name])
 
 
-def _cast(name, value, kind):
-    """`value` as `kind`, or ValueError; lists become tuples, whole numbers may stand for floats."""
-    if typing.get_origin(kind) is tuple:
-        kinds = typing.get_args(kind)
+def _cast(name: str, value: Any, wanted: Any) -> Any:
+    """Convert a JSON value to the type of its setting: lists become tuples, integers floats.
+
+    Raises:
+        ValueError: the value has another type.
+    """
+    if typing.get_origin(wanted) is tuple:
+        types = typing.get_args(wanted)
         if isinstance(value, (list, tuple)):
-            if kinds[-1] is Ellipsis:
-                return tuple(_cast(name, item, kinds[0]) for item in value)
-            if len(kinds) == len(value):
-                return tuple(_cast(name, item, one) for item, one in zip(value, kinds, strict=True))
-    elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            if types[-1] is Ellipsis:
+                return tuple(_cast(name, item, types[0]) for item in value)
+            if len(types) == len(value):
+                return tuple(_cast(name, item, one) for item, one in zip(value, types, strict=True))
+    elif wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    elif type(value) is kind:
+    elif type(value) is wanted:
         return value
-    wanted = getattr(kind, "__name__", str(kind)) if typing.get_origin(kind) is None else str(kind)
-    raise ValueError(f"Setting {name!r} needs {wanted}. Received: {value!r}.")
+    type_name = getattr(wanted, "__name__", str(wanted)) if typing.get_origin(wanted) is None else str(wanted)
+    raise ValueError(f"Setting {name!r} needs {type_name}. Received: {value!r}.")
 
 
+# Numbers are above zero, unless listed here.
 ZERO_ALLOWED = ("seed", "dropout", "warmup_epochs", "start_roughness", "clip_noise", "interval_floor")
 ANY_NUMBER = ("forget_bias", "input_bias")
 AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor")
@@ -271,13 +296,26 @@ BELOW_1 = ("dropout", "val_share")
 
 
 def _check(preset: Preset) -> None:
-    """Refuse values of the right type that no run can use."""
+    """Check the values of all settings.
+
+    Raises:
+        ValueError: a value is out of its range, or two values contradict each other.
+    """
     for field in dataclasses.fields(preset):
         for number in _numbers(value := getattr(preset, field.name)):
             if problem := _problem(field.name, number):
                 raise ValueError(f"Setting {field.name!r} must be {problem}. Received: {value!r}.")
         if value == ():
             raise ValueError(f"Setting {field.name!r} needs at least one value. Received: an empty list.")
+    _check_choices(preset)
+    sizes = {name: value for name, value in preset.network.items() if name != "dropout"}
+    network_sizes.check_network(**sizes)
+    network_sizes.check_grid(num_groups=preset.train_groups, block_grid=preset.train_grid)
+    network_sizes.check_grid(num_groups=preset.num_groups, block_grid=preset.block_grid)
+
+
+def _check_choices(preset: Preset) -> None:
+    """Check the settings that are choices or depend on each other."""
     if preset.precision not in PRECISIONS:
         raise ValueError(f"Setting 'precision' must be one of {', '.join(PRECISIONS)}. Received: {preset.precision!r}.")
     if preset.svr_folds < 2:
@@ -293,14 +331,10 @@ def _check(preset: Preset) -> None:
         raise ValueError(
             f"Setting 'svr_fit_on' must be one of {', '.join(SVR_FIT_ON)}. Received: {preset.svr_fit_on!r}."
         )
-    sizes = {name: value for name, value in preset.network.items() if name != "dropout"}
-    network_sizes.check_network(**sizes)
-    network_sizes.check_grid(num_groups=preset.train_groups, block_grid=preset.train_grid)
-    network_sizes.check_grid(num_groups=preset.num_groups, block_grid=preset.block_grid)
 
 
-def _problem(name, number):
-    """What a number must be and is not, or None."""
+def _problem(name: str, number: float) -> str | None:
+    """Return the requirement that a number does not meet, or None."""
     if not math.isfinite(number):
         return "a finite number"
     if name not in ANY_NUMBER and number < 0:
@@ -313,7 +347,7 @@ def _problem(name, number):
 
 
 def _check_synthetic(preset: Preset) -> None:
-    """Refuse clips that are longer than the synthetic videos."""
+    """Raise ValueError if clips are longer than the synthetic videos."""
     if preset.synthetic_frames < preset.clip_frames:
         raise ValueError(
             f"One clip needs {preset.clip_frames} frames, the synthetic videos would have {preset.synthetic_frames}. "
@@ -321,8 +355,8 @@ def _check_synthetic(preset: Preset) -> None:
         )
 
 
-def _numbers(value) -> Iterator[float]:
-    """Yield every number of a setting; true and false are none."""
+def _numbers(value: Any) -> Iterator[float]:
+    """Yield every number of a setting; booleans are no numbers."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         yield value
     elif isinstance(value, tuple):

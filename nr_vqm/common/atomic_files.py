@@ -1,4 +1,7 @@
-"""Files that are never half written: beside, fsync, rename."""
+"""Atomic writing of files, JSON files, and checksums.
+
+A file is written under a temporary name in the same folder, synchronised to the disk and then renamed.
+"""
 
 import contextlib
 import hashlib
@@ -6,46 +9,50 @@ import json
 import os
 import platform
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-FINGERPRINT_BYTES = 65536
+FINGERPRINT_BYTES = 65536  # of each of three places: enough to tell videos apart, little to read over a network
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Give a path beside `path` to write to; rename it over `path` when the block ends well.
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Replace a file atomically: write to a temporary path, which is renamed when the block succeeds.
 
-    A reader sees the old file or the whole new one, also after a power cut. The suffix is kept,
-    because some libraries choose the format by it.
+    A reader sees either the old file or the complete new one, even after a power failure. The temporary path has the
+    suffix of `path`, because some libraries derive the format from it.
 
     Args:
         path: the file to write or replace. Its folder must exist.
 
     Yields:
-        pathlib.Path of a file that does not exist yet, in the same folder.
+        the temporary path, in the same folder; no file exists there yet.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.part-{platform.node()}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
+    temporary = path.with_name(
+        f".{path.stem}.part-{platform.node()}-{os.getpid()}-{threading.get_ident()}{path.suffix}"
+    )
     try:
-        yield beside
-        with open(beside, "rb") as file:
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
         sync_folder(path.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def drop_leftovers(folder):
-    """Delete what killed writers left beside their files; not what a process of this machine is writing now."""
+def drop_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Delete the temporary files of killed processes; those of running processes of this machine are kept."""
     for path in Path(folder).glob(".*.part-*"):
         node, _, ids = path.name.partition(".part-")[2].rpartition("-")[0].rpartition("-")
         if not (node == platform.node() and ids.isdecimal() and _runs(int(ids))):
             path.unlink(missing_ok=True)
 
 
-def _runs(pid):
-    """Whether there is such a process, other than one that has ended and that nobody has asked about yet."""
+def _runs(pid: int) -> bool:
+    """Return whether the process is running; a zombie is not."""
     try:
         os.kill(pid, 0)
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -56,8 +63,8 @@ def _runs(pid):
     return state not in "ZX"
 
 
-def sync_folder(folder):
-    """Make the renames in `folder` survive a power cut."""
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Synchronise a folder to the disk, so that renames in it survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -65,27 +72,34 @@ def sync_folder(folder):
         os.close(handle)
 
 
-def write_text(path, text):
-    """Write a UTF-8 text file whole."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="")
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def write_json(path, value):
-    """Write a JSON file whole; numbers that JSON lacks (NaN, infinity) are refused."""
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Write a JSON file atomically.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot represent.
+    """
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path, *, made_by):
+def read_json(path: str | os.PathLike[str], *, made_by: str) -> Any:
     """Read a JSON file.
 
     Args:
         path: the file.
-        made_by: what makes it, for the message: 'make train'.
+        made_by: the command that creates it, for the message, for example 'make train'.
+
+    Returns:
+        the parsed value.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is not JSON.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not valid JSON.
     """
     require(path, made_by=made_by)
     try:
@@ -94,26 +108,27 @@ def read_json(path, *, made_by):
         raise ValueError(f"{path} is not a JSON file ({error}). Make it again: {made_by}.") from error
 
 
-def require(path, *, made_by):
-    """Raise FileNotFoundError, saying what makes the file, unless it is there."""
+def require(path: str | os.PathLike[str], *, made_by: str) -> None:
+    """Raise FileNotFoundError, naming the command that creates the file, if it does not exist."""
     if not Path(path).exists():
         raise FileNotFoundError(f"{path} is missing. Make it first: {made_by}.")
 
 
-def sha256(path):
-    """The SHA-256 of a file's bytes, as hex digits."""
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 checksum of a file as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint(path):
-    """Identify a large file by its content without reading all of it.
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """Compute a checksum of a large file from its size and three samples of its content.
 
     Args:
-        path: the file; its name and place do not matter.
+        path: the file; its name and folder do not enter the checksum.
 
     Returns:
-        32 hex digits: of the SHA-256 of its size and of FINGERPRINT_BYTES at its start, in its middle and at its end.
+        the first 32 hexadecimal digits of the SHA-256 of the size and of FINGERPRINT_BYTES at the start, in the middle
+        and at the end of the file.
     """
     size = os.stat(path).st_size
     digest = hashlib.sha256(str(size).encode())

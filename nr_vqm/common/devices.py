@@ -1,4 +1,4 @@
-"""What this machine computes on: devices, their memory and precision, a seeded TensorFlow."""
+"""Devices of this machine: selection, memory, numeric precision, replicas and random seeds."""
 
 import contextlib
 import functools
@@ -6,22 +6,25 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from nr_vqm.common import jax_processes
 
-MAX_READING_THREADS = 16  # each holds a batch: 16 of `paper` are 0.6 GB; docs/scale.md has the clips/s of one
+MAX_READING_THREADS = (
+    16  # each holds a batch, 16 batches of preset paper take 0.6 GB; clips/s per thread: docs/scale.md
+)
 
 
 def chosen_precision(name: str) -> str:
-    """Return the dtype policy of a setting: what `best_precision` says for 'auto', else the setting itself."""
+    """Return the Keras dtype policy of a precision setting; 'auto' selects `best_precision`."""
     return best_precision() if name == "auto" else name
 
 
 def best_precision() -> str:
-    """Return the dtype policy to compute in: 'mixed_bfloat16' where it is fast, else 'float32'.
+    """Return the fastest Keras dtype policy of this machine: 'mixed_bfloat16' or 'float32'.
 
-    On a processor without bfloat16 instructions it would be slower than float32.
+    On a processor without bfloat16 instructions mixed_bfloat16 would be slower than float32.
     """
     import keras
 
@@ -34,14 +37,14 @@ def best_precision() -> str:
     elif keras.backend.backend() == "jax":
         import jax
 
-        if jax.default_backend() != "cpu":  # a TPU has no such number, and has bfloat16
+        if jax.default_backend() != "cpu":  # a TPU has no compute capability, and supports bfloat16
             capability = float(getattr(jax.local_devices()[0], "compute_capability", 8))
             return "mixed_bfloat16" if capability >= 8 else "float32"
     return "mixed_bfloat16" if _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
 
 
 def describe() -> str:
-    """Return the hardware that TensorFlow computes on, in words for a table of results."""
+    """Describe the hardware that TensorFlow uses, for example '2 x NVIDIA H100', for a table of results."""
     import tensorflow as tf
 
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in visible_gpus()]
@@ -50,22 +53,22 @@ def describe() -> str:
     return f"{cores()} cores, {_cpuinfo('model name').partition(':')[2].strip() or platform.machine()}"
 
 
-def cores():
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def reading_threads():
-    """How many threads should read clips: all cores' worth, up to what one GPU can use and memory allows."""
+def reading_threads() -> int:
+    """Return the number of threads to read clips with: one per core, limited by memory and by what a GPU needs."""
     return min(cores(), MAX_READING_THREADS)
 
 
-def _cpu_flags():
+def _cpu_flags() -> set[str]:
     return set(_cpuinfo("flags", "Features").split())
 
 
-def _cpuinfo(*names):
-    """The first line of /proc/cpuinfo that begins with one of the names; empty where there is none."""
+def _cpuinfo(*names: str) -> str:
+    """Return the first line of /proc/cpuinfo that starts with one of the names, or an empty string."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next((line for line in file if line.startswith(names)), "")
@@ -73,22 +76,28 @@ def _cpuinfo(*names):
         return ""
 
 
-def compiled(model):
-    """A Keras model as one compiled function of its inputs, for inference.
+def compiled(model: Any) -> Callable[..., Any]:
+    """Compile a Keras model for inference, as one function of its inputs.
 
-    TensorFlow traces it once, whatever sizes come; JAX once for each.
+    TensorFlow traces the function once for all input shapes, JAX once per shape.
+
+    Args:
+        model: keras.Model.
+
+    Returns:
+        function of the input tensors that returns the output tensors.
     """
     import keras
 
-    def infer(*inputs):
+    def infer(*inputs: Any) -> Any:
         return model(keras.tree.pack_sequence_as(model.input, inputs), training=False)
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         signature = [tf.TensorSpec(one.shape, one.dtype) for one in model.inputs]
-        # A partial of its own: TensorFlow counts tracings by code, and would warn at the fifth model.
-        # No XLA: 2.8 times slower on a CPU.
+        # A new partial for every model: TensorFlow counts traces per function and would warn at the fifth model.
+        # Without XLA, which was 2.8 times slower on a CPU.
         return tf.function(functools.partial(infer), signature, autograph=False)
     if keras.backend.backend() == "jax":
         import jax
@@ -98,30 +107,31 @@ def compiled(model):
 
 
 def start(device: str = "auto", *, hide_startup_lines: bool = False) -> None:
-    """Import TensorFlow and let it, or JAX, see the devices asked for. Call it before the first operation.
+    """Import TensorFlow and make the selected devices visible. Call it before the first operation.
 
-    GPU memory is taken as it is needed, not all at once. With Keras on JAX TensorFlow only reads clips, without a GPU.
+    GPU memory is allocated as it is needed, not all at once. With the JAX backend, JAX uses the selected devices and
+    TensorFlow, which then only reads clips, uses no GPU.
 
     Args:
-        device: 'auto', all that there are; 'cpu'; 'gpu', all GPUs, of which there must be one; 'gpu:1' or '1', that
-            GPU alone, counted from 0.
-        hide_startup_lines: keep off the terminal what TensorFlow's compiled code prints while it is imported, which no
-            setting silences: the process's stderr is turned away meanwhile. For processes that are ours alone.
+        device: 'auto' for all devices; 'cpu'; 'gpu' for all GPUs, of which there must be at least one; 'gpu:1' or '1'
+            for a single GPU, counted from 0.
+        hide_startup_lines: redirect stderr of the process during the import, because no setting suppresses the lines
+            that TensorFlow's compiled code prints. Only for processes that run no other program's code.
 
     Raises:
-        ValueError: an unknown device, or one that the machine lacks; an operation has run on others already.
+        ValueError: the device is unknown or does not exist, or TensorFlow has already used other devices.
     """
     number = gpu_number(device)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _stderr_turned_away() if hide_startup_lines else contextlib.nullcontext():
+    with _stderr_hidden() if hide_startup_lines else contextlib.nullcontext():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
     if _on_jax():
         _start_jax(device, number)
-        wanted = []
+        wanted: list[Any] = []
     elif device == "auto":
-        wanted = visible_gpus()  # not all: who imports us may have chosen already
+        wanted = visible_gpus()  # not all GPUs: the importing program may have selected some
     else:
         wanted = [] if device == "cpu" else gpus if number is None else gpus[number : number + 1]
         if device != "cpu" and not wanted:
@@ -130,13 +140,19 @@ def start(device: str = "auto", *, hide_startup_lines: bool = False) -> None:
         tf.config.set_visible_devices(wanted, "GPU")
         for gpu in wanted:
             tf.config.experimental.set_memory_growth(gpu, True)
-    except (RuntimeError, ValueError) as error:  # who imports us has started TensorFlow, or divided its memory
+    except (RuntimeError, ValueError) as error:  # the importing program has used TensorFlow or divided GPU memory
         if device != "auto":
-            raise ValueError(f"TensorFlow has started with other devices than {device!r}. Choose before.") from error
+            raise ValueError(
+                f"TensorFlow has already started with other devices than {device!r}. Select the device first."
+            ) from error
 
 
 def gpu_number(device: str) -> int | None:
-    """Return the number of the one GPU that is meant, or None; ValueError where `start` knows no such device."""
+    """Return the index of a single GPU ('gpu:1' or '1'), or None for 'auto', 'cpu' and 'gpu'.
+
+    Raises:
+        ValueError: the device is unknown.
+    """
     number = device.removeprefix("gpu:")
     if number.isascii() and number.isdecimal():
         return int(number)
@@ -145,11 +161,11 @@ def gpu_number(device: str) -> int | None:
     raise ValueError(f"A device is auto, cpu, gpu, or one GPU as gpu:0, gpu:1, ... Received: {device!r}.")
 
 
-def _missing_gpu(device, found):
-    return f"Device {device!r} was asked for, this machine has {found} GPUs. Use --device cpu or auto."
+def _missing_gpu(device: str, found: int) -> str:
+    return f"Device {device!r} was requested, this machine has {found} GPUs. Use --device cpu or auto."
 
 
-def _start_jax(device, number):
+def _start_jax(device: str, number: int | None) -> None:
     import jax
 
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -158,15 +174,14 @@ def _start_jax(device, number):
     elif device != "auto":
         if number is not None:
             jax.config.update("jax_cuda_visible_devices", str(number))
-        if (
-            jax_processes.COUNT not in os.environ and jax.default_backend() == "cpu"
-        ):  # several processes must join first
+        # Several processes must join before JAX may initialise its backend.
+        if jax_processes.COUNT not in os.environ and jax.default_backend() == "cpu":
             raise ValueError(_missing_gpu(device, 0))
 
 
 @contextlib.contextmanager
-def _stderr_turned_away():
-    """Keep what is written to file descriptor 2 off the terminal; after an error it is shown."""
+def _stderr_hidden() -> Iterator[None]:
+    """Hide output to file descriptor 2; after an error it is printed."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as written:
         terminal = os.dup(2)
@@ -182,12 +197,12 @@ def _stderr_turned_away():
             os.close(terminal)
 
 
-def _on_jax():
-    """Whether Keras computes on JAX, without importing Keras."""
+def _on_jax() -> bool:
+    """Return whether the Keras backend is JAX, without importing Keras."""
     return os.environ.get("KERAS_BACKEND") == "jax"
 
 
-def visible_gpus() -> list:
+def visible_gpus() -> list[Any]:
     """List the GPUs that TensorFlow may use, as tf.config.PhysicalDevice."""
     import tensorflow as tf
 
@@ -196,7 +211,11 @@ def visible_gpus() -> list:
 
 @contextlib.contextmanager
 def explained_memory(message: str) -> Iterator[None]:
-    """Turn an error of a full device into a ValueError with this message: what was too large and what to change."""
+    """Convert an out-of-memory error of the device into a ValueError.
+
+    Args:
+        message: states what was too large and what to change.
+    """
     try:
         yield
     except Exception as error:
@@ -205,8 +224,8 @@ def explained_memory(message: str) -> Iterator[None]:
         raise ValueError(message) from error
 
 
-def _is_out_of_memory(error):
-    """Whether TensorFlow or JAX could not get the memory for an operation."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether TensorFlow or JAX could not allocate memory for an operation."""
     if _on_jax():
         import jax
 
@@ -216,17 +235,20 @@ def _is_out_of_memory(error):
     return isinstance(error, tf.errors.ResourceExhaustedError)
 
 
-def replicas(num_devices):
-    """What trains on several devices at once: one replica of the network on each, every batch divided among them.
+def replicas(num_devices: int) -> Any:
+    """Create the distribution strategy for data-parallel training: one replica per device, each batch divided.
 
-    On TensorFlow `tf.distribute.MirroredStrategy`; on JAX `keras.distribution.DataParallel` (docs/scale.md). CPU
-    devices where there is no GPU: they share the same cores, nothing gets faster, and everything behaves as on GPUs.
+    Without a GPU the replicas run on CPU devices: these share the cores, so training is not faster, but it behaves as
+    on GPUs. See docs/scale.md.
+
+    Args:
+        num_devices: number of devices, of all processes together.
 
     Returns:
-        an object with `scope()`, within which the network is to be built.
+        `tf.distribute.MirroredStrategy` or `keras.distribution.DataParallel`; build the network within its `scope()`.
 
     Raises:
-        ValueError: there are fewer devices than asked for.
+        ValueError: fewer devices exist.
     """
     import keras
 
@@ -236,34 +258,38 @@ def replicas(num_devices):
 
     gpus = visible_gpus()
     if gpus and num_devices > len(gpus):
-        raise ValueError(f"{num_devices} GPUs were asked for, {len(gpus)} can be used. Use --devices {len(gpus)}.")
+        raise ValueError(f"{num_devices} GPUs were requested, {len(gpus)} are available. Use --devices {len(gpus)}.")
     if not gpus and len(tf.config.list_logical_devices("CPU")) < num_devices:
-        raise ValueError(f"{num_devices} CPU devices were asked for after TensorFlow had started. Ask before.")
+        raise ValueError(
+            f"{num_devices} CPU devices were requested after TensorFlow had started. Call split_cpu first."
+        )
     if num_devices == 1:
         return tf.distribute.get_strategy()
-    kind = "GPU" if gpus else "CPU"
-    return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(num_devices)])
+    device_type = "GPU" if gpus else "CPU"
+    return tf.distribute.MirroredStrategy([f"{device_type}:{number}" for number in range(num_devices)])
 
 
-def _data_parallel(num_devices):
+def _data_parallel(num_devices: int) -> Any:
     import jax
     import keras
 
     if num_devices > jax.device_count():
         raise ValueError(
-            f"{num_devices} devices were asked for, JAX has {jax.device_count()}. Use --devices {jax.device_count()}."
+            f"{num_devices} devices were requested, JAX has {jax.device_count()}. Use --devices {jax.device_count()}."
         )
     if jax.process_count() > 1 and num_devices != jax.device_count():
-        raise ValueError(f"--devices counts those of all processes: {jax.device_count()} here, not {num_devices}.")
-    # Each process reads its own part of every batch: clip_batches.ClipBatches.
+        raise ValueError(
+            f"--devices counts the devices of all processes: {jax.device_count()}. Received: {num_devices}."
+        )
+    # clip_batches.ClipBatches reads a different part of every batch in each process.
     devices = keras.distribution.list_devices()[:num_devices]
     parallel = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
     keras.distribution.set_distribution(parallel)
     return parallel
 
 
-def split_cpu(num_devices):
-    """Make the CPU look like `num_devices` devices where there is no GPU. Before the first operation on it."""
+def split_cpu(num_devices: int) -> None:
+    """Divide the CPU into logical devices if there is no GPU. Call it before the first operation."""
     if _on_jax():
         own = max(1, num_devices // int(os.environ.get(jax_processes.COUNT, 1)))
         os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={own}")
@@ -275,11 +301,11 @@ def split_cpu(num_devices):
         tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * num_devices)
 
 
-def seed_everything(seed):
-    """Seed Python, NumPy, Keras and TensorFlow.
+def seed_everything(seed: int) -> None:
+    """Seed the random generators of Python, NumPy, Keras and TensorFlow.
 
-    On a CPU the same seed then gives the same weights. TensorFlow's deterministic mode is not asked for: it changed
-    no bit of them and took up to twice the time.
+    On a CPU the same seed then gives the same weights. TensorFlow's deterministic mode is not enabled: it gave the
+    same weights to the bit and took up to twice the time.
     """
     import keras
 

@@ -1,12 +1,18 @@
-"""Figures as SVG data URIs: drawn without a display, to be put into one page.
+"""Figures as SVG data URIs for self-contained HTML pages, drawn without a display.
 
-Backgrounds are transparent and lines of middle brightness, so that they read on light and dark pages.
+The background is transparent and lines have medium brightness, so that they are legible on light and dark pages.
 """
 
 import base64
 import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK = "#808892"  # contrast above 3:1 on white and on the report's dark background
 GRID = "#80889240"
@@ -14,14 +20,23 @@ BLUE, ORANGE, GREEN, VIOLET = "#3b82d6", "#e07b28", "#2f9e6e", "#9a6bd0"
 COLOURS = (BLUE, ORANGE, GREEN, VIOLET)
 
 
-def scatter(*, mos, scores, mapping, limits):
-    """Score against MOS, with the diagonal and the fitted curve.
+def scatter(
+    *,
+    mos: np.ndarray,
+    scores: np.ndarray,
+    mapping: Callable[[np.ndarray], np.ndarray] | None,
+    limits: tuple[float, float],
+) -> str:
+    """Plot MOS against scores, with the diagonal and the fitted curve.
 
     Args:
         mos: shape (num_videos,).
-        scores: the same shape and unit.
-        mapping: metrics.Mapping, or None for no curve.
-        limits: (low, high) of both axes.
+        scores: shape (num_videos,), in the unit of the MOS.
+        mapping: fitted function from scores to MOS, for example metrics.Mapping; None draws no curve.
+        limits: low and high end of both axes.
+
+    Returns:
+        a data URI.
     """
     figure, axes = _figure(3.3, 3.1)
     axes.plot(limits, limits, color=INK, linewidth=1, linestyle=(0, (2, 3)))
@@ -33,17 +48,20 @@ def scatter(*, mos, scores, mapping, limits):
     return data_uri(figure)
 
 
-def intervals(entries, *, label):
-    """Values with intervals, one line each, the first on top.
+def intervals(entries: Sequence[tuple[str, float, float | None, float | None]], *, label: str) -> str:
+    """Plot values with intervals, one row each, the first at the top.
 
     Args:
         entries: (name, value, low, high); low and high may be None.
-        label: of the axis.
+        label: label of the value axis.
+
+    Returns:
+        a data URI.
     """
     figure, axes = _figure(5.6, 0.8 + 0.42 * len(entries))
     for row, (_, value, low, high) in enumerate(entries):
         colour = COLOURS[row % len(COLOURS)]
-        if low is not None:
+        if low is not None and high is not None:
             axes.plot([low, high], [row, row], color=colour, linewidth=3, solid_capstyle="round", alpha=0.6)
         axes.plot([value], [row], "o", color=colour, markersize=8)
     axes.set(ylim=(len(entries) - 0.5, -0.5), xlabel=label)
@@ -52,11 +70,14 @@ def intervals(entries, *, label):
     return data_uri(figure)
 
 
-def losses(rows):
-    """Training and validation error per epoch, the best epoch marked; None where no epoch has both.
+def losses(rows: Sequence[Mapping[str, float]]) -> str | None:
+    """Plot training and validation error per epoch and mark the best epoch.
 
     Args:
-        rows: dicts of floats, one per epoch.
+        rows: one mapping per epoch, with 'mse', 'val_mse' and, optionally, 'epoch'.
+
+    Returns:
+        a data URI; None if no epoch has both errors.
     """
     rows = [row for row in rows if {"mse", "val_mse"} <= set(row)]
     if not rows:
@@ -73,20 +94,24 @@ def losses(rows):
         for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             axis_formatter("{x:g}")
     axes.set(xlabel="epoch", ylabel="mean squared error")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]  # it is a MaxNLocator
     axes.legend(frameon=False, labelcolor=INK)
     return data_uri(figure)
 
 
-def _figure(width, height):
+def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
     figure = new_figure(width, height)
     axes = figure.add_subplot()
     style_axes(axes)
     return figure, axes
 
 
-def new_figure(width, height):
-    """An empty transparent figure, in inches, without pyplot: no display, nothing global."""
+def new_figure(width: float, height: float) -> "Figure":
+    """Create an empty transparent figure, without pyplot and its global state.
+
+    Args:
+        width, height: size in inches.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,8 +121,8 @@ def new_figure(width, height):
     return figure
 
 
-def style_axes(axes, *, ink=INK, grid=True):
-    """Two thin lines and their labels in one colour, a faint grid."""
+def style_axes(axes: "Axes", *, ink: str = INK, grid: bool = True) -> None:
+    """Style axes: left and bottom line and labels in one colour, a faint grid."""
     axes.patch.set_alpha(0)
     axes.tick_params(which="both", colors=ink, labelsize=9)
     axes.xaxis.label.set_color(ink)
@@ -110,8 +135,8 @@ def style_axes(axes, *, ink=INK, grid=True):
     axes.set_axisbelow(True)
 
 
-def data_uri(figure):
-    """A figure as an SVG that an <img> can show."""
+def data_uri(figure: "Figure") -> str:
+    """Return a figure as an SVG data URI for an <img> element."""
     import matplotlib
 
     out = io.BytesIO()
@@ -120,6 +145,6 @@ def data_uri(figure):
     return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def plain(text):
-    """Text that matplotlib draws as it is; between dollar signs it would read mathematics."""
+def plain(text: str) -> str:
+    """Escape dollar signs, between which matplotlib would read a formula."""
     return text.replace("$", r"\$")

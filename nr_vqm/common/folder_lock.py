@@ -1,4 +1,4 @@
-"""One command at a time on a folder or a file: the second one is refused, and told which process holds it."""
+"""Locks that let one command at a time write to a folder or a file."""
 
 import contextlib
 import json
@@ -13,22 +13,22 @@ import filelock
 
 from nr_vqm.common import atomic_files
 
-LOCK_FILE = ".lock"  # stays in the folder, empty: a lock is the operating system's, not the presence of a file
-HOLDER_FILE = ".lock-holder.json"  # for people: what the lock itself does not say
+LOCK_FILE = ".lock"  # stays in the folder: the operating system holds the lock, the presence of the file means nothing
+HOLDER_FILE = ".lock-holder.json"  # process, host and command of the holder, for the message to a second command
 MAX_COMMAND = 200  # characters of a command in a message
 
 
 @contextlib.contextmanager
-def folder_lock(folder: str | os.PathLike) -> Iterator[None]:
-    """Lock a folder that this command writes to; the operating system releases the lock of a process that dies.
+def folder_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Lock a folder for writing. The operating system releases the lock of a process that dies.
 
-    Within one process the lock may be taken again for the same folder: a command that runs another one keeps it.
+    The lock is reentrant within a process, so that a command can call another one on the same folder.
 
     Args:
-        folder: the folder; it is created where it is missing.
+        folder: the folder; created if it does not exist.
 
     Raises:
-        BlockingIOError: another process holds the lock. The message names it.
+        BlockingIOError: another process holds the lock. The message names that process.
     """
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,14 +37,14 @@ def folder_lock(folder: str | os.PathLike) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def file_lock(path: str | os.PathLike) -> Iterator[None]:
-    """Lock one file that this command writes to, in a folder that is not its own: see `folder_lock`.
+def file_lock(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Lock a single file for writing, without locking its folder.
 
     Args:
-        path: the file, which may be missing; its folder exists. Two files beside it are removed at the end.
+        path: the file, which need not exist; its folder must. Its two lock files are removed when the block ends.
 
     Raises:
-        BlockingIOError: another process holds the lock. The message names it.
+        BlockingIOError: another process holds the lock. The message names that process.
     """
     path = Path(path).resolve()
     lock_file, holder_file = (path.with_name(f".{path.name}{name}") for name in (LOCK_FILE, HOLDER_FILE))
@@ -52,7 +52,7 @@ def file_lock(path: str | os.PathLike) -> Iterator[None]:
         try:
             yield
         finally:
-            lock_file.unlink(missing_ok=True)  # still locked: filelock takes no lock on a file that is deleted
+            lock_file.unlink(missing_ok=True)  # while it is still locked: filelock does not lock a deleted file
 
 
 @contextlib.contextmanager
@@ -81,7 +81,7 @@ def _write_holder(holder_file: Path) -> None:
 
 
 def _describe_holder(holder_file: Path) -> str:
-    """'process 12 on HOST (COMMAND)'; 'another process' where the holder has not written who it is."""
+    """Return 'process 12 on HOST (COMMAND)', or 'another process' if the file of the holder cannot be read."""
     try:
         holder = json.loads(holder_file.read_text(encoding="utf-8"))
         text = f"process {holder['pid']} on {holder['host']} ({holder['command']:.{MAX_COMMAND}})"

@@ -1,7 +1,9 @@
-"""HDF5 files that are written whole or not at all, on a full disk too."""
+"""Atomic writing and memory mapping of HDF5 files."""
 
 import contextlib
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,42 +12,42 @@ from nr_vqm.common import atomic_files
 
 
 @contextlib.contextmanager
-def writing(path, **options):
-    """Write an HDF5 file, atomically: it appears under its name when the block ends well.
+def writing(path: str | os.PathLike[str], **options: Any) -> Iterator[h5py.File]:
+    """Open an HDF5 file for atomic writing: it replaces `path` when the block succeeds.
 
     Args:
         path: the file to write or replace. Its folder must exist.
-        options: of h5py.File.
+        options: further arguments of h5py.File.
 
     Yields:
         the open h5py.File.
 
     Raises:
-        OSError: it could not be written.
+        OSError: the file could not be written, for example on a full disk.
     """
     try:
-        with atomic_files.replacing(path) as beside, h5py.File(beside, "w", rdcc_nbytes=0, **options) as file:
+        with atomic_files.replacing(path) as temporary, h5py.File(temporary, "w", rdcc_nbytes=0, **options) as file:
             try:
                 yield file
                 file.flush()
             except (OSError, RuntimeError):
-                # HDF5 crashes as the process ends if it could not close a file: closing needs some room on the disk,
-                # little without a cache of chunks.
-                os.truncate(beside, 0)
+                # HDF5 crashes when the process exits if a file could not be closed. Closing needs some space on the
+                # disk; without a chunk cache it needs little, and truncating provides it.
+                os.truncate(temporary, 0)
                 raise
-    except RuntimeError as error:  # what HDF5 raises where it cannot close
+    except RuntimeError as error:  # h5py raises it where a file cannot be closed
         raise OSError(f"{path} could not be written: {error}") from error
 
 
-def memory_map(path: str | os.PathLike, name: str) -> np.ndarray:
-    """Map a dataset that is stored uncompressed in one piece, so that only the rows that are read take memory.
+def memory_map(path: str | os.PathLike[str], name: str) -> np.ndarray:
+    """Memory-map an uncompressed, contiguous dataset, so that only the rows that are read take memory.
 
     Args:
         path: the HDF5 file.
-        name: the dataset, written without chunks and filters.
+        name: the dataset, stored without chunks and filters.
 
     Returns:
-        np.memmap with the dataset's shape and dtype, read-only.
+        read-only np.memmap with the shape and dtype of the dataset.
 
     Raises:
         ValueError: the dataset is chunked, compressed, external or empty.
@@ -54,5 +56,5 @@ def memory_map(path: str | os.PathLike, name: str) -> np.ndarray:
         dataset = file[name]
         offset = dataset.id.get_offset()
         if offset is None or dataset.external:
-            raise ValueError(f"{name!r} must be stored in {path} in one piece, without compression. Write it again.")
+            raise ValueError(f"{name!r} must be stored contiguously and uncompressed in {path}. Create the file again.")
         return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)

@@ -1,17 +1,28 @@
-"""Self-contained HTML pages out of templates."""
+"""Rendering of HTML pages from Jinja templates."""
 
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 
-def render(template, values, *, filters=None):
-    """A page as HTML. Whatever comes from data is escaped.
+def render(
+    template: str | os.PathLike[str],
+    values: Mapping[str, Any],
+    *,
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+) -> str:
+    """Render a Jinja template as an HTML page. All values are escaped.
 
     Args:
-        template: path of a Jinja template; a name that it uses and `values` lacks is an error.
-        values: dict of what it shows.
-        filters: dict of functions that it calls.
+        template: path of the template.
+        values: the variables of the template, by name.
+        filters: additional filters of the template, by name.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a variable that `values` lacks.
     """
     template = Path(template)
     environment = jinja2.Environment(
@@ -21,5 +32,5 @@ def render(template, values, *, filters=None):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= filters or {}
+    environment.filters |= dict(filters or {})
     return environment.get_template(template.name).render(**values)

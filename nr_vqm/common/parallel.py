@@ -1,37 +1,52 @@
-"""Work on many videos: in this process, in several of this machine, or on any Dask cluster. docs/scale.md."""
+"""Parallel processing of many items: threads, local processes or a Dask cluster. See docs/scale.md."""
 
 import contextlib
 import itertools
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
-AHEAD = 4  # pieces of work handed out per thread, so that no thread waits; a million at once would fill the memory
-READY = 4  # times as many results may wait for one that takes longer
-TIMEOUT_SECONDS = 30
-ATTEMPTS = 3  # that a piece of work has whose worker dies
+AHEAD = 4  # items submitted per thread, so that no thread is idle; submitting a million at once would fill the memory
+READY = 4  # finished results that may wait for a slow one, as a multiple of the submitted items
+TIMEOUT_SECONDS = 30  # to connect to a Dask scheduler
+ATTEMPTS = 3  # workers that may die on one item before it fails
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class WorkerDied(ValueError):
-    """Every worker that tried a piece of work died."""
+    """Every worker that processed an item died."""
 
 
-def each(function, items, *, workers, scheduler=None, threads=1, on_death=None):
-    """Call `function` for every item; a worker that dies costs its item a retry, never the run.
+def each(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    scheduler: str | None = None,
+    threads: int = 1,
+    on_death: Callable[[Item, WorkerDied], Result] | None = None,
+) -> Iterator[Result]:
+    """Call a function for every item in parallel; an item whose worker dies is retried.
 
     Args:
-        function: of one item; what it needs is to be importable on every worker (functools.partial will do).
-        items: a list.
-        workers: processes; 1 is this one. More are a local Dask cluster.
-        scheduler: address of a Dask scheduler, whose workers see the same files; `workers` then says nothing.
-        threads: items at a time in this process.
-        on_death: function(item, WorkerDied) -> the result of an item that kills every worker; None raises the error.
+        function: called with one item. Every worker must be able to import it; functools.partial is possible.
+        items: the items.
+        workers: number of processes. 1 is the current process; more start a local Dask cluster.
+        scheduler: address of a Dask scheduler whose workers can read the same files; `workers` is then ignored.
+        threads: items processed at a time in the current process.
+        on_death: called with an item on which every worker died and a WorkerDied; returns the result of the item.
+            None raises the error.
 
     Yields:
-        the results, in the order of `items`.
+        the results, in the order of the items.
 
     Raises:
-        OSError: no scheduler answers there.
-        whatever `function` raises.
+        OSError: no Dask scheduler answers at the address.
+        WorkerDied: every worker died on an item, and `on_death` is None.
+        Exception: any exception of the function.
     """
     if workers == 1 and not scheduler:
         yield from _in_this_process(function, items, threads)
@@ -41,12 +56,13 @@ def each(function, items, *, workers, scheduler=None, threads=1, on_death=None):
         yield from _on_cluster(client, function, items, ahead, on_death)
 
 
-def _in_this_process(function, items, threads):
-    """Yield results in order; at most AHEAD per thread are begun and not yielded."""
+def _in_this_process(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Iterator[Result]:
+    """Yield results in order; at most AHEAD items per thread are submitted and not yet yielded."""
     if threads == 1:
         yield from map(function, items)
         return
-    pool, waiting = ThreadPoolExecutor(threads), deque()
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
@@ -54,49 +70,64 @@ def _in_this_process(function, items, threads):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:  # after an error the rest is not begun
+    finally:  # after an error the remaining items are not started
         pool.shutdown(cancel_futures=True)
 
 
-def _on_cluster(client, function, items, ahead, on_death):
-    """Yield results in order; they are fetched as they come, so that a worker that dies later takes none with it."""
+def _on_cluster(
+    client: Any,
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    ahead: int,
+    on_death: Callable[[Item, WorkerDied], Result] | None,
+) -> Iterator[Result]:
+    """Yield results in order; each is fetched as soon as it is ready, so that no result is lost with its worker.
+
+    Args:
+        client: distributed.Client.
+        function, items, on_death: see `each`.
+        ahead: number of items to submit at a time.
+    """
     from distributed import KilledWorker, as_completed
 
-    numbers, ready, running, position = {}, {}, as_completed(), 0
+    numbers: dict[Any, int] = {}  # index of the item of every submitted future
+    ready: dict[int, Result] = {}  # finished results that wait for an earlier one
+    running, position = as_completed(), 0
     waiting = iter(range(len(items)))
 
-    def hand_out():
+    def submit_more() -> None:
         room = min(ahead - len(numbers), READY * ahead - len(numbers) - len(ready))
         for number in itertools.islice(waiting, max(0, room)):
             future = client.submit(function, items[number], pure=False)
             numbers[future] = number
             running.add(future)
 
-    hand_out()
+    submit_more()
     for future in running:
         number = numbers.pop(future)
         try:
             ready[number] = future.result()
         except KilledWorker:
-            why = f"the {ATTEMPTS} processes that tried it died: too little memory, or a crash"
+            why = f"the {ATTEMPTS} processes that tried it died: out of memory, or a crash"
             if on_death is None:
                 raise WorkerDied(f"{items[number]!r:.150}: {why}") from None
             ready[number] = on_death(items[number], WorkerDied(why))
         while position in ready:
             result = ready.pop(position)
             position += 1
-            hand_out()  # before the result is used, which may take its time
+            submit_more()  # before the caller uses the result, which may take long
             yield result
-        hand_out()
+        submit_more()
 
 
 @contextlib.contextmanager
-def _client(workers, scheduler):
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    """Connect to a Dask scheduler, or start a local cluster; yield the distributed.Client."""
     import dask
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
-        # One item at a time in a worker: those beside an item that kills it would count as suspicious too.
+        # One item at a time in a worker: other items in a worker that dies would be suspected as well.
         settings = {"allowed-failures": ATTEMPTS - 1, "worker-saturation": 1.0}
         settings = {f"distributed.scheduler.{name}": value for name, value in settings.items()}
         stack.enter_context(dask.config.set(settings))
@@ -107,7 +138,7 @@ def _client(workers, scheduler):
                 raise OSError(f"No Dask scheduler answers at {scheduler}: {error}") from error
             yield stack.enter_context(client)
             return
-        # No memory limit: Dask would stop workers at a share of the machine's, and our own use is bounded.
+        # No memory limit: Dask would stop workers at a share of the machine's memory, and our own use is bounded.
         cluster = LocalCluster(
             n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs="ERROR"
         )

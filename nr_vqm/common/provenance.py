@@ -1,15 +1,25 @@
-"""The versions and the commit of the software that made a result."""
+"""Versions and commit of the software that computed a result."""
 
 import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "sklearn", "cv2", "av", "h5py", "skops")  # as they are imported
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "cv2",
+    "av",
+    "h5py",
+    "skops",
+)  # names to import, not those of the distributions
 
 
 def commit() -> str | None:
-    """Return the checkout's commit, '-dirty' behind it where files were changed; None where this is no git checkout."""
+    """Return the git commit of this checkout, with '-dirty' for modified files; None outside a git checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
@@ -24,9 +34,10 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a result depends on, by the names of the distributions that are installed.
+    """Return the versions of Python and of the installed distributions that a result depends on.
 
-    Several distributions provide one package: opencv-python or opencv-python-headless, tensorflow or tensorflow-cpu.
+    The keys are names of distributions, because several provide the same package: opencv-python or
+    opencv-python-headless, tensorflow or tensorflow-cpu.
     """
     providing = importlib.metadata.packages_distributions()
     names = dict.fromkeys(name for package in PACKAGES for name in providing.get(package, ()))

@@ -1,12 +1,13 @@
-"""A file -> RGB frames, with PyAV or our raw reader. For the decoder process: what runs here may crash or hang.
+"""Decoding of a file with PyAV or the raw reader. It runs in the decoder process, because it may crash or hang.
 
-Nothing ever seeks: on variable-frame-rate files a seek lands elsewhere.
+Files are read sequentially, because seeking is inexact in files with a variable frame rate.
 """
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
+from typing import Any
 
 import av
 import cv2
@@ -17,29 +18,32 @@ from av.video.reformatter import VideoReformatter
 
 from nr_vqm.video import planes, raw_video
 
-MAX_PIXELS = 2**26  # of one picture, twice 8K: more is a damaged header
-THREADS = 4  # of the decoder: each holds frames
-INTERLACED = "interlaced video, read as if it were progressive: moving edges are torn, which changes the score"
+MAX_PIXELS = 2**26  # per frame, twice 8K: a larger size means a damaged header
+THREADS = 4  # of the decoder: every thread needs memory for frames
+INTERLACED = "interlaced video, read as progressive: moving edges show combing, which changes the score"
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 
 
 class Refusal(ValueError):
-    """The file can be read, and is no video to score."""
+    """A readable video that cannot be scored, for example because its frame size changes."""
 
 
-def inspect(path, raw, progress):
-    """What the container says, without decoding.
+def inspect(path: str, raw: raw_video.RawFormat | None, progress: Callable[[], None]) -> dict[str, Any]:
+    """Read the properties that the container declares, without decoding.
 
     Args:
         path: the file.
-        raw: raw_video.RawFormat of a headerless file, else None.
-        progress: function() called again and again while the file is read.
+        raw: format of a raw file, else None.
+        progress: called for every packet that is read.
 
     Returns:
-        dict of declared (frames; 0 where it does not say), expected (the frames that decoding will probably give; 0
-        where nothing tells), fps (0 where it does not say), hdr ('PQ', 'HLG' or ''), streams (of video).
+        declared: number of frames in the header, 0 if not declared.
+        expected: number of frames that decoding will probably give, 0 if unknown.
+        fps: frames per second, 0 if not declared.
+        hdr: 'PQ', 'HLG' or ''.
+        streams: number of video streams.
     """
-    found = {"declared": 0, "expected": 0, "fps": 0.0, "hdr": "", "streams": 1}
+    found: dict[str, Any] = {"declared": 0, "expected": 0, "fps": 0.0, "hdr": "", "streams": 1}
     if raw:
         frames = raw_video.count_frames(path, raw)
         return {**found, "declared": frames, "expected": frames, "fps": raw.fps}
@@ -56,12 +60,12 @@ def inspect(path, raw, progress):
             found["expected"] = found["declared"]
             found["expected"] = _expected(container, stream, found["declared"], progress)
     except (av.FFmpegError, IndexError, ValueError):
-        pass  # the decoder will say what is wrong
+        pass  # decoding reports the error
     return found
 
 
-def _expected(container, stream, declared, progress):
-    """The coded frames in the file that are shown; the file may end early, and VP8 and VP9 have hidden frames."""
+def _expected(container: Any, stream: Any, declared: int, progress: Callable[[], None]) -> int:
+    """Count the coded frames that are shown; the file may be truncated, and VP8 and VP9 have hidden frames."""
     packets = 0
     for packet in container.demux(stream):
         packets += packet.size > 0 and not packet.is_discard
@@ -70,20 +74,20 @@ def _expected(container, stream, declared, progress):
     return min(packets, declared) if declared and exact else packets
 
 
-def _video_streams(container):
-    """Those that can be decoded, without the cover pictures of music."""
+def _video_streams(container: Any) -> list[Any]:
+    """Return the decodable video streams, without cover images of audio files."""
     return [
         one for one in container.streams.video if one.codec_context and not one.disposition & Disposition.attached_pic
     ]
 
 
-def _declared(container, stream, rate):
-    """Frames by the header; 0 where it tells only how long the longest stream is, and there are others."""
+def _declared(container: Any, stream: Any, rate: float) -> int:
+    """Return the declared number of frames; 0 if the header declares only the duration of several streams together."""
     if stream.frames:
         return _presented(container, stream)
     if stream.duration:
         seconds = float(stream.duration * stream.time_base)
-    elif "DURATION" in stream.metadata:  # Matroska, by FFmpeg and others
+    elif "DURATION" in stream.metadata:  # Matroska files of FFmpeg and other muxers
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         seconds = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     else:
@@ -91,11 +95,11 @@ def _declared(container, stream, rate):
     return max(0, round(seconds * rate))
 
 
-def _presented(container, stream) -> int:
-    """Frames that the container presents out of those that its header counts.
+def _presented(container: Any, stream: Any) -> int:
+    """Return the number of frames that the container presents, out of those that its header counts.
 
-    An edit list hides frames: those before its start are needed for decoding only, those after its end are not read.
-    An AVI file may have empty index entries, where the frame before is shown on.
+    An edit list hides frames: those before its start serve for decoding only, those after its end are not read. An AVI
+    file may have empty index entries, during which the previous frame remains visible.
     """
     index = stream.index_entries
     if len(index) and "mov" in container.format.name:
@@ -105,20 +109,20 @@ def _presented(container, stream) -> int:
     return stream.frames
 
 
-def read(path: str, *, raw: raw_video.RawFormat | None, warnings: list[str]) -> Iterator[np.ndarray]:
-    """Yield a file's frames.
+def read(path: str, *, raw: raw_video.RawFormat | None, warnings: list[str]) -> Generator[np.ndarray, None, None]:
+    """Decode a file and yield its RGB frames.
 
     Args:
-        path: the file, absolute: else FFmpeg takes 'a:b' for a protocol.
-        raw: the format of a headerless file, else None.
-        warnings: what makes the frames doubtful is added while they are read, each warning once.
+        path: absolute path of the file; FFmpeg would read 'a:b' as a protocol.
+        raw: format of a raw file, else None.
+        warnings: problems are appended during the iteration, each once.
 
     Yields:
-        uint8 RGB, shape (height, width, 3).
+        uint8 RGB, shape (height, width, 3), values 0-255.
 
     Raises:
-        ValueError: it cannot be opened as a video.
-        Refusal: its frame size changes or is absurd.
+        ValueError: the file cannot be opened as a video.
+        Refusal: the frame size changes or is above MAX_PIXELS.
     """
     if raw:
         yield from raw_video.read_frames(path, raw)
@@ -131,34 +135,35 @@ def read(path: str, *, raw: raw_video.RawFormat | None, warnings: list[str]) -> 
             yield frame
 
 
-def _check_shape(path, found, first):
+def _check_shape(path: str, found: tuple[int, ...], first: tuple[int, ...]) -> None:
     if found != first:
-        raise Refusal(f"One picture size is needed, {path} changes from {_size(first)} to {_size(found)}.")
+        raise Refusal(f"A constant frame size is needed, {path} changes from {_size(first)} to {_size(found)}.")
     if found[0] * found[1] > MAX_PIXELS:
-        raise Refusal(f"Pictures of at most {MAX_PIXELS} pixels are read, {path} has {_size(found)}.")
+        raise Refusal(f"Frames of at most {MAX_PIXELS:,} pixels can be read, {path} has {_size(found)}.")
 
 
-def _size(shape):
+def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
 def read_planes(
     path: str, *, raw: raw_video.RawFormat | None, warnings: list[str]
-) -> Iterator[tuple[int, int, int, np.ndarray]]:
-    """Yield the decoder's own planes, with PyAV or our raw reader.
+) -> Generator[tuple[int, int, int, np.ndarray], None, None]:
+    """Decode a file and yield its packed YUV 4:2:0 planes.
 
     Args:
-        path: the file, absolute.
-        raw: of a headerless file, else None.
-        warnings: as in `read`.
+        path, raw, warnings: see `read`.
 
     Yields:
-        height, width and bits of a sample, the same for all frames, and the frame as `planes.pack` gives it.
+        height, width and bits per sample, which are constant, and the frame packed by `planes.pack`.
 
     Raises:
-        ValueError, Refusal: as `read`.
+        ValueError, Refusal: see `read`; also if the bit depth changes.
     """
-    convert, first, matrix = VideoReformatter(), None, None
+    convert = VideoReformatter()
+    first: tuple[int, ...] | None = None
+    matrix = None
+    frames: Generator[av.VideoFrame, None, None]
     if raw:
         frames = (raw_video.to_av_frame(data, raw) for data in raw_video.map_frames(path, raw))
     else:
@@ -172,24 +177,24 @@ def read_planes(
             first = first or shape
             _check_shape(path, shape[:2], first[:2])
             if bits != first[2]:
-                raise Refusal(f"One bit depth is needed, {path} changes from {first[2]} to {bits} bits.")
-            yield *shape, planes.pack(parts)
+                raise Refusal(f"A constant bit depth is needed, {path} changes from {first[2]} to {bits} bits.")
+            yield shape[0], shape[1], bits, planes.pack(parts)
 
 
-def _read_pyav(path: str, warnings: list[str]) -> Iterator[np.ndarray]:
-    """Yield a file's frames in RGB as PyAV decodes them."""
-    convert = VideoReformatter()  # one for all frames: setting it up costs as much as decoding a small frame
+def _read_pyav(path: str, warnings: list[str]) -> Generator[np.ndarray, None, None]:
+    """Decode a file with PyAV and yield its RGB frames."""
+    convert = VideoReformatter()  # the same for all frames: its creation costs as much as decoding a small frame
     matrix = None
     with contextlib.closing(_pyav_frames(path, warnings)) as frames:
         for number, frame in enumerate(frames):
             matrix = _display_matrix(frame) if number == 0 else matrix
-            # Bicubic and by way of BGR, as raw_video does: libswscale rounds otherwise on its way to RGB.
-            picture = convert.reformat(frame, format="bgr24", interpolation="BICUBIC").to_ndarray()
-            yield turn(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, picture), matrix)
+            # Bicubic and via BGR, like raw_video: libswscale rounds differently in a conversion to RGB.
+            bgr = convert.reformat(frame, format="bgr24", interpolation="BICUBIC").to_ndarray()
+            yield turn(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, bgr), matrix)
 
 
-def _pyav_frames(path: str, warnings: list[str]) -> Iterator[av.VideoFrame]:
-    """Yield a file's frames as decoded; skips what cannot be decoded, and reports it as FFmpeg does."""
+def _pyav_frames(path: str, warnings: list[str]) -> Generator[av.VideoFrame, None, None]:
+    """Yield the decoded frames of a file; undecodable packets are skipped and reported like FFmpeg's errors."""
     try:
         with av.open(path) as container:
             stream = _video_streams(container)[0]
@@ -205,51 +210,55 @@ def _pyav_frames(path: str, warnings: list[str]) -> Iterator[av.VideoFrame]:
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
-    """The 2x2 matrix that takes a coded position (x, y) to a displayed one; None where the file has none.
+    """Return the 2x2 matrix that maps a coded position (x, y) to the displayed one; None if the file has none.
 
-    To be asked of the first frame only: PyAV frees a frame whose side data were asked for when garbage is collected,
-    and a gigabyte of frames would wait for that.
+    Call it for the first frame only: PyAV frees a frame whose side data were read only at the next garbage
+    collection, by which time a gigabyte of frames may have accumulated.
     """
-    found = frame.side_data.get(Type.DISPLAYMATRIX)
+    found: Any = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]  # PyAV's stub omits Type
     if found is None:
         return None
-    a, b, _, c, d = np.frombuffer(found, np.int32, count=5) / 2**16  # rows of a matrix that stands left of it: (x, y) M
+    a, b, _, c, d = np.frombuffer(found, np.int32, count=5) / 2**16  # row-vector convention: (x, y) M
     return np.array([[a, c], [b, d]])
 
 
 def turn(frame: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Reflect and rotate a frame as its file asks; by quarter turns, rounded, and no other change.
+    """Reflect and rotate a frame by the display matrix of its file, rounded to quarter turns.
 
     Args:
         frame: shape (height, width) or (height, width, channels).
-        matrix: float64, shape (2, 2): coded (x, y) to displayed (x, y), y downwards. None, and one without an area,
-            change nothing.
+        matrix: float64, shape (2, 2), from coded (x, y) to displayed (x, y), y downwards. None and a singular matrix
+            have no effect.
 
     Returns:
-        A view of the frame.
+        a view of the frame.
     """
     if matrix is None:
         return frame
     (a, c), (b, d) = matrix
-    if a * d - b * c < 0:  # a reflection: left and right are exchanged, then it is a rotation
+    if a * d - b * c < 0:  # a reflection: after a horizontal flip, a rotation remains
         frame, a, b = frame[:, ::-1], -a, -b
     clockwise = round(np.arctan2(b - c, a + d) / (np.pi / 2))
     return np.rot90(frame, -clockwise)
 
 
-def _decode(container, stream):
+def _decode(container: Any, stream: Any) -> Generator[av.VideoFrame, None, None]:
     packets = container.demux(stream)
     while True:
         try:
             for packet in packets:
                 for frame in packet.decode():
                     if frame.is_corrupt:
-                        _complain(stream, "corrupt picture")
+                        _report(stream, "corrupt frame")
                     yield frame
             return
-        except (av.InvalidDataError, av.BlockingIOError) as error:  # damage; some decoders then want the next packet
-            _complain(stream, error.strerror)
+        except (
+            av.InvalidDataError,
+            av.BlockingIOError,
+        ) as error:  # damaged data, after which some decoders need the next packet
+            _report(stream, error.strerror)
 
 
-def _complain(stream, message):
+def _report(stream: Any, message: str | None) -> None:
+    """Print a message to stderr in the form of FFmpeg; the client reads the output of the decoder process."""
     print(f"[{stream.name} @ 0x0] {message}", file=sys.stderr, flush=True)

@@ -1,26 +1,27 @@
-"""Where the clips of a video are, and cutting them. The only place in the project that does either."""
+"""Clip grids: positions of the clips of a video in time and space, and cropping of the clips."""
 
 import dataclasses
 from collections import deque
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 
 
 class TooFewFrames(ValueError):
-    """A video gave fewer frames than its clip grid was planned for."""
+    """A video has fewer frames than its clip grid was planned for."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipGrid:
-    """The places of a video's clips: every start is combined with every top and every left.
+    """Positions of the clips of a video: every start is combined with every top and every left.
 
     Attributes:
-        starts: first frame of each group, in time order; may repeat in a short video.
-        tops, lefts: upper left corners of the blocks in the padded picture, multiples of the stride.
-        clip_frames, clip_size: length in frames, height and width in pixels.
-        height, width: of the padded picture; larger than the video only where that is smaller than a clip.
-        downscale: pictures are resized to height x width, which is one clip.
+        starts: first frame of each group, in time order; starts repeat in a short video.
+        tops, lefts: rows and columns of the upper left corners of the blocks in the padded frame, in pixels.
+        clip_frames, clip_size: clip length in frames; clip height and width in pixels.
+        height, width: size of the padded frame, in pixels; larger than the video only if that is smaller than a clip.
+        downscale: each frame is resized to height x width, the size of one clip.
     """
 
     starts: tuple[int, ...]
@@ -33,56 +34,84 @@ class ClipGrid:
     downscale: bool = False
 
     @property
-    def corners(self):
-        """(top, left) of every block, row by row."""
+    def corners(self) -> list[tuple[int, int]]:
+        """Upper left corner (top, left) of every block, row by row."""
         return [(top, left) for top in self.tops for left in self.lefts]
 
     @property
-    def num_clips(self):
-        """Clips of the whole video: groups x blocks."""
+    def num_clips(self) -> int:
+        """Number of clips of the video: groups x blocks."""
         return len(self.starts) * len(self.tops) * len(self.lefts)
 
 
-def even_starts(have, need, count):
-    """`count` starts of pieces of length `need`, spread evenly over `have`; one piece goes in the middle.
+def even_starts(have: int, need: int, count: int) -> tuple[int, ...]:
+    """Return evenly spaced start positions of `count` intervals of length `need` within the length `have`.
 
-    The last piece ends at the end. Halves are rounded up.
+    The first interval starts at 0 and the last one ends at `have`; a single interval is centred. Halves are rounded up.
+
+    >>> even_starts(20, 6, 3)
+    (0, 7, 14)
+    >>> even_starts(7, 6, 3)  # fewer distinct starts than intervals: starts repeat
+    (0, 1, 1)
 
     Raises:
-        ValueError: `have` is shorter than `need`.
+        ValueError: `have` is less than `need`.
     """
     room = have - need
     if room < 0:
-        raise ValueError(f"One clip needs {need} frames, the video has {have}. Leave it out, or use shorter clips.")
+        raise ValueError(f"One clip needs {need} frames, the video has {have}. Skip it, or use shorter clips.")
     if count == 1:
         return (room // 2,)
     return tuple((2 * i * room + count - 1) // (2 * (count - 1)) for i in range(count))
 
 
-def even_corners(have, need, count, *, stride):
-    """Like `even_starts`, each snapped to the nearest multiple of `stride` that still fits.
+def even_corners(have: int, need: int, count: int, *, stride: int) -> tuple[int, ...]:
+    """Return evenly spaced start positions, rounded to the nearest multiples of `stride` that fit.
 
-    Corners on the stride of the network's poolings let all clips share one convolution over the frame.
+    Multiples of the total stride of the pooling layers let all clips share one convolution over the frame.
+
+    >>> even_corners(540, 224, 4, stride=16)
+    (0, 112, 208, 304)
     """
     last = (have - need) // stride
     return tuple(min((start + stride // 2) // stride, last) * stride for start in even_starts(have, need, count))
 
 
-def plan_grid(num_frames, height, width, *, num_groups, block_grid, clip_frames, clip_size, stride, downscale=False):
-    """The clip grid of one video.
+def plan_grid(
+    num_frames: int,
+    height: int,
+    width: int,
+    *,
+    num_groups: int,
+    block_grid: tuple[int, int],
+    clip_frames: int,
+    clip_size: int,
+    stride: int,
+    downscale: bool = False,
+) -> ClipGrid:
+    """Plan the clip grid of one video.
 
     Args:
-        num_frames, height, width: of the video, in frames and pixels.
-        num_groups: positions in time.
-        block_grid: positions in the picture, as (rows, columns).
-        clip_frames, clip_size: length in frames, height and width in pixels.
-        stride: block corners are multiples of it, in pixels.
-        downscale: the ablation: the whole picture is resized to one clip; all blocks are that one.
+        num_frames: length of the video, in frames.
+        height, width: frame size of the video, in pixels.
+        num_groups: number of positions in time.
+        block_grid: number of positions in the frame, as (rows, columns).
+        clip_frames, clip_size: clip length in frames; clip height and width in pixels.
+        stride: block corners are multiples of this, in pixels.
+        downscale: resize each frame to one clip, for the ablation; all blocks are then the same.
 
     Raises:
         ValueError: the video is shorter than one clip.
 
-    Source: ICIP 2019, section 2; roundings and padding are ours, decision 0002.
+    Source: ICIP 2019, section 2; rounding and padding are ours, decision 0002.
+
+    >>> grid = plan_grid(
+    ...     240, 540, 960, num_groups=3, block_grid=(2, 4), clip_frames=16, clip_size=224, stride=16
+    ... )
+    >>> grid.starts, grid.tops, grid.lefts
+    ((0, 112, 224), (0, 304), (0, 240, 496, 736))
+    >>> grid.num_clips
+    24
     """
     height, width = (clip_size,) * 2 if downscale else (max(height, clip_size), max(width, clip_size))
     rows, columns = block_grid
@@ -98,17 +127,17 @@ def plan_grid(num_frames, height, width, *, num_groups, block_grid, clip_frames,
     )
 
 
-def pad_frame(frame, grid):
-    """Extend a picture that is smaller than a clip by reflection, at the bottom and the right.
+def pad_frame(frame: np.ndarray, grid: ClipGrid) -> np.ndarray:
+    """Pad a frame that is smaller than a clip by reflection, at the bottom and at the right.
 
-    A downscaled grid resizes the picture instead, each pixel the mean of those it covers.
+    A grid with `downscale` resizes the frame instead, by area averaging.
 
     Args:
         frame: uint8, shape (height, width, 3).
-        grid: the ClipGrid planned for this height and width.
+        grid: clip grid that was planned for this height and width.
 
     Returns:
-        uint8, shape (grid.height, grid.width, 3); the same array where nothing is missing.
+        uint8, shape (grid.height, grid.width, 3); the same array if no padding is needed.
     """
     if grid.downscale:
         return cv2.resize(frame, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
@@ -118,22 +147,22 @@ def pad_frame(frame, grid):
     return frame
 
 
-def iter_groups(frames, grid):
+def iter_groups(frames: Iterable[np.ndarray], grid: ClipGrid) -> Iterator[np.ndarray]:
     """Yield the clips of a video one group at a time, in time order.
 
     A generator, because all clips of one video can be several gigabytes: it keeps the frames of one group.
 
     Args:
-        frames: iterable of uint8 RGB, shape (height, width, 3).
-        grid: ClipGrid.
+        frames: uint8 RGB, shape (height, width, 3), values 0-255.
+        grid: clip grid of the video.
 
     Yields:
         uint8 RGB, shape (num_blocks, clip_frames, clip_size, clip_size, 3), blocks row by row.
 
     Raises:
-        TooFewFrames: the frames end before the last group does.
+        TooFewFrames: the frames end before the last group is complete.
     """
-    recent = deque(maxlen=grid.clip_frames)
+    recent: deque[np.ndarray] = deque(maxlen=grid.clip_frames)
     waiting = deque(grid.starts)
     count = 0
     for count, frame in enumerate(frames, start=1):
@@ -144,15 +173,15 @@ def iter_groups(frames, grid):
         if not waiting:
             return
     needed = grid.starts[-1] + grid.clip_frames
-    raise TooFewFrames(f"The clip grid needs {needed} frames, the video gave {count}. Prepare it again: make prep.")
+    raise TooFewFrames(f"The clip grid needs {needed} frames, the video has {count}. Prepare it again: make prep.")
 
 
-def cut_blocks(group, grid):
-    """All blocks of one group.
+def cut_blocks(group: np.ndarray, grid: ClipGrid) -> np.ndarray:
+    """Crop all blocks of one group.
 
     Args:
         group: uint8, shape (clip_frames, grid.height, grid.width, 3).
-        grid: the ClipGrid of the video.
+        grid: clip grid of the video.
 
     Returns:
         uint8, shape (num_blocks, clip_frames, clip_size, clip_size, 3), blocks row by row.

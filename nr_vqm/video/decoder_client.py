@@ -1,6 +1,7 @@
-"""Decoding in processes of their own: ahead of the reader, and a decoder that crashes or hangs fails one video alone.
+"""Iteration over the frames of a video that a separate process decodes.
 
-A decoder that crashes or stands still is started once more and continues at the same frame. Decision 0011.
+A decoder that crashes or hangs is restarted once and continues at the same frame; a second failure affects only that
+video. Source: decision 0011.
 """
 
 import contextlib
@@ -8,27 +9,33 @@ import dataclasses
 import functools
 import os
 import re
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from nr_vqm.video import planes, raw_video
 from nr_vqm.video.decoder_processes import DecoderFailed, borrowed
 
-ATTEMPTS = 2  # a decoder may crash or stand still because the machine is short of memory or busy
-MISSING_FRAMES = 0.01  # containers without an index declare duration x rate, which is off by a frame or two
+ATTEMPTS = 2  # a decoder may crash or hang because the machine lacks memory or is busy
+MISSING_FRAMES = 0.01  # share; containers without an index declare duration x rate, which is inexact
 FFMPEG_MESSAGE = re.compile(r"^\[(\w[^\]]*) @ 0x[0-9a-f]+\] (.+)$", re.MULTILINE)
+
+Frame = TypeVar("Frame", np.ndarray, planes.Planes)
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a file declares.
+    """Declared properties of a video file.
 
     Attributes:
-        width, height: of the decoded picture, after the rotation that the file asks for.
-        frames: what the header says, 0 where it does not.
-        fps: frames per second, 0 where the header does not say.
-        expected: the frames that decoding will probably give: the header's number, or fewer where the file holds fewer
-            coded pictures; 0 where nothing tells.
-        warnings: what makes the video unfit: HDR, several video streams.
+        width, height: frame size in pixels, after the rotation that the file declares.
+        frames: number of frames in the header; 0 if it is not declared.
+        fps: frames per second; 0 if not declared.
+        expected: number of frames that decoding will probably give: the declared number, or fewer if the file contains
+            fewer coded frames; 0 if unknown.
+        warnings: properties that make the score less reliable: HDR, several video streams.
     """
 
     width: int
@@ -39,30 +46,38 @@ class VideoInfo:
     warnings: tuple[str, ...] = ()
 
 
-class Frames:
-    """The frames of one video, in order, once. Iterate; `with` or `close` ends the decoding early.
+class Frames(Generic[Frame]):
+    """Iterator over the frames of one video. Leaving a `with` block or calling `close` ends the decoding early.
 
-    Gives uint8 RGB, shape (height, width, 3), values 0-255; each frame is an array of its own. With `as_planes`:
-    planes.Planes.
+    Yields a new array per frame: uint8 RGB, shape (height, width, 3), values 0-255; with `as_planes` planes.Planes.
 
     Attributes:
-        info: VideoInfo.
-        decoded: the number of frames so far.
-        warnings: what makes the frames doubtful, a list of str; complete when the iteration has ended.
+        info: declared properties of the video.
+        decoded: number of frames read so far.
+        warnings: problems of the video, for example damage; complete at the end of the iteration.
     """
 
-    def __init__(self, path, *, raw, stall_seconds, as_planes=False):
-        """See `reader.read_frames`."""
-        self.decoded, self.warnings, self._error = 0, [], None
-        # No method of ours: a cycle would be collected in any order, the process before the generator that uses it.
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        raw: raw_video.RawFormat | str | None,
+        stall_seconds: float,
+        as_planes: bool = False,
+    ) -> None:
+        """Open the video. Arguments and exceptions: see `reader.read_frames`."""
+        self.decoded = 0
+        self.warnings: list[str] = []
+        self._error: ValueError | None = None
+        # A function, not a method: with a reference cycle the process could be freed before the generator that uses it.
         self._frames = _read(_request(path, raw) | {"planes": as_planes}, stall_seconds, self.warnings)
-        self.info = next(self._frames)
+        self.info: VideoInfo = next(self._frames)
 
-    def __iter__(self):
+    def __iter__(self) -> "Frames[Frame]":
         return self
 
-    def __next__(self):
-        if self._error:  # a generator that raised would just end
+    def __next__(self) -> Frame:
+        if self._error:  # a generator that has raised ends without a second exception
             raise self._error
         try:
             frame = next(self._frames)
@@ -72,20 +87,21 @@ class Frames:
         self.decoded += 1
         return frame
 
-    def __enter__(self):
+    def __enter__(self) -> "Frames[Frame]":
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """End the decoding."""
         self._frames.close()
 
 
-def _read(request, stall_seconds, warnings):
-    """Yield the VideoInfo, then the frames; where the decoder dies half-way, another process continues."""
-    info, decoded, failures = None, 0, []
+def _read(request: dict[str, Any], stall_seconds: float, warnings: list[str]) -> Generator[Any, None, None]:
+    """Yield the VideoInfo, then the frames; if the decoder dies, another process continues."""
+    info, decoded = None, 0
+    failures: list[str] = []
     while len(failures) < ATTEMPTS:
         try:
             with contextlib.closing(_read_with(request, stall_seconds, decoded, warnings)) as source:
@@ -95,7 +111,7 @@ def _read(request, stall_seconds, warnings):
                     warnings += info.warnings
                     yield info
                 elif found != info:
-                    raise ValueError(f"{request['path']} has changed while it was read. Read it again.")
+                    raise ValueError(f"{request['path']} has changed during reading. Read it again.")
                 for frame in source:
                     decoded += 1
                     yield frame
@@ -107,10 +123,12 @@ def _read(request, stall_seconds, warnings):
         warnings += [f"decoded at the second attempt: {failure}" for failure in failures]
         warnings += missing_frames(decoded, info.frames)
         return
-    raise ValueError(f"{request['path']} cannot be decoded, attempted {ATTEMPTS} times. {' '.join(failures)}")
+    raise ValueError(f"{request['path']} cannot be decoded, after {ATTEMPTS} attempts. {' '.join(failures)}")
 
 
-def _read_with(request, stall_seconds, skip, warnings):
+def _read_with(
+    request: dict[str, Any], stall_seconds: float, skip: int, warnings: list[str]
+) -> Generator[Any, None, None]:
     """Yield the VideoInfo, then the frames after the first `skip`, from one decoder process."""
     with borrowed(stall_seconds) as worker:
         worker.tell(do="open", **request)
@@ -128,23 +146,21 @@ def _read_with(request, stall_seconds, skip, warnings):
         warnings += _damage(worker.take_messages())
 
 
-def _request(path, raw):
-    """What the decoder process is asked; refuses at once what is no file, or raw and not described.
-
-    `raw`: a RawFormat, its text form, or None.
-    """
-    raw = raw_video.parse(raw) if isinstance(raw, str) else raw
+def _request(path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None) -> dict[str, Any]:
+    """Return the request to the decoder process, after a check of the file and its raw format."""
+    raw_format = raw_video.parse(raw) if isinstance(raw, str) else raw
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No video file at {path}.")
     if not raw_video.is_raw(path):
         return {"path": os.path.abspath(path), "raw": None}
-    raw_video.count_frames(path, raw)
-    return {"path": os.path.abspath(path), "raw": dataclasses.asdict(raw)}
+    raw_video.count_frames(path, raw_format)
+    assert raw_format  # count_frames refuses None
+    return {"path": os.path.abspath(path), "raw": dataclasses.asdict(raw_format)}
 
 
-def _layout(answer, as_planes):
-    """The shape of a frame in the ring, and the function that makes of it what the reader wants."""
+def _layout(answer: dict[str, Any], as_planes: bool) -> tuple[tuple[int, ...], Callable[[np.ndarray], Any]]:
+    """Return the shape of a frame in the ring buffer and the function that unpacks it for the reader."""
     height, width, bits = answer["height"], answer["width"], answer["bits"]
     if as_planes:
         shape = (planes.packed_bytes(height, width, bits),)
@@ -152,7 +168,7 @@ def _layout(answer, as_planes):
     return (height, width, 3), lambda frame: frame
 
 
-def _info(answer):
+def _info(answer: dict[str, Any]) -> VideoInfo:
     warnings = []
     if answer["hdr"]:
         warnings.append(f"HDR video ({answer['hdr']}), read as if it were not: out of the model's range")
@@ -168,17 +184,17 @@ def _info(answer):
     )
 
 
-def missing_frames(decoded, declared):
-    """A list with a warning where a file has clearly fewer frames than it declares, else empty."""
+def missing_frames(decoded: int, declared: int) -> list[str]:
+    """Return a list with a warning if clearly fewer frames were decoded than declared, else an empty list."""
     if decoded >= declared - max(2, MISSING_FRAMES * declared):
         return []
     return [f"only {decoded} of {declared} declared frames could be decoded"]
 
 
-def _damage(messages):
-    """A list with a warning where the decoder complained, else empty."""
+def _damage(messages: str) -> list[str]:
+    """Return a list with a warning if the decoder reported errors, else an empty list."""
     found = FFMPEG_MESSAGE.findall(messages)
     if not found:
         return []
     more = f" (and {len(found) - 1} more messages)" if len(found) > 1 else ""
-    return [f"damaged: the decoder says {found[0][1].strip()!r}{more}"]
+    return [f"damaged: the decoder reports {found[0][1].strip()!r}{more}"]

@@ -1,4 +1,7 @@
-"""Talks to a process that decodes (`decoder_process`), and keeps it for the next video."""
+"""Pool of decoder processes: their start, communication with them, and reuse for the next video.
+
+The process itself runs `decoder_server`.
+"""
 
 import atexit
 import contextlib
@@ -9,20 +12,28 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from multiprocessing.connection import Pipe
+from typing import IO, Any, NoReturn
+
+import numpy as np
 
 from nr_vqm.video.decoder_server import map_ring
 
-STALL_SECONDS = 60  # a decoder without a sign of life for so long hangs; a 4K frame takes it a tenth of a second
-RING_BYTES = 48 * 2**20  # read ahead: 8 frames of 1080p; a larger ring falls out of the processor's cache
-MIN_SLOTS, MAX_SLOTS = 4, 64  # frames in the ring
-MAX_IDLE = 4  # processes kept for the next videos
+STALL_SECONDS = 60  # without a response for this long a decoder hangs; decoding a 4K frame takes 0.1 seconds
+RING_BYTES = 48 * 2**20  # decoded ahead: 8 frames of 1080p; a larger ring buffer does not fit the processor's cache
+MIN_SLOTS, MAX_SLOTS = 4, 64  # frames in the ring buffer
+MAX_IDLE = 4  # idle processes that are kept for the next videos
 
 
 class DecoderFailed(Exception):
-    """One decoder could not read a file; `died`: it crashed, or was ended because it stood still."""
+    """A decoder process failed on a file.
 
-    def __init__(self, reason, *, died=False):
+    Attributes:
+        died: whether the process crashed, or was killed because it hung.
+    """
+
+    def __init__(self, reason: str, *, died: bool = False) -> None:
         super().__init__(reason)
         self.died = died
 
@@ -30,11 +41,13 @@ class DecoderFailed(Exception):
 class Worker:
     """One decoder process."""
 
-    def __init__(self):
+    def __init__(self) -> None:
+        """Start the process, without waiting for it."""
         self.connection, theirs = Pipe()
         self.ring = _shared_file()
         self.messages = tempfile.TemporaryFile()  # noqa: SIM115 until `end`
-        # Our own search path, as multiprocessing's spawn does; unlike that it needs nothing of the user's __main__.
+        # The process gets our module search path, as with multiprocessing's spawn, but does not import the user's
+        # __main__ module.
         code = "import sys; sys.path[:] = sys.argv[3:]; from nr_vqm.video import decoder_server; decoder_server.main()"
         handles = (theirs.fileno(), self.ring.fileno())
         self.process = subprocess.Popen(
@@ -45,38 +58,43 @@ class Worker:
             pass_fds=handles,
         )
         theirs.close()
-        self.stall_seconds, self.ready = STALL_SECONDS, False
+        self.stall_seconds: float = STALL_SECONDS
+        self.ready = False
 
-    def get_ready(self, stall_seconds):
-        """Wait until it has started, which is no part of a video's time limit; then that limit holds."""
+    def get_ready(self, stall_seconds: float) -> None:
+        """Wait until the process has started, then set the time limit for the responses on a video."""
         if not self.ready:
             self.stall_seconds = STALL_SECONDS
             self.answer()
             self.ready = True
         self.stall_seconds = stall_seconds
 
-    def tell(self, **message):
-        """Send a message; DecoderFailed where nobody is there."""
+    def tell(self, **message: Any) -> None:
+        """Send a message.
+
+        Raises:
+            DecoderFailed: the process has died.
+        """
         try:
             self.connection.send_bytes(json.dumps(message).encode())
         except ConnectionError:
-            self._bury()
+            self._raise_crashed()
 
-    def answer(self):
-        """The next message, as a dict.
+    def answer(self) -> dict[str, Any]:
+        """Receive the next message.
 
         Raises:
-            DecoderFailed: it crashed, said nothing for `stall_seconds`, or cannot read the video.
-            ValueError: it refuses the video.
+            DecoderFailed: the process crashed, did not respond for `stall_seconds`, or cannot read the video.
+            ValueError: the process can read the video but refuses it.
         """
         while True:
             try:
                 if not self.connection.poll(self.stall_seconds):
                     self.end()
-                    raise DecoderFailed(f"The decoder stood still for {self.stall_seconds:g} seconds.", died=True)
+                    raise DecoderFailed(f"The decoder did not respond for {self.stall_seconds:g} seconds.", died=True)
                 message = json.loads(self.connection.recv_bytes())
             except (EOFError, ConnectionError):
-                self._bury()
+                self._raise_crashed()
             if message["is"] == "failed":
                 raise DecoderFailed(message["reason"])
             if message["is"] == "refused":
@@ -84,68 +102,80 @@ class Worker:
             if message["is"] != "progress":
                 return message
 
-    def start_reading(self, shape):
-        """Let it decode ahead; the ring of frames, uint8 (slots, *shape)."""
+    def start_reading(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Let the process decode ahead.
+
+        Args:
+            shape: shape of a frame.
+
+        Returns:
+            the ring buffer of frames, uint8, shape (slots, *shape).
+        """
         frame_bytes = math.prod(shape)
         slots = min(MAX_SLOTS, max(MIN_SLOTS, RING_BYTES // frame_bytes))
         os.ftruncate(self.ring.fileno(), slots * frame_bytes)
         self.tell(do="read", slots=slots)
         return map_ring(self.ring.fileno(), slots, shape)
 
-    def take_messages(self):
-        """What the decoder has printed since the last call, 64 KB at most."""
+    def take_messages(self) -> str:
+        """Return what the decoder has printed since the last call, at most 64 KB."""
         text = os.pread(self.messages.fileno(), 2**16, 0).decode(errors="replace")
-        self.messages.seek(0)  # theirs too
+        self.messages.seek(0)  # the process shares the file position
         self.messages.truncate()
         return text
 
-    def stop(self):
-        """Make it ready for the next video; DecoderFailed where it is dead."""
+    def stop(self) -> None:
+        """Stop decoding the current video, so that the process is ready for the next one.
+
+        Raises:
+            DecoderFailed: the process has died.
+        """
         self.tell(do="stop")
         while True:
             try:
                 if self.answer()["is"] == "stopped":
                     break
-            except (ValueError, DecoderFailed) as error:  # of the video that nobody wants any more
+            except (ValueError, DecoderFailed) as error:  # an error of the video that is no longer needed
                 if getattr(error, "died", False):
                     raise
         self.take_messages()
 
-    def end(self):
-        """Kill it."""
+    def end(self) -> None:
+        """Kill the process and close its files."""
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        if self.process.stdin:
+            self.process.stdin.close()
         for handle in (self.connection, self.ring, self.messages):
             handle.close()
 
-    def _bury(self):
-        """Raise DecoderFailed with what ended the process."""
+    def _raise_crashed(self) -> NoReturn:
+        """Raise DecoderFailed with the signal or exit code of the process."""
         code = self.process.wait()
         self.end()
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise DecoderFailed(f"The decoder crashed ({cause}).", died=True) from None
 
 
-def _shared_file():
-    """A file that two processes map: in memory, not on a /dev/shm that containers keep small."""
+def _shared_file() -> IO[bytes]:
+    """Create a file for shared memory; not in /dev/shm, which is small in containers."""
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("frames"), "r+b")
     return tempfile.TemporaryFile()
 
 
-_idle = []
+_idle: list[Worker] = []
 
 
-def start():
-    """Start a process for the first video, without waiting for it."""
+def start() -> None:
+    """Start a decoder process for the first video, without waiting for it."""
     if not _idle:
         _idle.append(Worker())
 
 
 @contextlib.contextmanager
-def borrowed(stall_seconds):
-    """An idle decoder process, or a new one, as a context manager; back among the idle ones afterwards."""
+def borrowed(stall_seconds: float) -> Iterator[Worker]:
+    """Borrow an idle decoder process, or a new one; it is returned to the pool when the block ends."""
     try:
         worker = _idle.pop()
     except IndexError:
@@ -157,7 +187,7 @@ def borrowed(stall_seconds):
         _give_back(worker)
 
 
-def _give_back(worker):
+def _give_back(worker: Worker) -> None:
     if worker.process.returncode is not None:
         return
     with contextlib.suppress(DecoderFailed):
@@ -169,9 +199,10 @@ def _give_back(worker):
 
 
 @atexit.register
-def end_idle():
+def end_idle() -> None:
+    """Kill all idle decoder processes."""
     while _idle:
         _idle.pop().end()
 
 
-os.register_at_fork(after_in_child=_idle.clear)  # a process serves the one that started it
+os.register_at_fork(after_in_child=_idle.clear)  # a decoder process serves only the process that started it

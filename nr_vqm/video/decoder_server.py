@@ -1,7 +1,7 @@
-"""The process that decodes: a crash or a hang of a decoder ends here. `decoding` starts it and talks to it.
+"""The decoder process, which isolates crashes and hangs of decoders. `decoder_processes` starts it.
 
-Requests and answers are lines of JSON on a socket; frames go through shared memory, a ring of slots, so the parent
-says when a slot may be used again, and the decoder is never more than a ring ahead.
+Requests and answers are JSON messages on a socket. Frames are passed through a ring buffer in shared memory: the parent
+releases slots, so the decoder is never further ahead than the size of the ring buffer.
 """
 
 import contextlib
@@ -9,12 +9,15 @@ import itertools
 import json
 import mmap
 import os
+import resource
 import select
 import signal
 import sys
 import threading
 import time
+from collections.abc import Generator
 from multiprocessing.connection import Connection
+from typing import Any
 
 import av.logging
 import cv2
@@ -22,22 +25,22 @@ import numpy as np
 
 from nr_vqm.video import backends, raw_video
 
-MAX_MEMORY = 8 * 2**30  # address space: damaged headers ask for more than the machine has
-MAX_MESSAGES = 16 * 2**20  # bytes that a decoder may print about one video
-PROGRESS_SECONDS = 1
+MAX_MEMORY = 8 * 2**30  # bytes of address space: damaged headers may declare more than the machine has
+MAX_MESSAGES = 16 * 2**20  # bytes of messages that a decoder may print
+PROGRESS_SECONDS = 1  # between two progress messages
 
 
 class Stopped(Exception):
-    """The parent does not want the rest."""
+    """The parent has stopped reading the video."""
 
 
-def main():
-    """Serve requests until the parent goes away. Arguments: the file descriptors of the socket and the ring."""
+def main() -> None:
+    """Serve requests until the parent exits. Command-line arguments: file descriptors of socket and ring buffer."""
     connection, ring = Connection(int(sys.argv[1])), int(sys.argv[2])
     _protect()
     cv2.setNumThreads(1)
     av.logging.set_libav_level(av.logging.ERROR)
-    av.logging.restore_default_callback()  # FFmpeg's messages to stderr
+    av.logging.restore_default_callback()  # FFmpeg prints its messages to stderr
     with contextlib.suppress(EOFError, ConnectionError):
         _send(connection, is_="ready")
         while True:
@@ -48,28 +51,26 @@ def main():
                 _serve(connection, ring, request)
 
 
-def _protect():
-    """Leave with the parent, let it handle Ctrl-C, and bound what a damaged file can take."""
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+def _protect() -> None:
+    """Exit together with the parent, leave Ctrl-C to it, and limit the resources that a damaged file can use."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(ImportError, ValueError, OSError):  # not on every system
-        import resource
-
-        for kind, limit in (("AS", MAX_MEMORY), ("FSIZE", MAX_MESSAGES), ("CORE", 0)):
-            resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (limit, limit))
+    with contextlib.suppress(ValueError, OSError):  # some systems do not support every limit
+        for name, limit in (("AS", MAX_MEMORY), ("FSIZE", MAX_MESSAGES), ("CORE", 0)):
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
 
 
-def _leave_with_parent():
-    os.read(0, 1)  # nobody writes: returns when the parent is gone
+def _exit_with_parent() -> None:
+    os.read(0, 1)  # nothing is ever written: returns when the parent has exited
     os._exit(0)
 
 
-def _send(connection, *, is_, **values):
+def _send(connection: Connection, *, is_: str, **values: Any) -> None:
     connection.send_bytes(json.dumps({"is": is_, **values}).encode())
 
 
-def _serve(connection, ring, request):
-    """Answer one request; whatever is wrong with the video is an answer too."""
+def _serve(connection: Connection, ring: int, request: dict[str, Any]) -> None:
+    """Answer one request; an error of the video is an answer, too."""
     try:
         _read(connection, ring, request)
     except Stopped:
@@ -78,14 +79,15 @@ def _serve(connection, ring, request):
         raise
     except backends.Refusal as error:
         _send(connection, is_="refused", reason=str(error))
-    except Exception as error:  # av and cv2 have their own kinds
+    except Exception as error:  # PyAV and OpenCV raise their own types
         _send(connection, is_="failed", reason=str(error) or type(error).__name__)
 
 
-def _read(connection, ring, request):
-    """Say what the video is, then put frame after frame into the ring."""
-    path, raw = request["path"], request["raw"] and raw_video.RawFormat(**request["raw"])
-    found, warnings = backends.inspect(path, raw, _Progress(connection)), []
+def _read(connection: Connection, ring: int, request: dict[str, Any]) -> None:
+    """Send the declared properties of the video, then write its frames to the ring buffer."""
+    path, raw = request["path"], raw_video.RawFormat(**request["raw"]) if request["raw"] else None
+    found = backends.inspect(path, raw, _Progress(connection))
+    warnings: list[str] = []
     source = backends.read_planes(path, raw=raw, warnings=warnings) if request["planes"] else _rgb(path, raw, warnings)
     with contextlib.closing(source) as frames:
         first = next(frames, None)
@@ -96,43 +98,47 @@ def _read(connection, ring, request):
         slots = _Slots(connection, ring, pixels.shape)
         for *_, pixels in itertools.chain([first], frames):
             slots.put(pixels)
-        slots.tell()
+        slots.announce()
     _send(connection, is_="end", warnings=warnings)
 
 
-def _rgb(path, raw, warnings):
-    """Yield RGB frames in the form of `backends.read_planes`."""
+def _rgb(
+    path: str, raw: raw_video.RawFormat | None, warnings: list[str]
+) -> Generator[tuple[int, int, int, np.ndarray], None, None]:
+    """Yield height, width, 8 bits and the RGB frame, like `backends.read_planes`."""
     with contextlib.closing(backends.read(path, raw=raw, warnings=warnings)) as frames:
         for frame in frames:
-            yield *frame.shape[:2], 8, frame
+            yield frame.shape[0], frame.shape[1], 8, frame
 
 
 class _Slots:
-    """The ring: `put` waits until the parent has emptied a slot. Of small frames it tells several at a time."""
+    """Writer of the ring buffer. New frames are announced in batches, which saves messages for small frames."""
 
-    def __init__(self, connection, ring, shape):
+    def __init__(self, connection: Connection, ring: int, shape: tuple[int, ...]) -> None:
         self.connection, self.ring, self.shape = connection, ring, shape
-        self.view, self.free, self.position, self.untold = None, 0, 0, 0
+        self.view = np.empty((0, *shape), np.uint8)  # mapped when the parent starts reading
+        self.free, self.position, self.unannounced = 0, 0, 0
 
-    def put(self, frame):
+    def put(self, frame: np.ndarray) -> None:
+        """Write a frame, after waiting until the parent has released a slot."""
         while not self.free or select.select([self.connection], [], [], 0)[0]:
             if not self.free:
-                self.tell()
-            self._hear(json.loads(self.connection.recv_bytes()))
+                self.announce()
+            self._handle(json.loads(self.connection.recv_bytes()))
         self.view[self.position % len(self.view)] = frame
         self.position += 1
         self.free -= 1
-        self.untold += 1
-        if self.untold >= len(self.view) // 8:
-            self.tell()
+        self.unannounced += 1
+        if self.unannounced >= len(self.view) // 8:
+            self.announce()
 
-    def tell(self):
-        """Say how many frames are new."""
-        if self.untold:
-            _send(self.connection, is_="frames", count=self.untold)
-            self.untold = 0
+    def announce(self) -> None:
+        """Send the number of new frames to the parent."""
+        if self.unannounced:
+            _send(self.connection, is_="frames", count=self.unannounced)
+            self.unannounced = 0
 
-    def _hear(self, message):
+    def _handle(self, message: dict[str, Any]) -> None:
         if message["do"] == "stop":
             raise Stopped
         if message["do"] == "read":
@@ -141,25 +147,28 @@ class _Slots:
             self.free += message["count"]
 
 
-def map_ring(ring, slots, shape):
-    """The ring's memory as uint8, shape (slots, *shape).
+def map_ring(ring: int, slots: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Map the shared memory of the ring buffer.
 
     Args:
-        ring: its file descriptor.
-        slots: frames in it.
-        shape: of a frame.
+        ring: file descriptor of the memory.
+        slots: number of frames in the ring buffer.
+        shape: shape of a frame.
+
+    Returns:
+        uint8, shape (slots, *shape).
     """
     shape = (slots, *shape)
     return np.frombuffer(mmap.mmap(ring, int(np.prod(shape))), np.uint8).reshape(shape)
 
 
 class _Progress:
-    """Called often, tells the parent now and then that work goes on."""
+    """Callback that sends a progress message to the parent at most once per PROGRESS_SECONDS."""
 
-    def __init__(self, connection):
-        self.connection, self.told = connection, time.monotonic()
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.last_sent = connection, time.monotonic()
 
-    def __call__(self):
-        if time.monotonic() - self.told > PROGRESS_SECONDS:
-            self.told = time.monotonic()
+    def __call__(self) -> None:
+        if time.monotonic() - self.last_sent > PROGRESS_SECONDS:
+            self.last_sent = time.monotonic()
             _send(self.connection, is_="progress")

@@ -1,12 +1,13 @@
-"""Raw video without a header (.yuv): planar YUV mapped from the disk, one RGB frame at a time.
+"""Reading of raw planar YUV video (.yuv), which has no header.
 
-The conversion is libswscale's with the settings that OpenCV uses, so a raw file gives the very pixels that OpenCV
-decodes from a lossless file of the same frames.
+Frames are converted to RGB by libswscale with the settings of OpenCV, so that a raw file gives the same pixels as
+OpenCV decodes from a lossless file of the same frames.
 """
 
 import dataclasses
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -14,21 +15,27 @@ import cv2
 import numpy as np
 
 SUFFIX = ".yuv"
-# Pixel format, as ffmpeg calls it: (bytes a sample, rows of luma for one row of chroma). All halve the chroma's width.
+# FFmpeg's pixel format: (bytes per sample, rows of luma per row of chroma). The chroma has half the width in all.
 PIXEL_FORMATS = {"yuv420p": (1, 2), "yuv422p": (1, 1), "yuv420p10le": (2, 2), "yuv422p10le": (2, 1)}
-MAX_SIZE = 16384  # pixels a side: a size beyond is a mistake, and would ask for gigabytes a frame
+MAX_SIZE = 16384  # pixels; a larger height or width is a mistake and would need gigabytes per frame
 
 
 @dataclasses.dataclass(frozen=True)
 class RawFormat:
-    """What a header would say: size in pixels, pixel format (a key of PIXEL_FORMATS), frames per second."""
+    """Format of a raw video.
+
+    Attributes:
+        width, height: frame size in pixels, 1 to MAX_SIZE.
+        pixel_format: a key of PIXEL_FORMATS.
+        fps: frames per second, above 0 and below 1000.
+    """
 
     width: int
     height: int
     pixel_format: str
     fps: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.pixel_format not in PIXEL_FORMATS:
             raise ValueError(
                 f"Unknown pixel format {self.pixel_format!r} of raw video. Choose from: {', '.join(PIXEL_FORMATS)}."
@@ -39,23 +46,23 @@ class RawFormat:
             raise ValueError(f"Raw video needs a rate between 0 and 1000 frames per second. Received: {self.fps:g}.")
 
     @property
-    def plane_shapes(self):
-        """(rows, bytes a row) of Y, U and V; odd sizes round the chroma up."""
+    def plane_shapes(self) -> list[tuple[int, int]]:
+        """Rows, and bytes per row, of Y, U and V; chroma sizes are rounded up."""
         sample, step = PIXEL_FORMATS[self.pixel_format]
         chroma = (-(-self.height // step), -(-self.width // 2) * sample)
         return [(self.height, self.width * sample), chroma, chroma]
 
     @property
-    def frame_bytes(self):
-        """Bytes of one frame."""
+    def frame_bytes(self) -> int:
+        """Size of one frame, in bytes."""
         return sum(rows * columns for rows, columns in self.plane_shapes)
 
 
-def parse(text):
-    """The RawFormat of 'WIDTHxHEIGHT:PIXEL_FORMAT:FPS', for example '1920x1080:yuv420p:30'.
+def parse(text: str) -> RawFormat:
+    """Parse a raw format 'WIDTHxHEIGHT:PIXEL_FORMAT:FPS', for example '1920x1080:yuv420p:30'.
 
     Raises:
-        ValueError: the text has another form, or asks for what cannot be read.
+        ValueError: the text has another form, or a value is not supported.
     """
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6}):(\w+):(\d+(?:\.\d+)?)", text, re.ASCII)
     if not match:
@@ -64,21 +71,21 @@ def parse(text):
     return RawFormat(int(width), int(height), pixel_format, float(fps))
 
 
-def is_raw(path):
-    """True for a file that has no header to read."""
+def is_raw(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is raw video, by its suffix."""
     return Path(path).suffix.lower() == SUFFIX
 
 
-def count_frames(path, raw):
-    """The number of frames in a raw file.
+def count_frames(path: str | os.PathLike[str], raw: RawFormat | None) -> int:
+    """Return the number of frames in a raw file.
 
     Args:
         path: the file.
-        raw: RawFormat; None is refused, for nothing in the file tells its size.
+        raw: format of the file.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: no format, an empty file, or not a whole number of frames.
+        FileNotFoundError: the file does not exist.
+        ValueError: the format is missing, or the file is empty or does not contain a whole number of frames.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No video file at {path}.")
@@ -98,50 +105,50 @@ def count_frames(path, raw):
     return frames
 
 
-def read_frames(path, raw):
-    """Yield the frames of a raw file in order, mapped from the disk: only the frame in hand is in memory.
+def read_frames(path: str | os.PathLike[str], raw: RawFormat) -> Iterator[np.ndarray]:
+    """Yield the frames of a raw file in order; the file is memory-mapped.
 
     Args:
         path: the file.
-        raw: its RawFormat.
+        raw: format of the file.
 
     Yields:
         uint8 RGB, shape (raw.height, raw.width, 3), values 0-255.
 
     Raises:
-        FileNotFoundError, ValueError: as `count_frames`.
+        FileNotFoundError, ValueError: see `count_frames`.
     """
     for data in map_frames(path, raw):
         yield to_rgb(data, raw)
 
 
-def map_frames(path: str | os.PathLike, raw: RawFormat) -> np.ndarray:
-    """The frames of a raw file, mapped from the disk.
+def map_frames(path: str | os.PathLike[str], raw: RawFormat) -> np.ndarray:
+    """Memory-map the frames of a raw file.
 
     Returns:
-        uint8, shape (frames, raw.frame_bytes): Y, U and V of a frame one after another.
+        uint8, shape (num_frames, raw.frame_bytes): Y, U and V of each frame, concatenated.
 
     Raises:
-        FileNotFoundError, ValueError: as `count_frames`.
+        FileNotFoundError, ValueError: see `count_frames`.
     """
     return np.memmap(path, np.uint8, mode="r", shape=(count_frames(path, raw), raw.frame_bytes))
 
 
-def to_rgb(data, raw):
-    """One frame's bytes as RGB: BT.601, limited range, as OpenCV takes what declares nothing.
+def to_rgb(data: np.ndarray, raw: RawFormat) -> np.ndarray:
+    """Convert one raw frame to RGB, as BT.601 limited range, which OpenCV assumes for undeclared colours.
 
     Args:
-        data: uint8, shape (raw.frame_bytes,): Y, U and V one after another.
-        raw: RawFormat.
+        data: uint8, shape (raw.frame_bytes,): Y, U and V, concatenated.
+        raw: format of the frame.
 
     Returns:
-        uint8, shape (raw.height, raw.width, 3).
+        uint8 RGB, shape (raw.height, raw.width, 3), values 0-255.
     """
     return cv2.cvtColor(to_av_frame(data, raw).to_ndarray(format="bgr24", interpolation="BICUBIC"), cv2.COLOR_BGR2RGB)
 
 
 def to_av_frame(data: np.ndarray, raw: RawFormat) -> av.VideoFrame:
-    """One frame's bytes (as `to_rgb`) as a decoder would give them."""
+    """Convert one raw frame to a PyAV frame. Arguments: see `to_rgb`."""
     frame, start = av.VideoFrame(raw.width, raw.height, raw.pixel_format), 0
     for plane, (rows, columns) in zip(frame.planes, raw.plane_shapes, strict=True):
         target = np.frombuffer(memoryview(plane), np.uint8).reshape(rows, plane.line_size)

@@ -1,12 +1,14 @@
-"""A video file -> RGB frames, and what was wrong with it. Decoding runs in a process of its own (`decoding`)."""
+"""Reading of video files: frames, declared properties and warnings. A separate process decodes the video."""
 
 import os
 from pathlib import Path
 
-from nr_vqm.video import decoder_processes, raw_video
-from nr_vqm.video.decoder_client import Frames
+import numpy as np
 
-# Containers and elementary streams that FFmpeg's demuxers read. Names of single images and of sound are not among them.
+from nr_vqm.video import decoder_processes, planes, raw_video
+from nr_vqm.video.decoder_client import Frames, VideoInfo
+
+# Containers and elementary streams that FFmpeg demuxes, without formats of still images and of audio.
 EXTENSIONS = frozenset(
     """.264 .265 .3g2 .3gp .amv .asf .avc .avi .dav .divx .dv .f4v .flv .gif .gxf .h261 .h263 .h264 .h265 .hevc .ivf
     .m1v .m2p .m2t .m2ts .m2v .m4v .mj2 .mjpeg .mjpg .mk3d .mkv .mov .mp4 .mpe .mpeg .mpg .mpv .mts .mxf .nut
@@ -14,67 +16,85 @@ EXTENSIONS = frozenset(
 )
 
 
-def read_frames(path, raw=None, *, stall_seconds=decoder_processes.STALL_SECONDS):
-    """Open a video and decode it ahead of the reader, sequentially, once, in bounded memory.
+def read_frames(
+    path: str | os.PathLike[str],
+    raw: raw_video.RawFormat | str | None = None,
+    *,
+    stall_seconds: float = decoder_processes.STALL_SECONDS,
+) -> Frames[np.ndarray]:
+    """Open a video and iterate over its RGB frames, which are decoded ahead in bounded memory.
 
     Args:
         path: the file.
-        raw: the raw_video.RawFormat of a .yuv file, or its text, '1920x1080:yuv420p:30'; other files ignore it.
-        stall_seconds: a decoder that gives no sign of life for so long has failed.
+        raw: format of a .yuv file, as RawFormat or as text, '1920x1080:yuv420p:30'; ignored for other files.
+        stall_seconds: time without a response after which the decoder is considered to hang.
 
     Returns:
-        decoder_client.Frames: an iterator of uint8 RGB, shape (height, width, 3), values 0-255, at the video's own
-        resolution, with what the file declares and, at the end, warnings.
+        iterator of uint8 RGB, shape (height, width, 3), values 0-255, in the resolution of the video. Its attribute
+        `info` has the declared properties; `warnings` is complete at the end of the iteration.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not one frame can be decoded; while iterating also: the frame size changes, or the decoder crashes
-            or hangs again after it was started once more.
+        FileNotFoundError: the file does not exist.
+        ValueError: no frame can be decoded. While iterating: the frame size changes, or the decoder crashes or hangs
+            again after one restart.
     """
     return Frames(path, raw=raw, stall_seconds=stall_seconds)
 
 
 def read_planes(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     raw: raw_video.RawFormat | str | None = None,
     *,
     stall_seconds: float = decoder_processes.STALL_SECONDS,
-) -> Frames:
-    """Open a video as `read_frames`, for the decoder's own luma and chroma instead of RGB.
+) -> Frames[planes.Planes]:
+    """Open a video and iterate over its decoded YUV 4:2:0 planes, without conversion to RGB.
+
+    Args:
+        path, raw, stall_seconds: see `read_frames`.
 
     Returns:
-        decoder_client.Frames: an iterator of planes.Planes: y, u and v in the range of the file, 0-255, 4:2:0.
-        More than 8 bits are divided by 2^(bits - 8) and not rounded. RGB files are converted to BT.601, limited range.
+        iterator of Planes, values 0-255 in the range of the file. Samples of more than 8 bits are divided by
+        2^(bits - 8) and not rounded; RGB files are converted to BT.601, limited range.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_frames`; the bit depth must not change either.
+        FileNotFoundError, ValueError: see `read_frames`; also if the bit depth changes.
     """
     return Frames(path, raw=raw, stall_seconds=stall_seconds, as_planes=True)
 
 
-def probe(path, raw=None):
-    """Open a video, decode its first frame and say what it declares, as a decoder_client.VideoInfo.
+def probe(path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None = None) -> VideoInfo:
+    """Return the declared properties of a video; its first frame must be decodable.
+
+    Args:
+        path, raw: see `read_frames`.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_frames`.
+        FileNotFoundError, ValueError: see `read_frames`.
     """
     with read_frames(path, raw) as frames:
         return frames.info
 
 
-def count_frames(path, raw=None):
-    """The number of frames that can be decoded; slower than the declared number, and true."""
+def count_frames(path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None = None) -> int:
+    """Count the frames of a video by decoding it.
+
+    Args:
+        path, raw: see `read_frames`.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_frames`.
+    """
     with read_frames(path, raw) as frames:
         return frames.info.frames if raw_video.is_raw(path) else sum(1 for _ in frames)
 
 
-def list_videos(folder: str | os.PathLike) -> list[Path]:
-    """Every file below `folder` with a video's extension, sorted by path; links to files and folders are followed."""
+def list_videos(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the video files below a folder, by their extensions, sorted by path. Links are followed."""
     return [path for path in _list_files(folder) if path.suffix.lower() in EXTENSIONS]
 
 
-def list_skipped(folder: str | os.PathLike) -> list[Path]:
-    """Every other file below `folder`, sorted by path; hidden ones are not listed."""
+def list_skipped(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the files below a folder that are no videos, sorted by path, without hidden files."""
     return [
         path
         for path in _list_files(folder)
@@ -83,9 +103,10 @@ def list_skipped(folder: str | os.PathLike) -> list[Path]:
     ]
 
 
-def _list_files(folder: str | os.PathLike) -> list[Path]:
-    """Every file below `folder`, sorted; a folder that links lead to again is visited once."""
-    found, visited = [], set()
+def _list_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """List all files below a folder, sorted by path; a folder that is reached again by a link is visited once."""
+    found: list[Path] = []
+    visited = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         status = os.stat(parent)
         if (status.st_dev, status.st_ino) in visited:

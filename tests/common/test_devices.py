@@ -40,7 +40,7 @@ def test_auto_keeps_what_the_importing_program_chose(gpus):
 
 @pytest.mark.parametrize("device", ["gpu:2", "7"])
 def test_a_gpu_that_is_not_there_is_refused(gpus, device):
-    with pytest.raises(ValueError, match=f"Device '{device}' was asked for, this machine has 2 GPUs. Use --device cpu"):
+    with pytest.raises(ValueError, match=f"Device '{device}' was requested, this machine has 2 GPUs. Use --device cpu"):
         devices.start(device)
     assert gpus.visible == gpus.found
 
@@ -48,7 +48,7 @@ def test_a_gpu_that_is_not_there_is_refused(gpus, device):
 def test_no_gpu_at_all():
     devices.start("cpu")
     devices.start("auto")
-    with pytest.raises(ValueError, match="Device 'gpu' was asked for, this machine has 0 GPUs"):
+    with pytest.raises(ValueError, match="Device 'gpu' was requested, this machine has 0 GPUs"):
         devices.start("gpu")
 
 
@@ -58,7 +58,7 @@ def test_a_choice_that_comes_too_late_is_refused_and_auto_is_not(gpus, monkeypat
 
     monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
     devices.start("auto")
-    with pytest.raises(ValueError, match="TensorFlow has started with other devices than 'gpu:1'. Choose before"):
+    with pytest.raises(ValueError, match="has already started with other devices than 'gpu:1'. Select the device first"):
         devices.start("gpu:1")
 
 

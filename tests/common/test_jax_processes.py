@@ -138,12 +138,12 @@ def test_what_one_process_refuses_ends_the_other(data, tmp_path):
     run(*train, "--epochs", 1)
     first, second = start_together(*train, "--devices", 2, "--epochs", 2)
     assert "was started with other settings" in first.communicate(timeout=120)[0]
-    assert "Another of the processes that train together cannot begin" in second.communicate(timeout=120)[0]
+    assert "Another process of this training could not start" in second.communicate(timeout=120)[0]
     assert first.returncode == second.returncode == command_line.EXIT_FAILED
 
 
 def test_devices_and_their_memory():
     printed = run("-c", DEVICES).splitlines()[-2:]
-    assert printed[0] == "Device 'gpu' was asked for, this machine has 0 GPUs. Use --device cpu or auto."
+    assert printed[0] == "Device 'gpu' was requested, this machine has 0 GPUs. Use --device cpu or auto."
     assert printed[1].startswith("too large ")
     assert "RuntimeError" in printed[1]

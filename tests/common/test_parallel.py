@@ -42,7 +42,7 @@ def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
     work = functools.partial(kill_once, folder=tmp_path)
     got = parallel.each(work, list(range(9)), workers=2, on_death=lambda item, error: f"{item}: {error}")
     wanted = [2 * item for item in range(9)]
-    wanted[5] = "5: the 3 processes that tried it died: too little memory, or a crash"
+    wanted[5] = "5: the 3 processes that tried it died: out of memory, or a crash"
     assert list(got) == wanted
 
 

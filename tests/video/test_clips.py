@@ -88,7 +88,7 @@ def test_a_small_picture_is_padded_by_reflection_and_never_rescaled():
 
 
 def test_frames_that_end_too_early():
-    with pytest.raises(ValueError, match="needs 21 frames, the video gave 20"):
+    with pytest.raises(ValueError, match="needs 21 frames, the video has 20"):
         list(clips.iter_groups((place_frame(t, 30, 44) for t in range(20)), grid_of(21, 30, 44)))
 
 

@@ -45,7 +45,7 @@ def assert_all_frames(frames):
 
 @pytest.mark.parametrize(
     ("kind", "failure"),
-    [(signal.SIGABRT, r"crashed \(SIGABRT\)"), (signal.SIGSTOP, "stood still for 0.5 seconds")],
+    [(signal.SIGABRT, r"crashed \(SIGABRT\)"), (signal.SIGSTOP, "did not respond for 0.5 seconds")],
 )
 def test_a_second_process_continues_where_one_crashed_or_hung(long_video, workers, kind, failure):
     with reader.read_frames(long_video, stall_seconds=0.5) as frames:
@@ -61,7 +61,7 @@ def test_a_second_process_continues_where_one_crashed_or_hung(long_video, worker
 def test_a_video_that_kills_the_decoder_twice_fails_alone(long_video, workers):
     frames = reader.read_frames(long_video)
     os.kill(workers[0].process.pid, signal.SIGSEGV)
-    with pytest.raises(ValueError, match=r"cannot be decoded, attempted 2 times. .*SIGSEGV\).* .*SIGABRT"):
+    with pytest.raises(ValueError, match=r"cannot be decoded, after 2 attempts. .*SIGSEGV\).* .*SIGABRT"):
         for _ in frames:
             if len(workers) == 2:
                 os.kill(workers[1].process.pid, signal.SIGABRT)
@@ -143,7 +143,7 @@ def test_damage_inside_is_said(tmp_path):
     path.write_bytes(data)
     frames = reader.read_frames(path)
     assert sum(1 for _ in frames) > 20
-    assert frames.warnings[0].startswith("damaged: the decoder says '")
+    assert frames.warnings[0].startswith("damaged: the decoder reports '")
 
 
 def test_missing_frames():

@@ -129,7 +129,7 @@ def test_names(tmp_path, name, monkeypatch):
 def test_a_changing_picture_size_is_refused(tmp_path):
     parts = [write(tmp_path / f"{size[0]}.ts", encoder="libx264", size=size) for size in ((96, 128), (48, 64))]
     (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(ValueError, match="One picture size is needed, .* changes from 128x96 to 64x48"):
+    with pytest.raises(ValueError, match="A constant frame size is needed, .* changes from 128x96 to 64x48"):
         list(reader.read_frames(tmp_path / "both.ts"))
 
 
@@ -155,7 +155,7 @@ REAL = {  # file: (frames, (height, width), start of the warning)
     "edge/torchcodec_h265_10bits.mp4": (30, (200, 200), None),
     "edge/torchcodec_var_fps_video.mp4": (300, (128, 128), None),
     "edge/moviepy_no_duration.webm": (74, (720, 1280), None),
-    "edge/edge_decord_corrupted.mp4": (49, (720, 1280), "damaged: the decoder says"),
+    "edge/edge_decord_corrupted.mp4": (49, (720, 1280), "damaged: the decoder reports"),
     "special/androidx_hdr10-av1.mp4": (127, (1280, 720), "HDR video (PQ)"),
     "special/androidx_rotate_reflect.mp4": (30, (1080, 720), None),
     "special/photoprism_quicktime-hvc1.mov": (35, (1280, 720), None),
