@@ -1,12 +1,11 @@
-"""Two pretend CPU devices before TensorFlow starts, and lossless videos that are exact to the pixel."""
+"""Fixtures of all tests. They set up two logical CPU devices before TensorFlow starts."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import cv2
-import numpy as np
 import pytest
+from sample_videos import place_frame, write_ffv1
 
 from nr_vqm import presets
 from nr_vqm.common import devices
@@ -15,29 +14,9 @@ from nr_vqm.runs import untrained_run
 devices.split_cpu(2)
 
 
-def place_frame(time, height, width):
-    """A frame whose red is the time, green the row, blue the column (modulo 256)."""
-    frame = np.empty((height, width, 3), np.uint8)
-    frame[..., 0] = time
-    frame[..., 1] = (np.arange(height) % 256)[:, None]
-    frame[..., 2] = (np.arange(width) % 256)[None, :]
-    return frame
-
-
-def write_ffv1(path, frames, *, fps=25):
-    """Write RGB frames losslessly; OpenCV gives back exactly these pixels."""
-    height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), fps, (width, height))
-    assert writer.isOpened()
-    for frame in frames:
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    writer.release()
-    return path
-
-
 @pytest.fixture
 def place_video(tmp_path):
-    """make(name, num_frames, height, width) -> path of a lossless video of `place_frame`s."""
+    """Return a function that writes a lossless video of `place_frame`s and returns its path."""
 
     def make(name="place.mkv", num_frames=21, height=30, width=44):
         return write_ffv1(tmp_path / name, [place_frame(t, height, width) for t in range(num_frames)])
@@ -47,6 +26,6 @@ def place_video(tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """The folder of an untrained run of preset tiny on a scale of 0-100; not to be changed."""
+    """Folder of an untrained run of preset tiny on a scale of 0-100. Tests must not change it."""
     folder = tmp_path_factory.mktemp("tiny_run")
     return untrained_run.write(folder, presets.PRESETS["tiny"], mos_range=(0.0, 100.0), labels="people").path

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import place_frame, write_ffv1
+from sample_videos import place_frame, write_ffv1
 
 import nr_vqm
 from nr_vqm import cli, command_line, presets

@@ -108,7 +108,7 @@ def test_handcrafted_modules_never_load_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("name", ["conftest.py", "stand_ins.py"])
+@pytest.mark.parametrize("name", ["conftest.py", "sample_videos.py", "stand_ins.py"])
 def test_what_tests_share_does_not_depend_on_benchmarks_or_commands(name):
     assert {module.split(".")[0] for module in imports(ROOT / "tests" / name)} <= {"nr_vqm", "data_prep"}
 

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_ffv1
+from sample_videos import write_ffv1
 
 from benchmarks import rivals
 

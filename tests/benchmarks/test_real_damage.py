@@ -9,7 +9,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from conftest import write_ffv1
+from sample_videos import write_ffv1
 from scipy.stats import spearmanr
 
 import nr_vqm

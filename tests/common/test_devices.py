@@ -58,7 +58,7 @@ def test_a_choice_that_comes_too_late_is_refused_and_auto_is_not(gpus, monkeypat
 
     monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
     devices.start("auto")
-    with pytest.raises(ValueError, match="has already started with other devices than 'gpu:1'. Select the device first"):
+    with pytest.raises(ValueError, match="has already started with other devices than 'gpu:1'. Select the device"):
         devices.start("gpu:1")
 
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import psutil
 import pytest
-from conftest import place_frame, write_ffv1
+from sample_videos import place_frame, write_ffv1
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

@@ -2,7 +2,7 @@ import re
 
 import pytest
 import stand_ins
-from conftest import place_frame, write_ffv1
+from sample_videos import place_frame, write_ffv1
 
 from data_prep import __main__ as data_prep
 from data_prep import build, databases

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import stand_ins
-import test_containers
-from conftest import place_frame, write_ffv1
+from sample_videos import place_frame, write_ffv1, write_trimmed
 
 from data_prep import __main__ as data_prep
 from data_prep import build, state
@@ -88,7 +87,7 @@ def opened(monkeypatch):
 
 
 def test_every_video_is_decoded_once(root, tmp_path, opened):
-    test_containers.trimmed(root / "trim.mp4", first=15, count=25)
+    write_trimmed(root / "trim.mp4", first=15, count=25)
     (root / "empty.mp4").touch()
     (root / "labels.csv").write_text((root / "labels.csv").read_text() + "trim.mp4,50\nempty.mp4,60\n")
     assert prep(root, tmp_path / "data") == command_line.EXIT_FAILED

@@ -1,7 +1,7 @@
 import h5py
 import numpy as np
 import pytest
-from conftest import write_ffv1
+from sample_videos import write_ffv1
 
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset import manifest, shards

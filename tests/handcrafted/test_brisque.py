@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 import scipy.io
-from conftest import write_ffv1
 from golden import DATA, konvid_video, needs_data
 from hard_frames import LUMA, texture
-from test_planes import write_planes
+from sample_videos import write_ffv1, write_planes
 
 from nr_vqm.handcrafted import brisque, natural_scene
 

@@ -1,8 +1,8 @@
 import h5py
 import numpy as np
 import pytest
-from conftest import write_ffv1
 from hard_frames import LUMA, texture
+from sample_videos import write_ffv1
 
 from nr_vqm.handcrafted import cornia
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import write_ffv1
+from sample_videos import write_ffv1
 
 from nr_vqm.handcrafted import frame_sampling
 

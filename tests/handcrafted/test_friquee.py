@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
-from conftest import write_ffv1
 from golden import DATA, needs_data
 from hard_frames import LUMA, texture
+from sample_videos import write_ffv1
 
 from nr_vqm.handcrafted import colour_maps, complex_diivine, frame_sampling, friquee, natural_scene
 

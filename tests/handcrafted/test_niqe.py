@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import scipy.io
-from conftest import write_ffv1
 from golden import DATA, konvid_video, needs_data
 from hard_frames import LUMA, texture
+from sample_videos import write_ffv1
 
 from nr_vqm.handcrafted import natural_scene, niqe
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_ffv1
 from golden import DATA, konvid_video, needs_data
 from hard_frames import LUMA, texture
+from sample_videos import write_ffv1
 from scipy import fft, stats
 
 from nr_vqm.handcrafted import niqe, video_bliinds

@@ -6,7 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import place_frame, write_ffv1
+from sample_videos import place_frame, write_ffv1
 
 import nr_vqm
 from nr_vqm.runs import prediction_intervals

@@ -4,8 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import stand_ins
-import test_containers
-from conftest import place_frame, write_ffv1
+from sample_videos import place_frame, write_ffv1, write_trimmed
 
 import nr_vqm
 from nr_vqm.runs import prediction_intervals
@@ -147,5 +146,5 @@ def test_raw_video_may_be_described_by_text(run_dir, tmp_path):
 def test_a_trimmed_video_is_decoded_once_and_without_a_warning(run_dir, tmp_path, monkeypatch):
     opened, real = [], reader.read_frames
     monkeypatch.setattr(reader, "read_frames", lambda *args: opened.append(args[0]) or real(*args))
-    score = nr_vqm.load(run_dir).score(test_containers.trimmed(tmp_path / "trim.mp4", first=15, count=25))
+    score = nr_vqm.load(run_dir).score(write_trimmed(tmp_path / "trim.mp4", first=15, count=25))
     assert (score.frames, score.declared_frames, score.warnings, len(opened)) == (25, 25, (), 1)

@@ -1,4 +1,4 @@
-"""What a container says about its frames: which of them are shown, which way up, and whether they are interlaced."""
+"""Properties of containers: edit lists, display matrices, interlacing, and the supported extensions."""
 
 import itertools
 import os
@@ -8,37 +8,24 @@ import av
 import cv2
 import numpy as np
 import pytest
-import stand_ins
-from test_video_formats import picture, write
+from sample_videos import bar_frame, write_bars, write_trimmed
 
 from nr_vqm.video import backends, reader
 
 FPS = 25
 
 
-def trimmed(path, *, first, count, num_frames=40):
-    """Write an MP4 of `num_frames` whose edit list shows `count` frames from frame `first` on."""
-    stand_ins.write_h264(path, (picture(t % 25, 96, 128) for t in range(num_frames)), fps=FPS)
-    data = bytearray(path.read_bytes())
-    start = data.index(b"elst") + 12  # behind version, flags and the number of entries: duration, start, rate
-    (scale,) = np.frombuffer(data, ">u4", 1, data.index(b"mvhd") + 16)
-    (media_scale,) = np.frombuffer(data, ">u4", 1, data.index(b"mdhd") + 16)
-    data[start : start + 8] = np.array([count * scale // FPS, first * media_scale // FPS], ">u4").tobytes()
-    path.write_bytes(data)
-    return path
-
-
 @pytest.mark.parametrize(("first", "count"), [(0, 40), (15, 25), (0, 22), (15, 12)])
 def test_an_edit_list_shows_some_of_the_frames(tmp_path, first, count):
-    frames = reader.read_frames(trimmed(tmp_path / "trim.mp4", first=first, count=count))
+    frames = reader.read_frames(write_trimmed(tmp_path / "trim.mp4", first=first, count=count))
     shown = list(frames)
     assert (len(shown), frames.info.frames, frames.info.expected) == (count, count, count)
     assert frames.warnings == []
-    assert np.abs(shown[0].astype(int) - picture(first, 96, 128)).mean() < 8
+    assert np.abs(shown[0].astype(int) - bar_frame(first, 96, 128)).mean() < 8
 
 
 def test_a_truncated_file_with_an_edit_list_is_damaged(tmp_path):
-    path = trimmed(tmp_path / "cut.mp4", first=15, count=25)
+    path = write_trimmed(tmp_path / "cut.mp4", first=15, count=25)
     path.write_bytes(path.read_bytes()[: int(0.8 * path.stat().st_size)])
     frames = reader.read_frames(path)
     decoded = sum(1 for _ in frames)
@@ -53,7 +40,7 @@ def test_repeated_frames_of_an_avi_are_not_missing(tmp_path):
         stream = container.add_stream("mpeg4", rate=FPS, options={"b": "2M"})
         stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
         for number, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(picture(number, 96, 128), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(bar_frame(number, 96, 128), format="rgb24")
             frame.pts = time
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -74,8 +61,8 @@ def test_every_pixel_goes_where_the_display_matrix_sends_it(tmp_path, matrix):
     rows, columns = np.indices(size)
     x, y = a * columns + c * rows, b * columns + d * rows
     expected = np.empty((size[0], size[1]) if a else size[::-1], np.uint8)
-    expected[y - y.min(), x - x.min()] = picture(3, *size)[..., 0]
-    path = with_matrix(write(tmp_path / "turned.mp4", encoder="libx264", size=size), matrix)
+    expected[y - y.min(), x - x.min()] = bar_frame(3, *size)[..., 0]
+    path = with_matrix(write_bars(tmp_path / "turned.mp4", encoder="libx264", size=size), matrix)
     frame = list(reader.read_frames(path))[3]
     assert frame.shape == (*expected.shape, 3)
     assert np.abs(frame[..., 0].astype(int) - expected).mean() < 8
@@ -92,8 +79,8 @@ def test_every_pixel_goes_where_the_display_matrix_sends_it(tmp_path, matrix):
     ],
 )
 def test_a_display_matrix_is_rounded_to_quarter_turns(tmp_path, matrix, turns):
-    path = with_matrix(write(tmp_path / "turned.mp4", encoder="libx264"), matrix)
-    expected = np.rot90(picture(0, 96, 128), turns)
+    path = with_matrix(write_bars(tmp_path / "turned.mp4", encoder="libx264"), matrix)
+    expected = np.rot90(bar_frame(0, 96, 128), turns)
     frame = next(reader.read_frames(path))
     assert frame.shape == expected.shape
     assert np.abs(frame.astype(int) - expected).mean() < 8
@@ -122,7 +109,7 @@ def test_a_real_reflected_video_is_shown_as_ffmpeg_shows_it():
 @pytest.mark.parametrize(("flags", "warnings"), [("+ildct+ilme", [backends.INTERLACED]), ("0", [])])
 def test_interlaced_video_is_warned_about_once(tmp_path, flags, warnings):
     options = {"flags": flags, "b": "2M"}
-    frames = reader.read_frames(write(tmp_path / "a.mpg", encoder="mpeg2video", options=options))
+    frames = reader.read_frames(write_bars(tmp_path / "a.mpg", encoder="mpeg2video", options=options))
     assert sum(1 for _ in frames) == 20
     assert frames.warnings == warnings
 
@@ -152,7 +139,7 @@ def test_containers_are_found_and_read(tmp_path, extension):
         stream.height, stream.width = 288, 352
         stream.pix_fmt = "rgb8" if encoder == "gif" else "yuv420p"
         for number in range(20):
-            frame = av.VideoFrame.from_ndarray(picture(number, 288, 352), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(bar_frame(number, 288, 352), format="rgb24")
             output.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
         output.mux(stream.encode(None))
     assert reader.list_videos(tmp_path) == [path]

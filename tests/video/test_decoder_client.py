@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import place_frame, write_ffv1
+from sample_videos import place_frame, write_ffv1
 
 from nr_vqm.video import decoder_client, decoder_processes, reader
 

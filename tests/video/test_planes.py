@@ -1,11 +1,9 @@
-"""The decoder's own luma and chroma reach the reader unchanged, whatever the range, the bits and the size."""
-
-from fractions import Fraction
+"""Decoded luma and chroma are returned unchanged, for every range, bit depth and frame size."""
 
 import av
 import numpy as np
 import pytest
-from conftest import write_ffv1
+from sample_videos import write_ffv1, write_planes
 
 from nr_vqm.video import backends, planes, raw_video, reader
 
@@ -19,25 +17,6 @@ def random_planes(seed, height, width, bits, *, full):
     return [
         rng.integers(low, high, size, "<u2" if bits > 8 else np.uint8) for size in ((height, width), chroma, chroma)
     ]
-
-
-def write_planes(path, frames, pixel_format, *, encoder="ffv1", color_range=0, options=None):
-    """Write frames of Y, U and V with PyAV."""
-    height, width = frames[0][0].shape
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(encoder, rate=Fraction(25), options=options or {})
-        stream.height, stream.width, stream.pix_fmt = height, width, pixel_format
-        stream.codec_context.color_range = color_range
-        for number, parts in enumerate(frames):
-            frame = av.VideoFrame(width, height, pixel_format)
-            for plane, part in zip(frame.planes, parts, strict=True):
-                rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-                data = part.view(np.uint8)
-                rows[:, : data.shape[1]] = data
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
 
 
 @pytest.mark.parametrize("size", [(30, 44), (31, 45)])

@@ -3,11 +3,11 @@ import dataclasses
 import av
 import numpy as np
 import pytest
-from conftest import place_frame
+from sample_videos import place_frame
 
 from nr_vqm.video import raw_video, reader
 
-FORMATS = {"yuv420p": 1.5, "yuv422p": 2, "yuv420p10le": 3, "yuv422p10le": 4}  # bytes a pixel
+FORMATS = {"yuv420p": 1.5, "yuv422p": 2, "yuv420p10le": 3, "yuv422p10le": 4}  # bytes per pixel
 
 
 def format_of(pixel_format="yuv420p", width=22, height=14):
@@ -15,15 +15,15 @@ def format_of(pixel_format="yuv420p", width=22, height=14):
 
 
 def random_frames(raw, num_frames):
-    """Random planes of every legal brightness and colour, as bytes of raw frames."""
+    """Yield random planes of all legal sample values, as bytes of raw frames."""
     rng, top = np.random.default_rng(3), 10 if "10" in raw.pixel_format else 8
     for _ in range(num_frames):
         samples = rng.integers(16 << top - 8, 236 << top - 8, raw.frame_bytes * 8 // (16 if top == 10 else 8))
         yield samples.astype("<u2" if top == 10 else np.uint8).tobytes()
 
 
-def write_ffv1(path, raw, frames):
-    """The same planes in a lossless file with a header, for another decoder to read."""
+def write_lossless(path, raw, frames):
+    """Write the same planes to a lossless file with a header, for decoding with FFmpeg."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = raw.width, raw.height, raw.pixel_format
@@ -40,11 +40,11 @@ def write_ffv1(path, raw, frames):
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
 @pytest.mark.parametrize("size", [(22, 14), (64, 48), (33, 27)])
-def test_the_same_pixels_as_opencv_decodes(tmp_path, pixel_format, size):
+def test_the_same_pixels_as_from_a_lossless_file(tmp_path, pixel_format, size):
     raw = format_of(pixel_format, *size)
     frames = list(random_frames(raw, 3))
     (tmp_path / "a.yuv").write_bytes(b"".join(frames))
-    expected = list(reader.read_frames(write_ffv1(tmp_path / "a.mkv", raw, frames)))
+    expected = list(reader.read_frames(write_lossless(tmp_path / "a.mkv", raw, frames)))
     found = list(reader.read_frames(tmp_path / "a.yuv", raw))
     assert len(found) == len(expected) == 3
     np.testing.assert_array_equal(found, expected)
@@ -100,7 +100,7 @@ def test_frames_can_be_written_to(tmp_path):
 
 
 @pytest.mark.parametrize(("size", "frames"), [(0, "0.00"), (461, "1.00"), (3 * 462 + 100, "3.22")])
-def test_a_cut_off_file_is_refused(tmp_path, size, frames):
+def test_a_truncated_file_is_refused(tmp_path, size, frames):
     (tmp_path / "a.yuv").write_bytes(bytes(size))
     message = f"A whole number of 22x14 yuv420p frames of 462 bytes is needed, .*a.yuv has {size:,} bytes: {frames}"
     for read in (reader.probe, reader.count_frames, lambda *args: list(reader.read_frames(*args))):

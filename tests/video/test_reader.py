@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import place_frame
+from sample_videos import place_frame
 
 from nr_vqm.video import clips, reader
 

@@ -1,46 +1,20 @@
-"""Whatever a file is, its frames come out: their number, their order, the right way up."""
+"""Every supported format is decoded with the right number, order and orientation of frames."""
 
 import os
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from conftest import place_frame, write_ffv1
+from sample_videos import bar_frame, place_frame, write_bars, write_ffv1
 
 from nr_vqm.video import raw_video, reader
 
 
-def picture(number, height, width):
-    """Bright above and dark below, with a bar that moves to the right: order and orientation can be read off."""
-    frame = np.full((height, width, 3), 60, np.uint8)
-    frame[: height // 2] = 160
-    frame[:, 4 * number : 4 * number + 8] = 230
-    return frame
-
-
-def write(path, *, encoder, pixel_format="yuv420p", size=(96, 128), num_frames=20, times=None, trc=None, options=None):
-    """Write `picture`s with PyAV; `times` are in hundredths of a second."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(encoder, rate=Fraction(25), options=options or {})
-        stream.height, stream.width = size
-        stream.pix_fmt, tick = pixel_format, Fraction(1, 100 if times else 25)
-        stream.codec_context.time_base = tick
-        if trc:
-            stream.codec_context.color_trc = trc
-        for number in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
-            frame.pts, frame.time_base = times[number] if times else number, tick
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def assert_pictures(frames, *, size=(96, 128), num_frames=20):
+def assert_bar_frames(frames, *, size=(96, 128), num_frames=20):
     assert len(frames) == num_frames
     for number, frame in enumerate(frames):
-        difference = np.abs(frame.astype(int) - picture(number, *size))
+        difference = np.abs(frame.astype(int) - bar_frame(number, *size))
         assert frame.shape == (*size, 3)
         assert difference.mean() < 8, number
 
@@ -73,21 +47,21 @@ FILES = {
 def test_formats(tmp_path, kind, monkeypatch):
     monkeypatch.setenv("SVT_LOG", "1")
     name, settings = FILES[kind]
-    frames = reader.read_frames(write(tmp_path / name, **settings))
-    assert_pictures(list(frames), size=settings.get("size", (96, 128)))
+    frames = reader.read_frames(write_bars(tmp_path / name, **settings))
+    assert_bar_frames(list(frames), size=settings.get("size", (96, 128)))
     assert frames.warnings == []
     assert frames.info.expected == 20
 
 
 def test_variable_frame_rate_gives_every_frame_once(tmp_path):
     times = [4 * n + 30 * (n > 7) - (n % 3 == 1) for n in range(20)]
-    frames = reader.read_frames(write(tmp_path / "vfr.mkv", encoder="libx264", times=times))
-    assert_pictures(list(frames))
-    frames = reader.read_frames(write(tmp_path / "vfr.mp4", encoder="libx264", times=times))
-    assert_pictures(list(frames))
+    frames = reader.read_frames(write_bars(tmp_path / "vfr.mkv", encoder="libx264", times=times))
+    assert_bar_frames(list(frames))
+    frames = reader.read_frames(write_bars(tmp_path / "vfr.mp4", encoder="libx264", times=times))
+    assert_bar_frames(list(frames))
 
 
-def test_the_first_of_several_video_streams_and_sound(tmp_path):
+def test_the_first_of_several_video_streams_is_read(tmp_path):
     path = tmp_path / "two.mkv"
     with av.open(str(path), "w") as container:
         sound = container.add_stream("aac", rate=8000, layout="mono")
@@ -100,19 +74,19 @@ def test_the_first_of_several_video_streams_and_sound(tmp_path):
             silence.sample_rate = 8000
             container.mux(sound.encode(silence))
             for stream in streams:
-                frame = av.VideoFrame.from_ndarray(picture(number, stream.height, stream.width), format="rgb24")
+                frame = av.VideoFrame.from_ndarray(bar_frame(number, stream.height, stream.width), format="rgb24")
                 container.mux(stream.encode(frame))
         for stream in (sound, *streams):
             container.mux(stream.encode(None))
     frames = reader.read_frames(path)
-    assert_pictures(list(frames))
+    assert_bar_frames(list(frames))
     assert frames.warnings == ["2 video streams: only the first is read"]
 
 
 @pytest.mark.parametrize(("trc", "name"), [(16, "PQ"), (18, "HLG")])
 def test_hdr_is_flagged(tmp_path, trc, name):
     settings = {"encoder": "libx265", "pixel_format": "yuv420p10le", "options": QUIET}
-    info = reader.probe(write(tmp_path / "hdr.mp4", trc=trc, **settings))
+    info = reader.probe(write_bars(tmp_path / "hdr.mp4", trc=trc, **settings))
     assert info.warnings == (f"HDR video ({name}), read as if it were not: out of the model's range",)
 
 
@@ -126,8 +100,8 @@ def test_names(tmp_path, name, monkeypatch):
         assert reader.count_frames(path) == 4
 
 
-def test_a_changing_picture_size_is_refused(tmp_path):
-    parts = [write(tmp_path / f"{size[0]}.ts", encoder="libx264", size=size) for size in ((96, 128), (48, 64))]
+def test_a_changing_frame_size_is_refused(tmp_path):
+    parts = [write_bars(tmp_path / f"{size[0]}.ts", encoder="libx264", size=size) for size in ((96, 128), (48, 64))]
     (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     with pytest.raises(ValueError, match="A constant frame size is needed, .* changes from 128x96 to 64x48"):
         list(reader.read_frames(tmp_path / "both.ts"))
