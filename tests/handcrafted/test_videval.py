@@ -4,9 +4,9 @@ import functools
 import numpy as np
 import pytest
 import scipy.io
-from conftest import write_ffv1
 from golden import DATA, KONVID_VIDEOS, konvid_video, needs_data
 from hard_frames import LUMA, texture
+from sample_videos import write_ffv1
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVR
