@@ -38,7 +38,7 @@ def main(argv=None):
         "hardware": devices.describe(),
         "commit": provenance.commit(),
     }
-    stop_asked = command_line.stop_asked()
+    stop_asked = command_line.catch_sigterm()
     with contextlib.ExitStack() as locks:
         repeats = jax_processes.first_then_others(lambda: _start(run, preset, facts, videos, args, locks))
         for folder, settings, split, complete in repeats:

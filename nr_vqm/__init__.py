@@ -1,40 +1,30 @@
-"""nr-vqm: how good a video looks, without the original. The 3D-CNN+LSTM of You & Korhonen, ICIP 2019."""
+"""No-reference video quality assessment with the 3D-CNN + LSTM of You and Korhonen, ICIP 2019."""
+
+import importlib as _importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+__all__ = ["Score", "Scorer", "__version__", "load", "score"]
 
-
-def load(run_dir, *, head="lstm", precision=None, device="auto"):
-    """Load a run folder.
-
-    Args:
-        run_dir: a folder that train and compare wrote.
-        head: 'lstm' or 'svr', what pools the clips.
-        precision: 'float32', 'mixed_bfloat16', or 'auto', the one that is fast here; None: the run's own setting.
-        device: 'auto', 'cpu', 'gpu', or one GPU as 'gpu:1'; to be chosen before TensorFlow's first operation.
-
-    Returns:
-        `nr_vqm.scoring.Scorer`; its `score(path or array)` gives a `nr_vqm.scoring.score.Score`.
-
-    Raises:
-        FileNotFoundError, ValueError: a model is missing, damaged or not ours, which is found before TensorFlow is
-            imported; or there is no such device.
-    """
-    from nr_vqm import presets
-    from nr_vqm.runs import model_check
-
-    model_check.check_run(run_dir, head)
-    if precision not in (None, *presets.PRECISIONS):
-        raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
-    from nr_vqm.common import devices
-    from nr_vqm.video import decoder_processes
-
-    decoder_processes.start()  # while TensorFlow is imported
-    devices.start(device)
+if TYPE_CHECKING:
+    from nr_vqm.scoring.loading import load, score
+    from nr_vqm.scoring.score import Score
     from nr_vqm.scoring.scorer import Scorer
 
-    return Scorer(run_dir, head=head, precision=precision)
+# Imported at first use, so that `import nr_vqm` takes milliseconds and loads no TensorFlow.
+_MODULES = {
+    "load": "nr_vqm.scoring.loading",
+    "score": "nr_vqm.scoring.loading",
+    "Score": "nr_vqm.scoring.score",
+    "Scorer": "nr_vqm.scoring.scorer",
+}
 
 
-def score(source, run_dir, **options):
-    """Score one video: `load(run_dir, **options).score(source)`."""
-    return load(run_dir, **options).score(source)
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,31 +1,36 @@
-"""What every command shares: preset options, and errors as one line with an exit code."""
+"""Options, exit codes and error handling that all commands share."""
 
 import argparse
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Mapping
 
 from nr_vqm import presets
 from nr_vqm.common import atomic_files, devices
 
-EXIT_FAILED = 1  # something in the input could not be processed
-EXIT_USAGE = 2  # the options ask for what cannot be done; also argparse's own
-EXIT_NO_MODEL = 3  # a run without a usable model
+EXIT_FAILED = 1  # part of the input could not be processed
+EXIT_USAGE = 2  # the options are invalid; argparse uses the same code
+EXIT_NO_MODEL = 3  # the run has no usable model
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not start the next stage
 
 
 class Refusal(ValueError):
-    """An error that the user can repair, with the exit code of its kind."""
+    """An error that ends the command with a given exit code.
 
-    def __init__(self, message, code):
+    Attributes:
+        code: the exit code.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
 
 
-def new_parser(prog, description):
-    """An ArgumentParser that shows defaults and refuses abbreviated options."""
+def new_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Create a parser that shows defaults in its help and does not accept abbreviated options."""
     return argparse.ArgumentParser(
         prog=prog,
         description=description,
@@ -34,8 +39,8 @@ def new_parser(prog, description):
     )
 
 
-def add_preset_options(parser):
-    """Add --preset and --set; `preset_from` reads them."""
+def add_preset_options(parser: argparse.ArgumentParser) -> None:
+    """Add --preset and --set, which `preset_from` evaluates."""
     parser.add_argument("--preset", default="small", help=f"one of {', '.join(presets.PRESETS)}")
     parser.add_argument(
         "--set",
@@ -43,25 +48,27 @@ def add_preset_options(parser):
         default=[],
         metavar="NAME=VALUE",
         dest="overrides",
-        help="change one setting of the preset; may be given several times",
+        help="change one setting of the preset; may be repeated",
     )
 
 
-def add_worker_options(parser):
-    """Add --workers and --scheduler, which `parallel.each` takes."""
-    parser.add_argument("--workers", type=positive, default=1, help="processes on this machine, a local Dask cluster")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster instead: tcp://10.0.0.5:8786")
-
-
-def add_device_option(parser):
-    """Add --device, which `devices.start` takes."""
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add --workers and --scheduler, the arguments of `parallel.each`."""
+    parser.add_argument("--workers", type=positive, default=1, help="number of processes on this machine")
     parser.add_argument(
-        "--device", type=device, default="auto", help="auto (all there are), cpu, gpu, or one GPU: gpu:0, gpu:1, ..."
+        "--scheduler", metavar="ADDRESS", help="use a Dask cluster instead, such as tcp://10.0.0.5:8786"
     )
 
 
-def add_precision_option(parser):
-    """Add --precision, which stands for the run's setting where it is not given."""
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add --device, the argument of `devices.start`."""
+    parser.add_argument(
+        "--device", type=device, default="auto", help="auto (all GPUs, else the CPU), cpu, gpu, or one GPU: gpu:0, ..."
+    )
+
+
+def add_precision_option(parser: argparse.ArgumentParser) -> None:
+    """Add --precision, which overrides the run's setting."""
     parser.add_argument(
         "--precision",
         choices=presets.PRECISIONS,
@@ -69,21 +76,21 @@ def add_precision_option(parser):
     )
 
 
-def preset_from(args, *, database=None):
-    """The preset that the options of `add_preset_options` ask for, as it is for that database."""
+def preset_from(args: argparse.Namespace, *, database: str | None = None) -> presets.Preset:
+    """Return the preset that the options of `add_preset_options` select, adapted to the database."""
     return presets.get_preset(args.preset, database=database, overrides=args.overrides)
 
 
-def positive(text):
-    """An argparse type: a whole number above zero."""
+def positive(text: str) -> int:
+    """Parse a positive integer (argparse type)."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be above zero, received {text}")
     return value
 
 
-def device(text):
-    """An argparse type: what `devices.start` takes."""
+def device(text: str) -> str:
+    """Check the name of a device (argparse type)."""
     try:
         devices.gpu_number(text)
     except ValueError as error:
@@ -91,9 +98,9 @@ def device(text):
     return text
 
 
-def resamples(text):
-    """An argparse type: how often a bootstrap draws."""
-    from nr_vqm.evaluation import comparison
+def resamples(text: str) -> int:
+    """Parse a number of bootstrap resamples (argparse type)."""
+    from nr_vqm.evaluation import comparison  # imports SciPy
 
     value = positive(text)
     if value < comparison.MIN_RESAMPLES:
@@ -101,54 +108,64 @@ def resamples(text):
     return value
 
 
-def share(text):
-    """An argparse type: a number between 0 and 1."""
+def share(text: str) -> float:
+    """Parse a number between 0 and 1, both excluded (argparse type)."""
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"must be between 0 and 1, received {text}")
     return value
 
 
-def stop_asked():
-    """A function that says whether SIGTERM came: what a cluster sends before it takes the machine away."""
-    came = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: came.set())
-    return came.is_set
+def catch_sigterm() -> Callable[[], bool]:
+    """Replace the default action of SIGTERM, which clusters send before they reclaim a machine.
+
+    Returns:
+        A function that returns whether the signal has been received.
+    """
+    received = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: received.set())
+    return received.is_set
 
 
-def print_figures(figures, *, limits, json_path):
-    """Print a benchmark's figures beside their limits, and write them to a file where one is asked for.
+def print_figures(
+    figures: Mapping[str, float], *, limits: Mapping[str, float], json_path: str | os.PathLike[str] | None
+) -> None:
+    """Print the figures of a benchmark next to their limits; optionally write them to a JSON file.
 
     Args:
-        figures: {name: number}.
-        limits: {name: at least}; figures without one are for information.
-        json_path: where to write `figures`, or None.
+        figures: value of each figure.
+        limits: lowest accepted value of a figure; figures without a limit are informative.
+        json_path: file for `figures`, or None.
     """
     for name, value in figures.items():
-        limit = (
-            f"   limit {limits[name]:g}   {'reached' if value >= limits[name] else 'NOT REACHED'}"
-            if name in limits
-            else ""
-        )
-        print(f"{name:24s} {value:10.4g}{limit}")
+        line = f"{name:24s} {value:10.4g}"
+        if name in limits:
+            line += f"   limit {limits[name]:g}   {'reached' if value >= limits[name] else 'NOT REACHED'}"
+        print(line)
     if json_path:
         atomic_files.write_json(json_path, figures)
 
 
-def run(main, argv=None, *, resumes=False):
-    """Run `main(argv)`; turn what users can repair into one line and an exit code.
+def run(
+    main: Callable[[list[str] | None], int | None], argv: list[str] | None = None, *, resumes: bool = False
+) -> None:
+    """Run a command and exit; report errors that the user can fix as one line and an exit code.
 
-    Set NR_VQM_TRACEBACK=1 to see the traceback instead.
+    The environment variable NR_VQM_TRACEBACK=1 shows the traceback instead.
 
     Args:
-        main: a function of the argument list that returns an exit code or None.
-        argv: the arguments; None takes those of the process.
-        resumes: after Ctrl-C the same command continues where it was; a KeyboardInterrupt may bring its own message.
+        main: the command: takes the argument list, returns an exit code or None.
+        argv: the arguments; None uses those of the process.
+        resumes: the same command continues after Ctrl-C where it stopped. A KeyboardInterrupt with a message of its
+            own overrides the default message.
+
+    Raises:
+        SystemExit: always, with the exit code.
     """
     try:
         code = main(argv)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     except KeyboardInterrupt as stop:
@@ -159,10 +176,10 @@ def run(main, argv=None, *, resumes=False):
     except (ValueError, OSError) as error:
         if os.environ.get("NR_VQM_TRACEBACK") == "1":
             raise
-        code = _fail(str(error), getattr(error, "code", EXIT_FAILED))
+        code = _fail(str(error), error.code if isinstance(error, Refusal) else EXIT_FAILED)
     raise SystemExit(code or 0)
 
 
-def _fail(message, code):
+def _fail(message: str, code: int) -> int:
     print("error: " + " ".join(message.split()), file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""nr-vqm score and info as a user calls them: many videos, rows that can be gone on with, exit codes."""
+"""nr-vqm score and info as a user calls them: many videos, output files that can be resumed, exit codes."""
 
 import csv
 import io
@@ -17,21 +17,25 @@ from sample_videos import place_frame, write_ffv1
 
 import nr_vqm
 from nr_vqm import cli, command_line, presets
+from nr_vqm.common import atomic_files
+from nr_vqm.dataset import splits
+from nr_vqm.evaluation import comparison
+from nr_vqm.runs import prediction_intervals
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import score_table, scorer
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Videos with names that need care, one that is none, and one in a folder below."""
+    """Videos with unusual names, one in a subfolder, and two files that are not videos."""
     folder = tmp_path_factory.mktemp("videos")
     names = ["a b.mkv", "ü.mkv", "two\nlines.mkv", "with,comma \"and\" 'quote'.mkv", "below/deep.mkv", "list[1].mkv"]
     (folder / "below").mkdir()
     for number, name in enumerate(names):
         write_ffv1(folder / "x.mkv", [place_frame(t + 9 * number, 30, 44) for t in range(12 + number)])
         (folder / "x.mkv").rename(folder / name)
-    (folder / "broken.mp4").write_bytes(b"nothing")
-    (folder / "notes.txt").write_text("no video")
+    (folder / "broken.mp4").write_bytes(b"not a video")
+    (folder / "notes.txt").write_text("not a video")
     return folder
 
 
@@ -45,7 +49,7 @@ def score(*arguments, capsys=None):
 def read_rows(path):
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
-    with open(path, **score_table.TEXT) as file:
+    with score_table.open_text(path, "r") as file:
         return list(csv.DictReader(file))
 
 
@@ -84,7 +88,7 @@ def test_folders_patterns_and_lists(folder):
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
-def test_every_video_is_a_row_whatever_its_name(tiny_run, folder, tmp_path, format, capsys):
+def test_every_video_has_a_row_whatever_its_name(tiny_run, folder, tmp_path, format, capsys):
     out = tmp_path / f"out.{format}"
     code, printed = score(folder, tmp_path / "none.mp4", "--run", tiny_run, "--out", out, capsys=capsys)
     rows = read_rows(out)
@@ -92,8 +96,8 @@ def test_every_video_is_a_row_whatever_its_name(tiny_run, folder, tmp_path, form
     assert [row["path"] for row in rows] == [*score_table.find_videos([str(folder)]), str(tmp_path / "none.mp4")]
     assert [row["status"] for row in rows] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "failed"]
     assert "No video file at" in rows[-1]["error"]
-    assert printed.out.count("\n") == len(rows)  # a name with a line end stays one line
-    assert f"1 files in folders are skipped, they are no videos: {folder}/notes.txt\n" in printed.err
+    assert printed.out.count("\n") == len(rows)  # a line end in a name is replaced
+    assert f"Files in folders that are not videos were skipped (1): {folder}/notes.txt\n" in printed.err
 
 
 def test_skipped_files_are_counted_and_some_are_named(tiny_run, folder, tmp_path, capsys):
@@ -103,11 +107,11 @@ def test_skipped_files_are_counted_and_some_are_named(tiny_run, folder, tmp_path
     code, printed = score(tmp_path, "--run", tiny_run, capsys=capsys)
     assert code == 0 and printed.out.count("\n") == 1
     (line,) = printed.err.splitlines()
-    assert line.startswith(f"12 files in folders are skipped, they are no videos: {tmp_path}/notes")
+    assert line.startswith(f"Files in folders that are not videos were skipped (12): {tmp_path}/notes")
     assert line.endswith("notes\N{REPLACEMENT CHARACTER}09.txt and 2 more")
 
 
-def test_a_name_that_is_no_text(tiny_run, folder, tmp_path, capfdbinary):
+def test_a_name_that_is_not_utf8(tiny_run, folder, tmp_path, capfdbinary):
     name = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.mkv")
     shutil.copy(folder / "a b.mkv", name)
     for format in ("jsonl", "csv"):
@@ -120,7 +124,7 @@ def test_a_name_that_is_no_text(tiny_run, folder, tmp_path, capfdbinary):
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
-def test_resume_goes_on_where_the_file_ends(tiny_run, folder, tmp_path, format, monkeypatch, capsys):
+def test_resume_continues_at_the_end_of_the_file(tiny_run, folder, tmp_path, format, monkeypatch, capsys):
     whole, cut, clips = tmp_path / f"whole.{format}", tmp_path / f"cut.{format}", tmp_path / "clips.csv"
     score(folder, "--run", tiny_run, "--out", whole, "--clips", clips)
     all_clips = clips.read_bytes()
@@ -156,9 +160,7 @@ def stop_at_the_third(monkeypatch):
     monkeypatch.setattr(scorer.Scorer, "_score", stop)
 
 
-def test_ctrl_c_counts_and_names_the_command_that_scores_the_rest(
-    tiny_run, folder, tmp_path, stop_at_the_third, capsys
-):
+def test_ctrl_c_prints_the_command_that_scores_the_rest(tiny_run, folder, tmp_path, stop_at_the_third, capsys):
     out = tmp_path / "o u t.csv"
     code, printed = score(folder, "--run", tiny_run, "--out", out, capsys=capsys)
     assert code == command_line.EXIT_INTERRUPTED == 130
@@ -172,27 +174,27 @@ def test_ctrl_c_counts_and_names_the_command_that_scores_the_rest(
     assert [row["path"] for row in read_rows(out)] == score_table.find_videos([str(folder)])
 
 
-def test_ctrl_c_prints_what_was_finished_as_json(tiny_run, folder, stop_at_the_third, capsys):
+def test_ctrl_c_prints_the_finished_rows_as_json(tiny_run, folder, stop_at_the_third, capsys):
     code, printed = score(folder, "--run", tiny_run, "--format", "json", capsys=capsys)
     assert code == command_line.EXIT_INTERRUPTED
     assert [row["status"] for row in json.loads(printed.out)] == ["ok", "ok", "failed"]
-    assert "Stopped: 2 of 7 videos scored, 1 failed. Nothing resumes them" in printed.err
+    assert "Stopped: 2 of 7 videos scored, 1 failed. The command cannot be resumed" in printed.err
 
 
 @pytest.mark.parametrize(("resumes", "message"), [(True, "Run the same command again to resume."), (False, "Stopped.")])
-def test_ctrl_c_promises_to_resume_only_where_it_does(resumes, message, capsys):
+def test_ctrl_c_offers_to_resume_only_commands_that_can(resumes, message, capsys):
     with pytest.raises(SystemExit) as ended:
         command_line.run(lambda argv: signal.raise_signal(signal.SIGINT), [], resumes=resumes)
     assert ended.value.code == command_line.EXIT_INTERRUPTED
     assert capsys.readouterr().err.endswith(f"{message}\n")
 
 
-def test_resume_of_a_complete_file_checks_the_model_too(tiny_run, folder, tmp_path, capsys):
+def test_resume_of_a_complete_file_also_checks_the_model(tiny_run, folder, tmp_path, capsys):
     out, good = tmp_path / "out.csv", folder / "a b.mkv"
     score(good, folder / "broken.mp4", "--run", tiny_run, "--out", out)
     code, printed = score(good, "--run", tiny_run, "--out", out, "--resume", capsys=capsys)
-    assert code == 0  # the one that failed was not asked for
-    assert f"Nothing is left to do: {out} has all 1 videos, 0 failed." in printed.err
+    assert code == 0  # the failed video is not part of this command
+    assert f"{out} is complete: 1 videos, 0 failed." in printed.err
     code, printed = score(good, "--run", tiny_run, "--out", out, "--resume", "--head", "svr", capsys=capsys)
     assert code == command_line.EXIT_USAGE
     assert "this run is svr" in printed.err
@@ -221,17 +223,20 @@ def test_a_list_on_standard_input(tiny_run, folder, monkeypatch, capsys):
     [
         ([], "No video was given"),
         (["x.mp4", "--resume"], "Add --out FILE"),
-        (["x.mp4", "--out", "rows.txt"], "written as .jsonl or .csv"),
-        (["x.mp4", "--out", "none/rows.csv"], "no folder to write"),
+        (["x.mp4", "--out", "rows.txt"], "must end in .jsonl or .csv"),
+        (["x.mp4", "--out", "none/rows.csv"], "The folder of none/rows.csv does not exist. Create it first."),
         (["x.mp4", "--plot", "page.jpg"], "ends in .png"),
         (["x.yuv", "--raw", "1920x1080"], "described as WIDTHxHEIGHT:PIXEL_FORMAT:FPS"),
         (["--from-file", "none.txt"], "No such file"),
-        (["x.mp4", "--out", "there.csv"], "there.csv is there already. Go on with it: --resume"),
-        (["x.mp4", "--clips", "there.csv"], "there.csv is there already"),
-        (["x.mp4", "--out", "there.csv", "--resume"], "no rows of this version to continue"),
+        (["x.mp4", "--out", "there.csv"], "there.csv exists already. Add --resume to continue it"),
+        (["x.mp4", "--clips", "there.csv"], "there.csv exists already"),
+        (
+            ["x.mp4", "--out", "there.csv", "--resume"],
+            "not written by this version (its columns differ)",
+        ),
     ],
 )
-def test_what_cannot_be_done_is_said_before_the_model_is_loaded(tmp_path, monkeypatch, options, message, capsys):
+def test_invalid_options_are_reported_before_the_model_is_loaded(tmp_path, monkeypatch, options, message, capsys):
     monkeypatch.chdir(tmp_path)
     Path("there.csv").write_text("path,score\nx.mp4,3\n")
     code, printed = score(*options, "--run", "no_run", capsys=capsys)
@@ -247,7 +252,7 @@ def test_no_usable_model(tiny_run, tmp_path, capsys):
     assert printed.err == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"
 
 
-def test_whatever_goes_wrong_with_a_video_is_its_own(tiny_run, folder, monkeypatch, capsys):
+def test_an_unexpected_error_fails_one_video_only(tiny_run, folder, monkeypatch, capsys):
     def fail(*args):
         raise MemoryError("no room")
 
@@ -257,7 +262,7 @@ def test_whatever_goes_wrong_with_a_video_is_its_own(tiny_run, folder, monkeypat
     assert json.loads(printed.out)["error"] == "MemoryError: no room"
 
 
-def test_pages_of_one_and_of_several(tiny_run, folder, tmp_path, capsys):
+def test_plots_are_numbered_for_several_videos(tiny_run, folder, tmp_path, capsys):
     pages = ["--plot", tmp_path / "p.png", "--html", tmp_path / "p.html"]
     assert score(folder / "a b.mkv", "--run", tiny_run, *pages)[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"p.png", "p.html"}
@@ -284,10 +289,7 @@ def info(run_dir, capsys, *options):
     return ended.value.code, capsys.readouterr()
 
 
-def test_info_while_it_trains(tmp_path, capsys):
-    from nr_vqm import presets
-    from nr_vqm.dataset import splits
-
+def test_info_of_a_run_in_training(tmp_path, capsys):
     assert info(tmp_path, capsys)[0] == command_line.EXIT_NO_MODEL
     run = RunFolder(tmp_path)
     run.write_preset(presets.PRESETS["tiny"])
@@ -322,8 +324,6 @@ def test_info_of_a_cross_database_test(tmp_path, capsys):
 
 
 def test_a_run_of_several_repeats(tiny_run, tmp_path, capsys):
-    from nr_vqm import presets
-
     RunFolder(tmp_path).write_preset(presets.PRESETS["tiny"])
     RunFolder(tmp_path).update_facts(database="csv", mos_range=[1, 5], repeats=2)
     shutil.copytree(tiny_run, tmp_path / "repeat-00")
@@ -339,10 +339,6 @@ def test_a_run_of_several_repeats(tiny_run, tmp_path, capsys):
 
 
 def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
-    from nr_vqm.common import atomic_files
-    from nr_vqm.evaluation import comparison
-    from nr_vqm.runs import prediction_intervals
-
     run = shutil.copytree(tiny_run, tmp_path / "run")
     rng = np.random.default_rng(0)
     mos = rng.uniform(1, 5, 60)

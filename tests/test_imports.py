@@ -28,6 +28,7 @@ ORDER = [
     "scoring",
     "doctor",
     "command_line",
+    "score_command",
     "cli",
 ]
 
@@ -125,6 +126,7 @@ def test_what_tests_share_does_not_depend_on_benchmarks_or_commands(name):
         ["-m", "experiments.finetune"],
         ["-m", "experiments.cross_database"],
         ["-m", "experiments.ablations"],
+        ["-m", "nr_vqm", "score"],
         ["-m", "nr_vqm.cli", "score"],
         ["-m", "nr_vqm.cli", "info"],
         ["-m", "nr_vqm.cli", "doctor"],

@@ -1,6 +1,9 @@
-"""What a run says of one video."""
+"""The result of scoring one video."""
 
 import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -11,26 +14,29 @@ from nr_vqm.video import clips
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Score:
-    """What a run says of one video. `print(score)` gives one line; a notebook shows the page of `to_html`.
+    """Predicted quality of one video. `print(score)` gives one line; a notebook shows the page of `to_html`.
 
     Attributes:
-        path: the video; empty for an array.
-        labels: where the labels that the run learned from come from: a key of `label_origin.ORIGINS`.
-        head: a head of `head_table`.
-        model_id: 12 hex digits, the same for the same 3D-CNN and head.
+        path: the video file; empty for an array of frames.
+        labels: origin of the labels that the run was trained on, a key of `label_origin.ORIGINS`.
+        head: name of the head, a key of `head_table.HEADS`.
+        model_id: 12 hexadecimal digits that identify the 3D-CNN and the head.
         precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'.
-        mos: in the unit of the run's database, `mos_low` to `mos_high`.
-        quality: the same on the 1-5 scale.
-        interval: (low, high) in the unit of `mos`: where the MOS of 19 in 20 validation videos with such a score
-            lay; None where the run has too few of them. Decision 0012.
-        frames: decoded frames.
-        declared_frames: what the file's header says, 0 where it does not.
-        width, height: in pixels.
-        fps: frames a second, 0 where it is not known.
-        grid: clips.ClipGrid, where the clips are.
-        clip_quality: float32 (num_groups, num_blocks), on 1-5; blocks row by row.
-        worst_picture: the middle frame of the worst group as JPEG, reduced to 800 pixels wide.
-        warnings: what makes the score doubtful; empty is good.
+        mos: the predicted MOS, from `mos_low` to `mos_high`.
+        mos_low: lower end of the scale of the run's database.
+        mos_high: upper end of that scale.
+        quality: the predicted MOS on the 1-5 scale.
+        interval: 95 % prediction interval (low, high) in the unit of `mos`, from the errors of validation videos with
+            similar scores; None if the run has too few validation videos. Decision 0012.
+        frames: number of decoded frames.
+        declared_frames: number of frames according to the file's header; 0 if the header has none.
+        width: in pixels.
+        height: in pixels.
+        fps: frames per second; 0 if unknown.
+        grid: positions of the clips.
+        clip_quality: float32, shape (num_groups, num_blocks), on 1-5; groups in time order, blocks row by row.
+        worst_frame: JPEG of the middle frame of the group with the lowest quality, at most 800 pixels wide.
+        warnings: reasons to doubt the score; empty for a sound video.
         seconds: wall time of decoding and computing.
     """
 
@@ -51,54 +57,41 @@ class Score:
     fps: float
     grid: clips.ClipGrid
     clip_quality: np.ndarray
-    worst_picture: bytes
+    worst_frame: bytes
     warnings: tuple[str, ...]
     seconds: float
 
     @property
-    def worst_group(self):
-        """The group with the lowest mean clip quality; the first of equals."""
+    def worst_group(self) -> int:
+        """Index of the group with the lowest mean clip quality; the first one of several."""
         return int(np.argmin(self.clip_quality.mean(axis=1)))
 
     @property
-    def quality_over_time(self):
-        """Mean clip quality of each group, float32 (num_groups,), on 1-5."""
+    def quality_over_time(self) -> np.ndarray:
+        """Mean clip quality of each group: float32, shape (num_groups,), on 1-5."""
         return self.clip_quality.mean(axis=1)
 
     @property
-    def quality_map(self):
-        """Mean clip quality at each place of the picture, float32 (rows, columns), on 1-5."""
+    def quality_map(self) -> np.ndarray:
+        """Mean clip quality at each block position: float32, shape (rows, columns), on 1-5."""
         return self.clip_quality.mean(axis=0).reshape(len(self.grid.tops), len(self.grid.lefts))
 
-    def to_dict(self):
-        """JSON-ready: everything but the clips and the picture; the grid as 'groups x rows x columns'."""
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to values for JSON, without the clips and the frame; the grid as 'groups x rows x columns'."""
+        names = {field.name for field in dataclasses.fields(self)} - {"interval", "clip_quality", "worst_frame"}
+        values = {name: getattr(self, name) for name in names}
         low, high = self.interval or (None, None)
-        return {
-            "path": self.path,
-            "mos": self.mos,
-            "interval_low": low,
-            "interval_high": high,
-            "mos_low": self.mos_low,
-            "mos_high": self.mos_high,
-            "labels": self.labels,
-            "quality": self.quality,
-            "head": self.head,
-            "model_id": self.model_id,
-            "precision": self.precision,
-            "frames": self.frames,
-            "declared_frames": self.declared_frames,
-            "width": self.width,
-            "height": self.height,
-            "fps": self.fps,
-            "grid": f"{len(self.grid.starts)}x{len(self.grid.tops)}x{len(self.grid.lefts)}",
-            "seconds": self.seconds,
-            "warnings": list(self.warnings),
-        }
+        grid = f"{len(self.grid.starts)}x{len(self.grid.tops)}x{len(self.grid.lefts)}"
+        return values | {"interval_low": low, "interval_high": high, "grid": grid, "warnings": list(self.warnings)}
 
-    def iter_clips(self):
-        """Yield every clip as a dict: group, block, frame, seconds (None without a rate), top, left, size, quality.
+    def iter_clips(self) -> Iterator[dict[str, Any]]:
+        """Yield one dict per clip, group by group and block by block.
 
-        `frame` and `seconds` are those of its first frame, places are in pixels, quality is on 1-5.
+        Yields:
+            group, block: indices of the clip in `clip_quality`.
+            frame, seconds: of the clip's first frame; seconds are None if the frame rate is unknown.
+            top, left, size: position, height and width in pixels.
+            quality: on 1-5.
         """
         for group, start in enumerate(self.grid.starts):
             for block, (top, left) in enumerate(self.grid.corners):
@@ -113,15 +106,22 @@ class Score:
                     "quality": round(float(self.clip_quality[group, block]), 4),
                 }
 
-    def to_html(self):
-        """A page that needs nothing from elsewhere: quality over time, over the picture, and clip by clip."""
+    def to_html(self) -> str:
+        """Render a self-contained HTML page: quality over time, over the frame, and clip by clip."""
         return score_page.render(self)
 
-    def save_plot(self, path):
-        """Draw the same as a PNG file."""
+    def save_plot(self, path: str | os.PathLike[str]) -> None:
+        """Save the plots of the HTML page as one PNG file.
+
+        Args:
+            path: a name that ends in .png.
+
+        Raises:
+            ValueError: the name ends otherwise.
+        """
         score_page.write_png(path, self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         interval = f", 95 % {self.interval[0]:.2f} to {self.interval[1]:.2f}" if self.interval else ""
         warnings = "".join(f", {warning}" for warning in self.warnings)
         return (
@@ -129,5 +129,5 @@ class Score:
             f"{label_origin.ORIGINS[self.labels]}, {self.head}, {self.frames} frames, {self.path or 'array'}{warnings})"
         )
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return score_page.render_fragment(self)

@@ -1,13 +1,17 @@
-"""Many videos: which ones are meant, and their rows in a file that can be gone on with."""
+"""Find the videos of a batch, and write their scores to files that can be resumed."""
 
 import csv
 import glob
 import io
 import json
 import os
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import IO, Any, BinaryIO, Self
 
 from nr_vqm.common import atomic_files
+from nr_vqm.scoring.score import Score
+from nr_vqm.video import reader
 
 COLUMNS = (
     "path status mos interval_low interval_high mos_low mos_high labels quality head model_id precision "
@@ -15,20 +19,22 @@ COLUMNS = (
 ).split()
 CLIP_COLUMNS = "path group block frame seconds top left size quality".split()
 OK, FAILED = "ok", "failed"
-# A path may hold bytes that are no UTF-8.
-TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 
-def find_videos(names):
-    """Paths of the videos that files, folders and patterns stand for, in the order given.
+def open_text(path: str | os.PathLike[str], mode: str) -> IO[str]:
+    """Open a table as UTF-8 text; bytes of a path that are not UTF-8 survive a round trip."""
+    return open(path, mode, encoding="utf-8", errors="surrogateescape", newline="")
 
-    A name that leads to nothing stays, so that it becomes a row with its error.
+
+def find_videos(names: Iterable[str]) -> list[str]:
+    """List the videos that files, folders and patterns stand for, in the order given.
 
     Args:
-        names: paths of files, of folders (every video below) or patterns such as 'videos/**/*.mp4'.
-    """
-    from nr_vqm.video import reader
+        names: paths of files, of folders (every video below them), or patterns such as 'videos/**/*.mp4'.
 
+    Returns:
+        Paths of videos. A name without any video is kept, so that it gets a row with an error.
+    """
     found = []
     for name in names:
         if os.path.isdir(name):
@@ -41,46 +47,44 @@ def find_videos(names):
     return found
 
 
-def find_skipped(names: list[str]) -> list[str]:
-    """Paths of the files in the folders among `names` that are no videos by their extension: `find_videos` skips them.
+def find_skipped(names: Iterable[str]) -> list[str]:
+    """List the files that `find_videos` skips: those in folders without the extension of a video.
 
     Args:
-        names: as in `find_videos`.
+        names: the argument of `find_videos`.
     """
-    from nr_vqm.video import reader
-
     return [str(path) for name in names if os.path.isdir(name) for path in reader.list_skipped(name)]
 
 
-def read_list(file):
-    """The paths in a list: one a line, or with NUL bytes between them as `find -print0` writes.
+def read_list(file: BinaryIO) -> list[str]:
+    """Read a list of paths, one per line or separated by NUL bytes as `find -print0` writes them.
 
     Args:
-        file: opened for reading bytes.
+        file: opened in binary mode.
     """
     content = file.read()
     separator = b"\0" if b"\0" in content else b"\n"
     return [os.fsdecode(line.removesuffix(b"\r")) for line in content.split(separator) if line.strip()]
 
 
-def row_of(score):
-    """The row of a scored video."""
+def score_row(score: Score) -> dict[str, Any]:
+    """Return the row of a scored video: one value for each of COLUMNS."""
     values = {"status": OK, **score.to_dict(), "error": ""}
     return {name: values[name] for name in COLUMNS}
 
 
-def failed_row(path, error):
-    """The row of a video that could not be scored."""
-    return {"path": str(path), "status": FAILED, "error": reason(error)}
+def failed_row(path: str, error: Exception) -> dict[str, Any]:
+    """Return the row of a video that could not be scored: path, status and error."""
+    return {"path": str(path), "status": FAILED, "error": error_text(error)}
 
 
-def reason(error):
-    """Why a video could not be scored, in words; an unexpected error is named with its class."""
+def error_text(error: Exception) -> str:
+    """Describe an error in words; an unexpected one includes the name of its class."""
     return str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
 
 
-def to_line(row, format):
-    """A row as one line of 'jsonl' or one record of 'csv', with its line end."""
+def to_line(row: Mapping[str, Any], format: str) -> str:
+    """Format a row as one line of 'jsonl' or one record of 'csv', including the line end."""
     if format == "jsonl":
         return json.dumps(row, allow_nan=False) + "\n"
     out = io.StringIO()
@@ -89,78 +93,139 @@ def to_line(row, format):
     return out.getvalue()
 
 
-def header(format):
-    """What stands before the rows."""
+def header(format: str) -> str:
+    """Return the text before the first row: the column names for 'csv', nothing for 'jsonl'."""
     return ",".join(COLUMNS) + "\n" if format == "csv" else ""
 
 
 class RowFile:
-    """An output file to which rows are added as they finish; use it as a context manager."""
+    """A .jsonl or .csv file with one row per video, written as the videos finish. Use it as a context manager.
 
-    def __init__(self, path, *, resume):
-        """
+    Attributes:
+        rows: the rows that the file already had.
+        done: paths of these rows.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, resume: bool) -> None:
+        """Read the rows of an existing file.
+
         Args:
             path: a name that ends in .jsonl or .csv.
-            resume: continue the file where there is one; a half-written last row is dropped.
+            resume: append to an existing file; an incomplete last row is dropped.
 
         Raises:
-            ValueError: another ending; the file is there and `resume` is not set; it is none of ours.
+            ValueError: the name ends otherwise, the file exists and `resume` is false, or it holds other data.
         """
         self.path, self.format = Path(path), Path(path).suffix[1:].lower()
         if self.format not in ("jsonl", "csv"):
-            raise ValueError(
-                f"Rows are written as .jsonl or .csv, a name with that ending is needed. Received: {path}."
-            )
+            raise ValueError(f"The name of an output file must end in .jsonl or .csv. Received: {path}.")
         if self.path.exists() and not resume:
-            raise ValueError(f"{path} is there already. Go on with it: --resume, or choose another name.")
-        self.rows, self.length = self._read() if self.path.exists() else ([], 0)
+            raise ValueError(f"{path} exists already. Add --resume to continue it, or choose another name.")
+        self.rows: list[dict[str, Any]] = []
+        self._length = 0  # of the complete rows, in bytes
+        if self.path.exists():
+            self.rows, self._length = self._read()
         self.done = {row["path"] for row in self.rows}
 
-    def check_model(self, head, model_id):
-        """Raise ValueError where rows of the file are of another model: their scores do not compare."""
+    def check_model(self, head: str, model_id: str) -> None:
+        """Raise ValueError if the file has scores of another model, which would not be comparable."""
         for row in self.rows:
             if row["status"] == OK and (row["head"], row["model_id"]) != (head, model_id):
                 raise ValueError(
-                    f"{self.path} holds scores of {row['head']} {row['model_id']}, this run is {head} {model_id}. "
+                    f"{self.path} has scores of {row['head']} {row['model_id']}, this run is {head} {model_id}. "
                     "Choose another --out."
                 )
 
-    def __enter__(self):
-        self.file = open(self.path, "a", **TEXT)
-        self.file.truncate(self.length)
-        if not self.length:
-            self.file.write(header(self.format))
+    def __enter__(self) -> Self:
+        self._file = open_text(self.path, "a")
+        self._file.truncate(self._length)
+        if not self._length:
+            self._file.write(header(self.format))
         return self
 
-    def __exit__(self, *exc):
-        self.file.close()
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
 
-    def add(self, row):
-        self.file.write(to_line(row, self.format))
-        self.file.flush()
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row and flush it, so that a killed process loses at most the current video."""
+        self._file.write(to_line(row, self.format))
+        self._file.flush()
 
-    def _read(self):
-        """(rows, bytes up to the end of the last whole one)."""
+    def _read(self) -> tuple[list[dict[str, Any]], int]:
+        """Return (rows, length of the complete rows in bytes)."""
         content = self.path.read_bytes()
-        length = _whole_records(content) if self.format == "csv" else content.rfind(b"\n") + 1
-        text = content[:length].decode(TEXT["encoding"], TEXT["errors"])
+        length = _complete_records(content) if self.format == "csv" else content.rfind(b"\n") + 1
+        text = content[:length].decode("utf-8", "surrogateescape")
         try:
+            rows: list[dict[str, Any]]
             if self.format == "csv":
-                reader = csv.DictReader(io.StringIO(text, newline=""))
-                if text and reader.fieldnames != COLUMNS:
-                    raise ValueError("its columns are others")
-                rows = list(reader)
+                table = csv.DictReader(io.StringIO(text, newline=""))
+                if text and table.fieldnames != COLUMNS:
+                    raise ValueError("its columns differ")
+                rows = list(table)
             else:
                 rows = [json.loads(line) for line in text.split("\n")[:-1]]
             if any(row["status"] not in (OK, FAILED) or row["path"] is None for row in rows):
-                raise ValueError("it has a row without a status")
+                raise ValueError("a row has no status")
         except (ValueError, KeyError, TypeError, csv.Error) as error:
-            raise ValueError(f"{self.path} has no rows of this version to continue ({error}).") from error
+            raise ValueError(
+                f"{self.path} cannot be resumed: it was not written by this version ({error}). Choose another --out."
+            ) from error
         return rows, length
 
 
-def _whole_records(content):
-    """Bytes up to the end of the last whole CSV record: a line end outside quotes."""
+class ClipFile:
+    """A .csv file with one row per clip. Use it as a context manager."""
+
+    def __init__(self, path: str | os.PathLike[str], *, keep: Collection[str] | None) -> None:
+        """Check that the file may be written.
+
+        Args:
+            path: the CSV file.
+            keep: videos whose clips are kept when an existing file is resumed, the others are written again; None
+                does not resume.
+
+        Raises:
+            ValueError: the file exists and `keep` is None.
+        """
+        self.path, self.keep = Path(path), keep
+        if self.path.exists() and keep is None:
+            raise ValueError(f"{path} exists already. Add --resume to continue it, or choose another name.")
+
+    def __enter__(self) -> Self:
+        if self.path.exists():
+            self._drop_unfinished(self.keep or ())
+        self._file = open_text(self.path, "a")
+        self._writer = csv.DictWriter(self._file, CLIP_COLUMNS, lineterminator="\n")
+        if not self._file.tell():
+            self._writer.writeheader()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def add(self, score: Score) -> None:
+        """Append the clips of one video and flush them."""
+        self._writer.writerows({"path": score.path, **clip} for clip in score.iter_clips())
+        self._file.flush()
+
+    def _drop_unfinished(self, keep: Collection[str]) -> None:
+        """Remove the clips of videos without a row: they are scored again."""
+        with (
+            open_text(self.path, "r") as old,
+            atomic_files.replacing(self.path) as temporary,
+            open_text(temporary, "w") as new,
+        ):
+            table = csv.DictReader(old)
+            if table.fieldnames != CLIP_COLUMNS:
+                raise ValueError(f"{self.path} has other columns than a file of clips. Choose another --clips.")
+            writer = csv.DictWriter(new, CLIP_COLUMNS, lineterminator="\n", extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(row for row in table if row["path"] in keep)
+
+
+def _complete_records(content: bytes) -> int:
+    """Return the length of the complete CSV records in bytes; a record ends at a line end outside quotes."""
     end = position = quotes = 0
     for line in content.splitlines(keepends=True):
         position += len(line)
@@ -168,46 +233,3 @@ def _whole_records(content):
         if line.endswith(b"\n") and quotes % 2 == 0:
             end = position
     return end
-
-
-class ClipFile:
-    """A CSV to which the clips of each video are added; use it as a context manager."""
-
-    def __init__(self, path, *, keep):
-        """
-        Args:
-            path: the CSV file.
-            keep: videos whose clips stay in a file that is there; others are written again. None: no such file may be.
-        """
-        self.path, self.keep = Path(path), keep
-        if self.path.exists() and keep is None:
-            raise ValueError(f"{path} is there already. Go on with it: --resume, or choose another name.")
-
-    def __enter__(self):
-        if self.path.exists():
-            self._drop_others()
-        self.file = open(self.path, "a", **TEXT)
-        self.writer = csv.DictWriter(self.file, CLIP_COLUMNS, lineterminator="\n")
-        if not self.file.tell():
-            self.writer.writeheader()
-        return self
-
-    def __exit__(self, *exc):
-        self.file.close()
-
-    def add(self, score):
-        self.writer.writerows({"path": score.path, **clip} for clip in score.iter_clips())
-        self.file.flush()
-
-    def _drop_others(self):
-        with (
-            open(self.path, **TEXT) as old,
-            atomic_files.replacing(self.path) as beside,
-            open(beside, "w", **TEXT) as new,
-        ):
-            reader = csv.DictReader(old)
-            if reader.fieldnames != CLIP_COLUMNS:
-                raise ValueError(f"{self.path} holds no clips of this version. Choose another --clips.")
-            writer = csv.DictWriter(new, CLIP_COLUMNS, lineterminator="\n", extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(row for row in reader if row["path"] in self.keep)

@@ -1,38 +1,55 @@
-"""A video and a saved run -> a Score."""
+"""Score videos with a loaded run."""
 
 import contextlib
 import os
 import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self, TypeVar
 
 import cv2
 import numpy as np
 
 from nr_vqm.common import devices
 from nr_vqm.dataset import mos_scale
-from nr_vqm.models import cnn3d
-from nr_vqm.models.shared_trunk import SharedTrunk
+from nr_vqm.models import cnn3d, head_table
+from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
 from nr_vqm.runs import features, heads, model_check, prediction_intervals
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring.score import Score
-from nr_vqm.video import clips, decoder_client, reader
+from nr_vqm.video import clips, decoder_client, raw_video, reader
 
-PICTURE_WIDTH = 800  # of the worst moment's picture, which is for looking at; scores see every pixel
+Source = str | os.PathLike[str] | np.ndarray
+Result = TypeVar("Result")
+Raw = raw_video.RawFormat | str | None
+WORST_FRAME_WIDTH = 800  # for display only; scores are computed from all pixels
 
 
 class Scorer:
-    """A loaded run. Make it with `nr_vqm.load`."""
+    """A run that is loaded for scoring; create it with `nr_vqm.load`.
 
-    def __init__(self, run_dir, *, head, precision=None):
-        """
+    Attributes:
+        run_dir: the run folder.
+        head: name of the head.
+        model_id: 12 hexadecimal digits that identify the 3D-CNN and the head.
+        precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'.
+        labels: origin of the training labels, a key of `label_origin.ORIGINS`.
+        mos_range: the two ends of the scale of the run's database.
+    """
+
+    def __init__(self, run_dir: str | os.PathLike[str], *, head: str, precision: str | None = None) -> None:
+        """Load the 3D-CNN and one head.
+
         Args:
-            run_dir: a folder that train and compare wrote.
-            head: a head of `head_table`.
-            precision: a Keras dtype policy, or 'auto', the one that is fast here; None: the run's own setting.
+            run_dir: a run folder that the stages train and compare have written.
+            head: a key of `head_table.HEADS`.
+            precision: a Keras dtype policy, or 'auto' for the fastest on this machine; None uses the run's setting.
 
         Raises:
-            FileNotFoundError, ValueError: a model is missing, damaged or not ours.
+            FileNotFoundError: a model is missing.
+            ValueError: a model is damaged or was not written by nr-vqm.
         """
         self.model_id = model_check.check_run(run_dir, head)
+        self.run_dir = os.fspath(run_dir)
         run = RunFolder(run_dir)
         self.head, self.preset, self.mos_range = head, run.read_preset(), run.read_mos_range()
         _, self.labels = run.read_labels()
@@ -41,33 +58,39 @@ class Scorer:
         self.trunk = load_trunk(run_dir, precision=self.precision)
         self._pooling = heads.load(run_dir, head)
 
-    def score(self, source, raw=None, *, fps=0.0):
+    def __repr__(self) -> str:
+        low, high = self.mos_range
+        return f"Scorer({self.run_dir!r}, head {self.head}, {self.precision}, model {self.model_id}, {low:g}-{high:g})"
+
+    def score(self, source: Source, raw: Raw = None, *, fps: float = 0.0) -> Score:
         """Score one video.
 
         Args:
-            source: a path, or an array of frames: uint8 RGB, shape (num_frames, height, width, 3).
-            raw: the raw_video.RawFormat of a .yuv file, or its text, '1920x1080:yuv420p:30'; other files ignore it.
-            fps: frames a second of an array, for the time axis only; a file says its own.
+            source: path of a video, or its frames: uint8 RGB, shape (num_frames, height, width, 3), values 0-255.
+            raw: format of a headerless .yuv file, such as '1920x1080:yuv420p:30'; ignored for other files.
+            fps: frames per second of an array, for the time axis only; ignored for files.
 
         Returns:
-            Score.
+            The Score of the video.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: not a video, or fewer frames than one clip.
+            FileNotFoundError: there is no such file.
+            ValueError: the source is not a video, or has fewer frames than one clip.
         """
         with _open(source, raw, fps) as frames:
             return self._score(frames, source, raw, fps)
 
-    def score_many(self, paths, raw=None):
-        """Score videos one after another; while one is computed the next is decoded.
+    def score_many(
+        self, paths: Iterable[str | os.PathLike[str]], raw: Raw = None
+    ) -> Iterator[tuple[Score | None, Exception | None]]:
+        """Score several videos; the next one is decoded while the current one is computed.
 
         Args:
             paths: the videos.
-            raw: as in `score`, for all .yuv files.
+            raw: format of all .yuv files, see `score`.
 
         Yields:
-            (Score, None), or (None, the exception) for a video that cannot be scored, in the order of `paths`.
+            For each path, in order, (Score, None), or (None, error) for a video that cannot be scored.
         """
         waiting = None
         try:
@@ -79,19 +102,22 @@ class Scorer:
             if waiting and waiting[1]:
                 waiting[1].close()
 
-    def _finish(self, path, frames, error, raw):
+    def _finish(
+        self, path: str | os.PathLike[str], frames: Any, error: Exception | None, raw: Raw
+    ) -> tuple[Score | None, Exception | None]:
         if error:
             return None, error
         with frames:
             return attempt(self._score, frames, path, raw, 0.0)
 
-    def _score(self, frames, source, raw, fps):
-        began = time.monotonic()
-        grid, outputs, picture, decoded = self._outputs(frames, source, raw, fps)
+    def _score(self, frames: Any, source: Source, raw: Raw, fps: float) -> Score:
+        """Score an open video; `frames` are decoder_client.Frames or _ArrayFrames."""
+        start = time.monotonic()
+        grid, outputs, worst_frame, num_frames = self._outputs(frames, source, raw, fps)
         output = float(self._pooling.predict(_head_input(outputs, self._pooling.row)[None])[0])
         mos = float(mos_scale.to_score(output, *self.mos_range))
         quality = mos_scale.to_unit_5(mos, *self.mos_range)
-        info, interval = frames.info, self.spread.interval(quality) if self.spread else None
+        info = frames.info
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
             labels=self.labels,
@@ -102,23 +128,32 @@ class Scorer:
             mos_low=self.mos_range[0],
             mos_high=self.mos_range[1],
             quality=quality,
-            interval=interval and tuple(mos_scale.from_unit_5(end, *self.mos_range) for end in interval),
-            frames=decoded,
+            interval=self._interval(quality),
+            frames=num_frames,
             declared_frames=info.frames,
             width=info.width,
             height=info.height,
             fps=info.fps,
             grid=grid,
             clip_quality=outputs.clip_quality,
-            worst_picture=picture,
-            warnings=(*frames.warnings, *_padding(info, grid)),
-            seconds=round(time.monotonic() - began, 2),
+            worst_frame=worst_frame,
+            warnings=(*frames.warnings, *_padding_warnings(info, grid)),
+            seconds=round(time.monotonic() - start, 2),
         )
 
-    def _outputs(self, frames, source, raw, fps):
-        """(grid, outputs, worst picture, decoded frames). Decodes once where the file tells the true number."""
+    def _interval(self, quality: float) -> tuple[float, float] | None:
+        """Return the prediction interval (low, high) in the database's unit, or None."""
+        if self.spread is None:
+            return None
+        low, high = self.spread.interval(quality)
+        return mos_scale.from_unit_5(low, *self.mos_range), mos_scale.from_unit_5(high, *self.mos_range)
+
+    def _outputs(
+        self, frames: Any, source: Source, raw: Raw, fps: float
+    ) -> tuple[clips.ClipGrid, ClipOutputs, bytes, int]:
+        """Return (grid, outputs, worst frame, number of decoded frames); decode again if the header was wrong."""
         found = None
-        with contextlib.suppress(ValueError):  # too few frames: found out below
+        with contextlib.suppress(ValueError):  # too few frames for a clip: raised below, with the true number
             found = self._run(frames, frames.info.expected, frames.info)
         for _ in frames:
             pass
@@ -127,16 +162,22 @@ class Scorer:
                 found = self._run(again, frames.decoded, frames.info)
         return *found, frames.decoded
 
-    def _run(self, frames, num_frames, info):
+    def _run(
+        self, frames: Iterable[np.ndarray], num_frames: int, info: decoder_client.VideoInfo
+    ) -> tuple[clips.ClipGrid, ClipOutputs, bytes]:
+        """Run the 3D-CNN over the frames; return (grid, outputs, worst frame)."""
         clip_settings = self.preset.head_clips
         grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **clip_settings)
-        pictures = _Pictures(grid)
-        outputs = self.trunk.run(pictures.watch(frames), grid)
-        return grid, outputs, pictures.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
+        middle_frames = _MiddleFrames(grid)
+        outputs = self.trunk.run(middle_frames.collect(frames), grid)
+        return grid, outputs, middle_frames.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
 
 
-def attempt(function, *args):
-    """(result, None), or (None, the exception): whatever goes wrong with one video is its own."""
+def attempt(function: Callable[..., Result], *args: Any) -> tuple[Result | None, Exception | None]:
+    """Return (result, None), or (None, error): no error of one video may end a batch.
+
+    The environment variable NR_VQM_TRACEBACK=1 raises the error instead.
+    """
     try:
         return function(*args), None
     except Exception as error:
@@ -145,50 +186,81 @@ def attempt(function, *args):
         return None, error
 
 
-class _Pictures:
-    """Passes frames on, keeping a reduced copy of the middle frame of every group."""
+def load_trunk(run_dir: str | os.PathLike[str], *, precision: str) -> SharedTrunk:
+    """Load the 3D-CNN of a run for whole videos.
 
-    def __init__(self, grid):
-        self.middles = [start + grid.clip_frames // 2 for start in grid.starts]
-        self.kept = {}
+    Args:
+        run_dir: the run folder.
+        precision: a Keras dtype policy.
 
-    def watch(self, frames):
+    Raises:
+        FileNotFoundError: the 3D-CNN is missing.
+        ValueError: it is damaged or was not written by nr-vqm.
+    """
+    model = model_check.load_model(RunFolder(run_dir).cnn3d, made_by="make train")
+    return SharedTrunk(cnn3d.with_dtype(model, precision))
+
+
+class _MiddleFrames:
+    """Collects a reduced copy of the middle frame of each group while the frames pass."""
+
+    def __init__(self, grid: clips.ClipGrid) -> None:
+        self.numbers = [start + grid.clip_frames // 2 for start in grid.starts]
+        self.frames: dict[int, np.ndarray] = {}
+
+    def collect(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the frames unchanged, uint8 RGB, shape (height, width, 3)."""
         for number, frame in enumerate(frames):
-            if number in self.middles:
+            if number in self.numbers:
                 height, width = frame.shape[:2]
-                scale = min(1.0, PICTURE_WIDTH / width)
+                scale = min(1.0, WORST_FRAME_WIDTH / width)
                 size = (max(1, round(width * scale)), max(1, round(height * scale)))
-                self.kept[number] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+                self.frames[number] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
             yield frame
 
-    def jpeg(self, group):
-        picture = cv2.cvtColor(self.kept[self.middles[group]], cv2.COLOR_RGB2BGR)
-        return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    def jpeg(self, group: int) -> bytes:
+        """Encode the middle frame of a group as JPEG."""
+        frame = cv2.cvtColor(self.frames[self.numbers[group]], cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
 class _ArrayFrames:
-    """An array of frames that reads like decoder_client.Frames."""
+    """An array of frames with the interface of decoder_client.Frames."""
 
-    def __init__(self, frames, fps):
-        num_frames, height, width = check_frames(frames).shape[:3]
+    def __init__(self, frames: np.ndarray, fps: float) -> None:
+        _check_frames(frames)
+        num_frames, height, width = frames.shape[:3]
         self.info = decoder_client.VideoInfo(
             width=width, height=height, frames=num_frames, fps=fps, expected=num_frames
         )
-        self.decoded, self.warnings = num_frames, []
+        self.decoded = num_frames
+        self.warnings: list[str] = []
         self._frames = iter(frames)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         return self._frames
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         pass
 
 
-def _head_input(outputs, row):
-    """What a head reads of one video: a field of `features.HeadInputs` without the axis of videos."""
+def _open(source: Source, raw: Raw, fps: float) -> Any:
+    return _ArrayFrames(source, fps) if isinstance(source, np.ndarray) else reader.read_frames(source, raw)
+
+
+def _check_frames(frames: np.ndarray) -> None:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+        raise ValueError(
+            "A video array must be uint8 RGB, shape (num_frames, height, width, 3). "
+            f"Received: {frames.dtype}, shape {frames.shape}."
+        )
+
+
+def _head_input(outputs: ClipOutputs, row: head_table.HeadRow) -> np.ndarray:
+    """Return the input of a head for one video: the field of `features.HeadInputs` that it reads."""
     return {
         "clip_quality": outputs.clip_quality,
         "group_features": outputs.group_features,
@@ -196,31 +268,11 @@ def _head_input(outputs, row):
     }[row.input]
 
 
-def _open(source, raw, fps):
-    return _ArrayFrames(source, fps) if isinstance(source, np.ndarray) else reader.read_frames(source, raw)
-
-
-def _padding(info, grid):
-    """A list with a warning where the picture is smaller than a clip, else empty."""
+def _padding_warnings(info: decoder_client.VideoInfo, grid: clips.ClipGrid) -> list[str]:
+    """Return a warning if the frames were smaller than a clip and therefore padded."""
     if grid.downscale or (grid.height, grid.width) == (info.height, info.width):
         return []
     return [
-        f"the picture, {info.width} x {info.height}, is smaller than a clip, {grid.clip_size} x {grid.clip_size}, "
+        f"the frame, {info.width} x {info.height}, is smaller than a clip, {grid.clip_size} x {grid.clip_size}, "
         "and was extended by reflection"
     ]
-
-
-def load_trunk(run_dir, *, precision):
-    """Load the run's 3D-CNN, ready to run over videos in that precision, a Keras dtype policy."""
-    model = model_check.load_model(RunFolder(run_dir).cnn3d, made_by="make train")
-    return SharedTrunk(cnn3d.with_dtype(model, precision))
-
-
-def check_frames(frames):
-    """Refuse an array that is not a video."""
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-        raise ValueError(
-            "A video array must be uint8 RGB, shape (num_frames, height, width, 3). "
-            f"Received: {frames.dtype}, shape {frames.shape}."
-        )
-    return frames

@@ -1,40 +1,89 @@
-"""What a worker does for one video of many: extract its features, or score it. The models are loaded once a process."""
+"""Tasks for one video that run in worker processes: extract its features, or score it.
+
+Each worker loads the models once.
+"""
 
 import functools
 import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nr_vqm.common import atomic_files, devices
+from nr_vqm.dataset import manifest
+from nr_vqm.presets import Preset
 from nr_vqm.runs import features
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import score_table
-from nr_vqm.video import reader
+from nr_vqm.video import raw_video, reader
 
-_LOADING = threading.Lock()  # so that two threads do not load the same
+if TYPE_CHECKING:
+    from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
+    from nr_vqm.scoring.score import Score
+    from nr_vqm.scoring.scorer import Scorer
+
+_LOADING = threading.Lock()  # two threads of a worker must not load the same models
 
 
-def write_part(one, *, run_dir, made_from, precision, device):
-    """Extract one video's features and write them as a part of the run's, unless that was done.
+def write_part(one: manifest.Video, *, run_dir: Path, made_from: str, precision: str, device: str) -> None:
+    """Extract the features of one video and write them as a part of the run's features, if they are missing.
 
     Args:
-        one: manifest.Video.
+        one: the video.
         run_dir: the run folder.
-        made_from: checksum of the 3D-CNN, as in `features.FeatureFile`.
-        precision: the dtype policy to compute in.
-        device: as in `devices.start`.
+        made_from: SHA-256 of the 3D-CNN's file.
+        precision: Keras dtype policy of the computation.
+        device: see `devices.start`.
 
     Raises:
-        ValueError: the video cannot be decoded any more, or the 3D-CNN is another by now.
+        ValueError: the video cannot be decoded, or the 3D-CNN has changed.
     """
     file = features.FeatureFile(run_dir, precision=precision)
     if not file.part(one.video_id, made_from).exists():
         with _LOADING:
-            trunk, preset = _load(run_dir, made_from, precision, device)
+            trunk, preset = _load_trunk(run_dir, made_from, precision, device)
         file.write_part(one.video_id, made_from, _extract(one, trunk, preset))
 
 
+def score(
+    path: Path,
+    *,
+    run_dir: Path,
+    head: str,
+    model_id: str,
+    raw: raw_video.RawFormat | None,
+    precision: str | None,
+    device: str,
+) -> "tuple[Score | None, ValueError | None]":
+    """Score one video.
+
+    Args:
+        path: the video.
+        run_dir: the run folder.
+        head: see `nr_vqm.load`.
+        model_id: of the models that the command found; a worker may have loaded earlier ones, or see other files.
+        raw: format of a .yuv file.
+        precision: see `nr_vqm.load`.
+        device: see `nr_vqm.load`.
+
+    Returns:
+        (Score, None), or (None, error) for a video that cannot be scored.
+
+    Raises:
+        ValueError: the worker's models are not those of `model_id`.
+    """
+    with _LOADING:
+        devices.start(device, hide_startup_lines=True)  # must precede the import of TensorFlow
+        from nr_vqm.scoring import scorer
+
+        loaded = _load_scorer(run_dir, head, model_id, precision)
+    result, error = scorer.attempt(loaded.score, path, raw)
+    # Not every exception can be pickled for another process, a ValueError can.
+    return result, error and ValueError(score_table.error_text(error))
+
+
 @functools.lru_cache(maxsize=1)
-def _load(run_dir, made_from, precision, device):
-    devices.start(device, hide_startup_lines=True)  # before anything imports TensorFlow
+def _load_trunk(run_dir: Path, made_from: str, precision: str, device: str) -> "tuple[SharedTrunk, Preset]":
+    devices.start(device, hide_startup_lines=True)  # must precede the import of TensorFlow
     from nr_vqm.scoring import scorer
 
     run = RunFolder(run_dir)
@@ -43,7 +92,20 @@ def _load(run_dir, made_from, precision, device):
     return scorer.load_trunk(run_dir, precision=precision), run.read_preset()
 
 
-def _extract(one, trunk, preset):
+@functools.lru_cache(maxsize=1)
+def _load_scorer(run_dir: Path, head: str, model_id: str, precision: str | None) -> "Scorer":
+    from nr_vqm.scoring import scorer
+
+    loaded = scorer.Scorer(run_dir, head=head, precision=precision)
+    if loaded.model_id != model_id:
+        raise ValueError(
+            f"The models of {run_dir} on a worker differ from those on this machine, or have changed since the start. "
+            "Run the command again."
+        )
+    return loaded
+
+
+def _extract(one: manifest.Video, trunk: "SharedTrunk", preset: Preset) -> "ClipOutputs":
     try:
         return features.extract(
             reader.read_frames(one.path, one.raw),
@@ -55,35 +117,3 @@ def _extract(one, trunk, preset):
         )
     except (ValueError, OSError) as error:
         raise ValueError(f"Features of the prepared video {one.video_id!r} cannot be extracted: {error}") from error
-
-
-def score(path, *, run_dir, head, model_id, raw, precision, device):
-    """Score one video.
-
-    Args:
-        path: the video.
-        run_dir, head: of the scorer, as in `nr_vqm.load`.
-        model_id: of the run as the asker sees it: a worker may have loaded what was there before, or see another file.
-        raw: as in `scorer.Scorer.score`.
-        precision, device: as in `nr_vqm.load`.
-
-    Returns:
-        (Score, None), or (None, ValueError) for a video that cannot be scored.
-    """
-    with _LOADING:
-        devices.start(device, hide_startup_lines=True)  # before anything imports TensorFlow
-        from nr_vqm.scoring import scorer
-
-        loaded = _scorer(run_dir, head, model_id, precision)
-    found, error = scorer.attempt(loaded.score, path, raw)
-    return found, error and ValueError(score_table.reason(error))  # not every error can be sent to another process
-
-
-@functools.lru_cache(maxsize=1)
-def _scorer(run_dir, head, model_id, precision):
-    from nr_vqm.scoring import scorer
-
-    loaded = scorer.Scorer(run_dir, head=head, precision=precision)
-    if loaded.model_id != model_id:
-        raise ValueError(f"{run_dir} holds other models on a worker than here, or has changed since. Begin again.")
-    return loaded

@@ -224,7 +224,7 @@ def test_a_head_whose_fit_was_stopped_is_refused(run_dir):
 
 
 def test_a_worker_with_other_models_is_refused(run_dir):
-    with pytest.raises(ValueError, match="holds other models on a worker than here"):
+    with pytest.raises(ValueError, match="on a worker differ from those on this machine"):
         worker_tasks.score(
             "x.mp4", run_dir=run_dir, head="svr", model_id="0" * 12, raw=None, precision=None, device="auto"
         )

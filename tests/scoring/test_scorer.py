@@ -1,3 +1,5 @@
+"""Scoring of files and arrays, and the Score that results."""
+
 import json
 import shutil
 
@@ -63,7 +65,7 @@ def test_no_run(tmp_path):
         nr_vqm.load(tmp_path, head="median")
 
 
-def test_what_a_score_says(run_dir, clip):
+def test_properties_of_a_score(run_dir, clip):
     score = nr_vqm.load(run_dir).score(clip)
     assert (score.width, score.height, score.fps) == (44, 30, 25.0)
     assert score.clip_quality.shape == (5, 6)
@@ -73,10 +75,15 @@ def test_what_a_score_says(run_dir, clip):
     values = json.loads(json.dumps(score.to_dict(), allow_nan=False))
     assert (values["grid"], values["path"], values["model_id"]) == ("5x2x3", str(clip), score.model_id)
     assert values["seconds"] > 0
-    assert "on 0-100, people's opinions (MOS), lstm, 20 frames" in repr(score)
+    assert repr(score) == f"Score({score.mos:.2f} on 0-100, people's opinions (MOS), lstm, 20 frames, {clip})"
 
 
-def test_every_clip_has_its_time_place_and_quality(run_dir, clip):
+def test_repr_of_a_scorer(run_dir):
+    loaded = nr_vqm.load(run_dir, precision="float32")
+    assert repr(loaded) == f"Scorer('{run_dir}', head lstm, float32, model {loaded.model_id}, 0-100)"
+
+
+def test_every_clip_has_its_time_position_and_quality(run_dir, clip):
     score = nr_vqm.load(run_dir).score(clip)
     rows = list(score.iter_clips())
     assert len(rows) == 5 * 6
@@ -90,7 +97,7 @@ def test_every_clip_has_its_time_place_and_quality(run_dir, clip):
 
 
 def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
-    assert nr_vqm.load(run_dir).score(clip).interval is None  # nothing is known of its spread
+    assert nr_vqm.load(run_dir).score(clip).interval is None  # no validation errors are stored
     run = shutil.copytree(run_dir, tmp_path / "run")
     mos = np.linspace(1.2, 4.8, 40)
     prediction_intervals.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
@@ -102,12 +109,12 @@ def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
     assert f"95 % {low:.2f} to {high:.2f}" in repr(score)
 
 
-def test_a_picture_smaller_than_a_clip_is_told(run_dir):
+def test_a_frame_smaller_than_a_clip_gives_a_warning(run_dir):
     score = nr_vqm.load(run_dir).score(np.full((9, 20, 44, 3), 90, np.uint8))
-    assert score.warnings == ("the picture, 44 x 20, is smaller than a clip, 24 x 24, and was extended by reflection",)
+    assert score.warnings == ("the frame, 44 x 20, is smaller than a clip, 24 x 24, and was extended by reflection",)
 
 
-def test_the_next_video_is_opened_before_one_is_computed(run_dir, place_video, tmp_path, monkeypatch):
+def test_the_next_video_is_opened_before_the_current_one_is_computed(run_dir, place_video, tmp_path, monkeypatch):
     a, b = place_video("a.mkv", num_frames=9), place_video("b.mkv", num_frames=10)
     events = []
     real_open, real_score = scorer._open, scorer.Scorer._score
@@ -120,7 +127,7 @@ def test_the_next_video_is_opened_before_one_is_computed(run_dir, place_video, t
     assert events == [("open", a), ("open", none), ("score", a), ("open", b), ("score", b)]
 
 
-def test_a_batch_that_is_left_ends_the_decoding_ahead(run_dir, place_video, monkeypatch):
+def test_closing_a_batch_stops_decoding_ahead(run_dir, place_video, monkeypatch):
     opened = []
     real = scorer._open
     monkeypatch.setattr(scorer, "_open", lambda *args: opened.append(real(*args)) or opened[-1])
@@ -128,7 +135,7 @@ def test_a_batch_that_is_left_ends_the_decoding_ahead(run_dir, place_video, monk
     next(scores)
     scores.close()
     assert len(opened) == 2
-    assert list(opened[1]) == []  # closed: it gives no frame of its 21
+    assert list(opened[1]) == []  # closed: none of its 21 frames is decoded
 
 
 def test_raw_video_may_be_described_by_text(run_dir, tmp_path):

@@ -1,0 +1,257 @@
+"""The command `nr-vqm score`: score many videos, print and write one row for each."""
+
+import argparse
+import contextlib
+import dataclasses
+import functools
+import io
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+
+import nr_vqm
+from nr_vqm import command_line
+from nr_vqm.common import devices, folder_lock, parallel
+from nr_vqm.dataset import label_origin
+from nr_vqm.runs import model_check, prediction_intervals
+from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.scoring import score_page, score_table, worker_tasks
+from nr_vqm.scoring.score import Score
+from nr_vqm.video import raw_video
+
+if TYPE_CHECKING:
+    from nr_vqm.scoring.scorer import Scorer
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+MAX_LISTED = 10  # skipped files that are named in the message; the others are counted
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """The validated options of one command.
+
+    Attributes:
+        args: the parsed options.
+        videos: paths of all videos.
+        raw: format of .yuv files, or None.
+        rows: the file --out, or None.
+        clips: the file --clips, or None.
+        model_id: of the run and the head.
+    """
+
+    args: argparse.Namespace
+    videos: list[str]
+    raw: raw_video.RawFormat | None
+    rows: score_table.RowFile | None
+    clips: score_table.ClipFile | None
+    model_id: str
+
+
+def score(args: argparse.Namespace) -> int:
+    """Score the videos of the command line while no other command writes to the same output files.
+
+    Args:
+        args: the options of `nr-vqm score`, and `argv`, the arguments that they were parsed from.
+
+    Returns:
+        The exit code: 0, or EXIT_FAILED if a video could not be scored.
+
+    Raises:
+        command_line.Refusal: the options or the run are not usable.
+        KeyboardInterrupt: the command was interrupted; the message states how to resume it.
+    """
+    with contextlib.ExitStack() as locks:
+        for path in (args.out, args.clips):
+            if path and Path(path).absolute().parent.is_dir():  # _check_options reports a missing folder
+                _or_exit(command_line.EXIT_USAGE, locks.enter_context, folder_lock.file_lock(path))
+        return _score_videos(_prepare(args))
+
+
+def _prepare(args: argparse.Namespace) -> _Job:
+    """Validate the options and the run before TensorFlow is loaded, which takes seconds."""
+    videos, raw, rows, clips = _or_exit(command_line.EXIT_USAGE, _check_options, args)
+    model_id = _or_exit(command_line.EXIT_NO_MODEL, model_check.check_run, args.run, args.head)
+    if rows:
+        _or_exit(command_line.EXIT_USAGE, rows.check_model, args.head, model_id)
+    return _Job(args, videos, raw, rows, clips, model_id)
+
+
+def _check_options(
+    args: argparse.Namespace,
+) -> tuple[list[str], raw_video.RawFormat | None, score_table.RowFile | None, score_table.ClipFile | None]:
+    if args.resume and not args.out:
+        raise ValueError("--resume continues an output file, and none is given. Add --out FILE.")
+    if args.plot and Path(args.plot).suffix.lower() != ".png":
+        raise ValueError(f"--plot needs a name that ends in .png. Received: {args.plot}.")
+    for path in (args.out, args.plot, args.html, args.clips):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise ValueError(f"The folder of {path} does not exist. Create it first.")
+    names = [*args.videos, *_listed_videos(args.from_file)]
+    if not names:
+        raise ValueError("No video was given. Name files, folders or patterns, or a list: --from-file FILE.")
+    _print_skipped(score_table.find_skipped(names))
+    rows = score_table.RowFile(args.out, resume=args.resume) if args.out else None
+    clips = score_table.ClipFile(args.clips, keep=rows.done if rows and args.resume else None) if args.clips else None
+    return score_table.find_videos(names), raw_video.parse(args.raw) if args.raw else None, rows, clips
+
+
+def _listed_videos(from_file: str | None) -> list[str]:
+    if from_file is None:
+        return []
+    if from_file == "-":
+        return score_table.read_list(sys.stdin.buffer)
+    with open(from_file, "rb") as file:
+        return score_table.read_list(file)
+
+
+def _print_skipped(paths: list[str]) -> None:
+    """Print one line on standard error about the files in folders that are not videos."""
+    if paths:
+        more = f" and {len(paths) - MAX_LISTED} more" if len(paths) > MAX_LISTED else ""
+        names = ", ".join(score_page.printable(path) for path in paths[:MAX_LISTED])
+        print(f"Files in folders that are not videos were skipped ({len(paths)}): {names}{more}", file=sys.stderr)
+
+
+def _score_videos(job: _Job) -> int:
+    """Score the videos that have no row yet; return the exit code."""
+    known = {row["path"]: row["status"] for row in job.rows.rows} if job.rows else {}
+    statuses = [known[path] for path in job.videos if path in known]
+    # Pages are numbered by the position in the whole list, so that a resumed command gives the same names.
+    todo = [(number, path) for number, path in enumerate(job.videos, start=1) if path not in known]
+    try:
+        if todo:
+            _score_missing(job, todo, statuses)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_interrupted(job.args.argv, statuses, len(job.videos))) from None
+    failed = statuses.count(score_table.FAILED)
+    if not todo:
+        print(f"{job.args.out} is complete: {len(job.videos)} videos, {failed} failed.", file=sys.stderr)
+    return command_line.EXIT_FAILED if failed else 0
+
+
+def _interrupted(argv: list[str], statuses: list[str], num_videos: int) -> str:
+    """Describe how many videos are scored after Ctrl-C, and the command that scores the others."""
+    scored, failed = (statuses.count(status) for status in (score_table.OK, score_table.FAILED))
+    found = f"Stopped: {scored} of {num_videos} videos scored, {failed} failed."
+    if "--out" not in argv and not any(word.startswith("--out=") for word in argv):
+        return f"{found} The command cannot be resumed without an output file; add --out FILE next time."
+    again = shlex.join(["nr-vqm", *argv, *([] if "--resume" in argv else ["--resume"])])
+    return f"{found} Score the rest with: {again}"
+
+
+def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) -> None:
+    """Score videos, print and write their results, and append their statuses.
+
+    Args:
+        job: the options.
+        todo: (number, path) of each video; the number is part of the names of its plots.
+        statuses: a list to append to, OK or FAILED; up to date also after an interruption.
+    """
+    scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, job.args)
+    printer = _Printer(job.args.format)
+    with printer, job.rows or contextlib.nullcontext(), job.clips or contextlib.nullcontext():
+        outcomes = _outcomes(job, scorer, [path for _, path in todo])
+        for (number, path), (score, error) in zip(todo, outcomes, strict=True):
+            if score:
+                row = score_table.score_row(score)
+                _write_plots(job.args, score, number if len(job.videos) > 1 else None)
+                if job.clips:
+                    job.clips.add(score)
+            else:
+                assert error is not None
+                row = score_table.failed_row(path, error)
+            if job.rows:
+                job.rows.add(row)
+            printer.add(row)
+            statuses.append(row["status"])
+
+
+def _load(args: argparse.Namespace) -> "Scorer | None":
+    """Load the Scorer; None if worker processes load their own."""
+    if args.workers == 1 and not args.scheduler:
+        start = functools.partial(devices.start, args.device, hide_startup_lines=True)
+        _or_exit(command_line.EXIT_USAGE, start)
+        return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device)
+    # Damaged intervals are reported here, once, instead of by every worker.
+    prediction_intervals.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
+    return None
+
+
+def _outcomes(job: _Job, scorer: "Scorer | None", paths: list[str]) -> Iterator[tuple[Score | None, Exception | None]]:
+    """Score the videos in this process or in workers; yield (Score, None) or (None, error) in order."""
+    if scorer:
+        yield from scorer.score_many(paths, job.raw)
+        return
+    args = job.args
+    settings = {"head": args.head, "model_id": job.model_id, "precision": args.precision, "device": args.device}
+    task = functools.partial(worker_tasks.score, run_dir=Path(args.run).resolve(), raw=job.raw, **settings)
+    outcomes = parallel.each(
+        task,
+        [Path(path).absolute() for path in paths],  # workers may run in another folder
+        workers=args.workers,
+        scheduler=args.scheduler,
+        on_death=lambda path, error: (None, error),
+    )
+    for path, (score, error) in zip(paths, outcomes, strict=True):
+        yield score and dataclasses.replace(score, path=str(path)), error
+
+
+def _write_plots(args: argparse.Namespace, score: Score, number: int | None) -> None:
+    """Write the files of --plot and --html; a number is appended to their names if there are several videos."""
+    for name, write in ((args.plot, score_page.write_png), (args.html, score_page.write_html)):
+        if name:
+            path = Path(name)
+            write(path if number is None else path.with_stem(f"{path.stem}-{number:04d}"), score)
+
+
+class _Printer:
+    """Prints each row to standard output as its video finishes; `json` prints one list at the end."""
+
+    def __init__(self, format: str) -> None:
+        self.format = format
+        self.rows: list[Mapping[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are not UTF-8
+        if self.format in ("csv", "jsonl"):
+            print(score_table.header(self.format), end="")
+        return self
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        if self.format == "json":
+            self.rows.append(row)
+        elif self.format == "text":
+            print(_to_text(row), flush=True)
+        else:
+            print(score_table.to_line(row, self.format), end="", flush=True)
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if self.format == "json" and kind in (None, KeyboardInterrupt):  # after Ctrl-C the finished rows are kept
+            print(json.dumps(self.rows, indent=1, allow_nan=False))
+
+
+def _to_text(row: Mapping[str, Any]) -> str:
+    """Format a row for people: score, scale, interval, origin of the labels, path and warnings."""
+    path = score_page.printable(row["path"])
+    if row["status"] == score_table.FAILED:
+        return f"failed  {path}: {score_page.printable(row['error'])}"
+    between = "" if row["interval_low"] is None else f", 95 % {row['interval_low']:.2f} to {row['interval_high']:.2f}"
+    labels = label_origin.ORIGINS[row["labels"]]
+    warnings = "".join(f"\n        warning: {score_page.printable(warning)}" for warning in row["warnings"])
+    return f"{row['mos']:6.2f}  on {row['mos_low']:g}-{row['mos_high']:g}{between}, {labels}  {path}{warnings}"
+
+
+def _or_exit(code: int, function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs) -> Result:
+    """Call a function; its ValueError or OSError ends the command with this exit code."""
+    try:
+        return function(*args, **kwargs)
+    except command_line.Refusal:
+        raise
+    except (ValueError, OSError) as error:
+        raise command_line.Refusal(str(error), code) from error

@@ -1,0 +1,92 @@
+"""Load a trained run and score videos with it: the functions that `nr_vqm` exports."""
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nr_vqm import presets
+from nr_vqm.common import devices
+from nr_vqm.runs import model_check
+from nr_vqm.video import decoder_processes
+
+if TYPE_CHECKING:
+    from nr_vqm.scoring.score import Score
+    from nr_vqm.scoring.scorer import Scorer
+
+
+def load(
+    run_dir: str | os.PathLike[str], *, head: str = "lstm", precision: str | None = None, device: str = "auto"
+) -> "Scorer":
+    """Load a trained run for scoring.
+
+    Args:
+        run_dir: a run folder that the stages train and compare have written.
+        head: name of the head that predicts the video's quality, 'lstm' or 'svr'.
+        precision: of the 3D-CNN: 'float32', 'mixed_bfloat16', or 'auto' for the fastest on this machine; None uses
+            the run's own setting.
+        device: 'auto', 'cpu', 'gpu', or one GPU such as 'gpu:1'. It must be chosen before TensorFlow's first
+            operation.
+
+    Returns:
+        A Scorer; its `score` method takes a path or an array of frames.
+
+    Raises:
+        FileNotFoundError: the run has no such model.
+        ValueError: a model is damaged or was not written by nr-vqm (checked before TensorFlow loads it), or the
+            precision or the device does not exist.
+
+    Example:
+        >>> import nr_vqm
+        >>> scorer = nr_vqm.load(run_dir)
+        >>> score = scorer.score(video_path)
+        >>> score.frames, score.mos_low, score.mos_high
+        (20, 0.0, 100.0)
+        >>> score.mos_low <= score.mos <= score.mos_high
+        True
+        >>> score.clip_quality.shape  # (num_groups, num_blocks)
+        (5, 6)
+    """
+    model_check.check_run(run_dir, head)
+    if precision not in (None, *presets.PRECISIONS):
+        raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
+    decoder_processes.start()  # they start while TensorFlow is imported
+    devices.start(device)
+    from nr_vqm.scoring.scorer import Scorer
+
+    return Scorer(run_dir, head=head, precision=precision)
+
+
+def score(
+    source: str | os.PathLike[str] | np.ndarray,
+    run_dir: str | os.PathLike[str],
+    *,
+    head: str = "lstm",
+    precision: str | None = None,
+    device: str = "auto",
+) -> "Score":
+    """Score one video. For several videos, `load` the run once and call `Scorer.score`.
+
+    Args:
+        source: path of a video, or its frames: uint8 RGB, shape (num_frames, height, width, 3), values 0-255.
+        run_dir: the run folder, see `load`.
+        head: see `load`.
+        precision: see `load`.
+        device: see `load`.
+
+    Returns:
+        The Score of the video.
+
+    Raises:
+        FileNotFoundError: the video or a model does not exist.
+        ValueError: the video cannot be decoded or is shorter than one clip, or `load` refuses the run.
+
+    Example:
+        >>> import numpy as np
+        >>> import nr_vqm
+        >>> grey = np.full((9, 48, 72, 3), 128, np.uint8)
+        >>> score = nr_vqm.score(grey, run_dir, head="svr")
+        >>> score.head, score.frames, score.warnings
+        ('svr', 9, ())
+    """
+    return load(run_dir, head=head, precision=precision, device=device).score(source)

@@ -1,0 +1,55 @@
+"""The names that `nr_vqm` exports, and the examples in their docstrings."""
+
+import doctest
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import nr_vqm
+from nr_vqm.scoring import loading
+
+ROOT = Path(nr_vqm.__file__).parent.parent
+
+
+def test_exported_names():
+    assert dir(nr_vqm) == sorted(nr_vqm.__all__) == ["Score", "Scorer", "__version__", "load", "score"]
+    assert nr_vqm.load is loading.load
+    assert (nr_vqm.Score.__name__, nr_vqm.Scorer.__name__) == ("Score", "Scorer")
+    with pytest.raises(AttributeError, match="module 'nr_vqm' has no attribute 'train'"):
+        nr_vqm.train  # noqa: B018
+
+
+def test_import_loads_only_the_standard_library():
+    code = "import sys; before = set(sys.modules); import nr_vqm\n"
+    code += "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+    code += "assert new <= {'nr_vqm', *sys.stdlib_module_names}, new\n"
+    code += "assert not [name for name in sys.modules if name.startswith('nr_vqm.')]"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("name", ["load", "score"])
+def test_docstring_examples(name, tiny_run, place_video):
+    path = place_video(num_frames=20, height=30, width=44)
+    names = {"run_dir": tiny_run, "video_path": path}
+    (test,) = doctest.DocTestFinder(recurse=False).find(getattr(nr_vqm, name), name, extraglobs=names)
+    assert test.examples
+    failures = []
+    result = doctest.DocTestRunner().run(test, out=failures.append)
+    assert result.failed == 0, "".join(failures)
+
+
+def test_python_m_nr_vqm_is_the_command():
+    command = [sys.executable, "-m", "nr_vqm", "--version"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert printed == f"nr-vqm {nr_vqm.__version__}\n"
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_type_marker_and_the_template(tmp_path):
+    command = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run([sys.executable, "-m", *command], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert {"nr_vqm/py.typed", "nr_vqm/scoring/score.html.j2"} <= set(zipfile.ZipFile(wheel).namelist())
