@@ -78,7 +78,7 @@ def score(
         loaded = _load_scorer(run_dir, head, model_id, precision)
     result, error = scorer.attempt(loaded.score, path, raw)
     # Not every exception can be pickled for another process, a ValueError can.
-    return result, error and ValueError(score_table.error_text(error))
+    return result, None if error is None else ValueError(score_table.error_text(error))
 
 
 @functools.lru_cache(maxsize=1)
