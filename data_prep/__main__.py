@@ -5,19 +5,28 @@ and the videos that failed before, and keeps the rest. Labels are those of the l
 the label file does not name any more keeps its clips, which are not used.
 """
 
+import argparse
 import contextlib
 import functools
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nr_vqm import command_line
 from nr_vqm.dataset import label_origin
+from nr_vqm.presets import Preset
+
+if TYPE_CHECKING:
+    from data_prep import build, state
+    from nr_vqm.dataset.manifest import Video
 
 DATABASES = ("konvid1k", "live_qualcomm", "live_vqc", "cvd2014", "youtube_ugc", "lsvq", "csv", "synthetic")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["verify"]:
         return _verify(argv[1:])
@@ -32,34 +41,36 @@ def main(argv=None):
         return _prepare(args, preset, out)
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m data_prep", __doc__)
     parser.add_argument("database", choices=DATABASES, help="which label files to read; docs/databases.md")
     parser.add_argument("--root", help="the database's folder, as downloaded; for csv, also the csv file itself")
     parser.add_argument("--out", required=True, help="the data folder to write")
     command_line.add_preset_options(parser)
-    parser.add_argument("--labels", metavar="FILE", help="the label file, where it does not lie below --root")
+    parser.add_argument("--labels", metavar="FILE", help="the label file, if it is not below --root")
     parser.add_argument(
-        "--label-origin", choices=label_origin.ORIGINS, help="where a csv's labels come from (default: people)"
+        "--label-origin", choices=label_origin.ORIGINS, help="origin of the labels of a csv (default: people)"
     )
     parser.add_argument("--mos-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of a csv's MOS scale")
     parser.add_argument(
         "--raw",
         metavar="WxH:FORMAT:FPS",
-        help="what .yuv files hold, for example 1920x1080:yuv420p:30; also yuv422p, yuv420p10le, yuv422p10le",
+        help="format of .yuv files, for example 1920x1080:yuv420p:30; also yuv422p, yuv420p10le, yuv422p10le",
     )
     command_line.add_worker_options(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="open every video, say what it would take, write nothing"
+        "--dry-run",
+        action="store_true",
+        help="open every video, print the required space and time, write nothing",
     )
     return parser
 
 
-def _verify(argv):
-    """python -m data_prep verify DIR"""
+def _verify(argv: Sequence[str]) -> int:
+    """Run `python -m data_prep verify DIR` and return its exit code."""
     parser = command_line.new_parser(
         "python -m data_prep verify",
-        "Compare every shard of a data folder with its checksum. A damaged one is put aside; prep writes it again.",
+        "Compare every shard of a data folder with its checksum. A damaged one is renamed; prep writes it again.",
     )
     parser.add_argument("data", metavar="DIR", help="a folder that data_prep wrote")
     args = parser.parse_args(argv)
@@ -76,9 +87,10 @@ def _verify(argv):
     return command_line.EXIT_FAILED if lines else 0
 
 
-def _rows(args, preset, root):
-    """(the database's videos, unopened, with paths relative to `root`; its label files)."""
+def _rows(args: argparse.Namespace, preset: Preset, root: Path) -> "tuple[list[Video], list[Path]]":
+    """Read the labels: the unopened videos, with paths relative to `root`, and the label files."""
     from data_prep import databases
+    from data_prep.databases import csv_labels
     from nr_vqm.video import raw_video
 
     raw = raw_video.parse(args.raw) if args.raw else None
@@ -86,23 +98,23 @@ def _rows(args, preset, root):
         rows, labels = databases.read(args.database, root, labels=args.labels)
     elif args.database == "csv":
         source = Path(args.root)
-        rows, labels = databases.read_csv(source, mos_range=tuple(args.mos_range)), [databases.csv_path(source)]
+        rows, labels = csv_labels.read(source, mos_range=tuple(args.mos_range)), [csv_labels.label_path(source)]
     else:
         _make_synthetic(args, preset, root)
-        rows, labels = databases.read_csv(root, mos_range=(1, 5)), [databases.csv_path(root)]
+        rows, labels = csv_labels.read(root, mos_range=(1, 5)), [csv_labels.label_path(root)]
     if raw and not any(raw_video.is_raw(one.path) for one in rows):
         raise ValueError(f"--raw is for .yuv files, no label of {args.database} is of one.")
-    return [databases.with_raw(one, raw) if raw and raw_video.is_raw(one.path) else one for one in rows], labels
+    return [csv_labels.with_raw(one, raw) if raw and raw_video.is_raw(one.path) else one for one in rows], labels
 
 
-def _root(args, out):
-    """The folder that the paths of the videos are relative to."""
+def _root(args: argparse.Namespace, out: Path) -> Path:
+    """Return the folder to which the paths of the videos are relative."""
     root = Path(args.root) if args.root else out / "synthetic"
     return (root.parent if root.is_file() else root).absolute()
 
 
-def _check_options(args):
-    """Refuse options that are missing, or that this database does not look at."""
+def _check_options(args: argparse.Namespace) -> None:
+    """Raise ValueError for missing options, and for options that the database does not use."""
     if not args.root and args.database != "synthetic":
         raise ValueError(f"{args.database} needs --root DIR, the folder of the videos: docs/databases.md.")
     if args.database == "csv" and not args.mos_range:
@@ -117,8 +129,8 @@ def _check_options(args):
         raise ValueError("--labels is for downloaded databases; csv takes its label file as --root.")
 
 
-def _make_synthetic(args, preset, root):
-    from data_prep import synthetic
+def _make_synthetic(args: argparse.Namespace, preset: Preset, root: Path) -> None:
+    from data_prep.synthetic import database
     from nr_vqm.common.folder_lock import folder_lock
 
     if args.dry_run:
@@ -128,7 +140,7 @@ def _make_synthetic(args, preset, root):
             )
         return
     with folder_lock(root):
-        synthetic.make_database(
+        database.make_database(
             root,
             num_videos=preset.synthetic_videos,
             num_frames=preset.synthetic_frames,
@@ -139,13 +151,13 @@ def _make_synthetic(args, preset, root):
         )
 
 
-def _label_origin(args):
-    """Where the labels come from: a key of `label_origin.ORIGINS`. Known databases asked people."""
+def _label_origin(args: argparse.Namespace) -> str:
+    """Return the origin of the labels, a key of `label_origin.ORIGINS`; supported databases have subjective scores."""
     return "synthetic" if args.database == "synthetic" else args.label_origin or "people"
 
 
-def _request(args, preset):
-    """What the data folder is prepared with; a folder prepared with anything else is refused."""
+def _request(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
+    """Return the settings of the data folder; a folder prepared with other settings is refused."""
     return {
         "database": args.database,
         "labels": _label_origin(args),
@@ -158,8 +170,8 @@ def _request(args, preset):
     }
 
 
-def _prepare(args, preset, out):
-    """Compare the labels with what is prepared, prepare the rest; the exit code."""
+def _prepare(args: argparse.Namespace, preset: Preset, out: Path) -> int:
+    """Prepare the videos that are not prepared yet; return the exit code."""
     from data_prep import messages, state
     from nr_vqm.common import atomic_files
 
@@ -178,7 +190,7 @@ def _prepare(args, preset, out):
     if prepared.videos:
         messages.print_changes(changes)
     if args.dry_run:
-        return _dry_run(args, changes, jobs, preset, root)
+        return _dry_run(args, changes, preset, root)
     if jobs:
         atomic_files.drop_leftovers(out)
         _print_size(jobs, preset, out)
@@ -194,15 +206,17 @@ def _prepare(args, preset, out):
     return _result(videos)
 
 
-def _result(videos):
-    """Print what is ready and what is left out; the exit code."""
+def _result(videos: "list[Video]") -> int:
+    """Print which videos are ready and which are skipped; return the exit code."""
     from data_prep import messages
 
     return command_line.EXIT_FAILED if messages.print_result(videos) else 0
 
 
-def _jobs(changes, prepared, preset, out, root):
-    """The shards to write: those that are missing, then new ones for what is not prepared."""
+def _jobs(
+    changes: "state.Changes", prepared: "state.Prepared", preset: Preset, out: Path, root: Path
+) -> "list[build.ShardJob]":
+    """List the shards to write: missing ones, then new ones for videos that are not prepared."""
     from data_prep import build
     from nr_vqm.dataset import manifest, shards
 
@@ -223,14 +237,14 @@ def _jobs(changes, prepared, preset, out, root):
     return jobs + build.plan_jobs(changes.todo, used=used, out=out, root=root, clip_settings=settings)
 
 
-def _num_clips(jobs, preset):
-    """Clips of all videos of the jobs, if every video is usable."""
+def _num_clips(jobs: "list[build.ShardJob]", preset: Preset) -> int:
+    """Return the number of clips of all jobs, provided that every video is usable."""
     per_video = preset.train_groups * preset.train_grid[0] * preset.train_grid[1]
     return sum(len(job.videos) for job in jobs) * per_video
 
 
-def _print_size(jobs, preset, out):
-    """Print what will be written; refuse a disk that is too small for it."""
+def _print_size(jobs: "list[build.ShardJob]", preset: Preset, out: Path) -> None:
+    """Print the size of the shards to write; raise OSError if the disk is too small."""
     from data_prep import build
 
     num_clips = _num_clips(jobs, preset)
@@ -240,8 +254,8 @@ def _print_size(jobs, preset, out):
     build.require_space(out, size)
 
 
-def _dry_run(args, changes, jobs, preset, root):
-    """Open what is to prepare, and print what it would take; the exit code."""
+def _dry_run(args: argparse.Namespace, changes: "state.Changes", preset: Preset, root: Path) -> int:
+    """Open the videos to prepare and print the required disk space and time; return the exit code."""
     from data_prep import build, label_files
     from nr_vqm.common import parallel
     from nr_vqm.dataset import manifest
@@ -261,14 +275,14 @@ def _dry_run(args, changes, jobs, preset, root):
     return _result([by_id.get(one.video_id, one) for one in changes.videos])
 
 
-def _write(args, jobs, prepared, out):
-    """Write the shards, and record each as it is finished."""
+def _write(args: argparse.Namespace, jobs: "list[build.ShardJob]", prepared: "state.Prepared", out: Path) -> None:
+    """Write the shards and record each finished one."""
     from data_prep import build, state
 
-    began = time.monotonic()
+    started = time.monotonic()
 
-    def progress(done, total):
-        left = (time.monotonic() - began) / done * (total - done)
+    def progress(done: int, total: int) -> None:
+        left = (time.monotonic() - started) / done * (total - done)
         print(f"shard {done} of {total}, about {left / 60:.1f} minutes left", flush=True)
 
     with state.Progress(out) as record:
@@ -277,7 +291,7 @@ def _write(args, jobs, prepared, out):
             prepared.add(result)
 
 
-def _print_progress(done, total):
+def _print_progress(done: int, total: int) -> None:
     print(f"shard {done} of {total}", flush=True)
 
 

@@ -214,13 +214,13 @@ def estimate_seconds(videos: list[Video], *, root: Path, clip_settings: dict, wo
         workers: processes.
     """
     good = [one for one in videos if one.status == OK]
-    began = time.monotonic()
+    started = time.monotonic()
     for one in good[:SAMPLE]:
         with contextlib.suppress(ValueError, OSError):  # prep will record it
             grid = clips.plan_grid(one.frames, one.height, one.width, **clip_settings)
             for _ in clips.iter_groups(reader.read_frames(root / one.path, one.raw), grid):
                 pass
-    decoding_seconds = (time.monotonic() - began) * len(good) / max(1, min(len(good), SAMPLE))
+    decoding_seconds = (time.monotonic() - started) * len(good) / max(1, min(len(good), SAMPLE))
     size = LZ4_RATIO * len(good) * clips_per_video(clip_settings) * _clip_bytes(clip_settings)
     return (decoding_seconds + size / WRITE_BYTES) / workers
 

@@ -1,34 +1,41 @@
-"""Label files as they are downloaded, and the videos on disk that belong to their rows."""
+"""Reader of downloaded label files, and the matching of their rows with the videos on disk."""
 
 import csv
 import dataclasses
 import fnmatch
 import math
+import os
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from data_prep import workbook
-from nr_vqm.dataset import label_tables, manifest
+import openpyxl
+
+from nr_vqm.dataset import label_tables
+from nr_vqm.dataset.manifest import Video
 from nr_vqm.video import raw_video, reader
 
-MISSING = "missing"  # the status of a video that the labels name and the folder lacks
+MISSING = "missing"  # status of a video that is in the labels but not on disk
 
 
-def find(root, patterns, *, several, labels):
-    """A database's label files, anywhere below its folder.
+def find(
+    root: str | os.PathLike[str], patterns: Sequence[str], *, several: bool, labels: str | os.PathLike[str] | None
+) -> list[Path]:
+    """Find the label files of a database, anywhere below its folder.
 
     Args:
         root: the folder, as downloaded.
-        patterns: file names in order of preference, with `*`; the first one that is there counts.
-        several: True where the labels are in more than one file.
-        labels: the label file itself, where it lies elsewhere; None searches.
+        patterns: file names, with `*`, in order of preference; the first one with a match is used.
+        several: whether the labels are in more than one file.
+        labels: the label file, if it is elsewhere; None searches for it.
 
     Returns:
-        list of Path.
+        The label files.
 
     Raises:
-        FileNotFoundError: no such folder, or no label file in it.
-        ValueError: the same label file is in two places.
+        FileNotFoundError: the folder or a label file does not exist.
+        ValueError: there are several candidates for one label file.
     """
     root = Path(root)
     if not root.is_dir():
@@ -51,26 +58,28 @@ def find(root, patterns, *, several, labels):
     )
 
 
-def read(path, columns, *, sheet=None):
-    """The named columns of a .csv, .mat or .xlsx label file, row by row.
+def read(
+    path: str | os.PathLike[str], columns: Sequence[str], *, sheet: str | None = None
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Read columns of a .csv, .mat or .xlsx label file, row by row.
 
     Args:
         path: the file; a .csv may have semicolons between cells.
-        columns: names, case does not matter; of several for one thing, write 'MOS|MOS full'.
-        sheet: of an .xlsx, which of its sheets.
+        columns: names, case does not matter; 'MOS|MOS full' gives alternative names of one column.
+        sheet: name of the sheet of an .xlsx file.
 
     Yields:
         (where, values): 'FILE row N' for messages, and one str or number for each of `columns`.
 
     Raises:
-        ValueError: the file cannot be read, or lacks a column: another version.
+        ValueError: the file cannot be read, or lacks a column because it is another version.
     """
     if sheet and Path(path).suffix.lower() == ".xlsx":
-        table = workbook.read_columns(path, sheet)
+        table: Mapping[str, Any] = _read_sheet(path, sheet)
     else:
         table = _semicolons(path) if _has_semicolons(path) else label_tables.read_columns(path)
     by_lower = {name.strip().lower(): values for name, values in table.items()}
-    found = []
+    found: list[Sequence[Any]] = []
     for names in columns:
         values = [by_lower[name] for name in names.lower().split("|") if name in by_lower]
         if not values:
@@ -81,11 +90,29 @@ def read(path, columns, *, sheet=None):
         found.append(values[0])
     if len({len(values) for values in found}) > 1:
         raise ValueError(f"{path} is damaged: {', '.join(columns)} have different lengths. Download it again.")
-    for number, values in enumerate(zip(*found, strict=True), start=1):
-        yield f"{path} row {number}", values
+    for number, row in enumerate(zip(*found, strict=True), start=1):
+        yield f"{path} row {number}", row
 
 
-def _has_semicolons(path):
+def _read_sheet(path: str | os.PathLike[str], sheet: str) -> dict[str, list[Any]]:
+    """Read one sheet of a workbook as {name: cells}; empty rows are skipped, empty cells are ''."""
+    try:
+        with open(path, "rb") as file:
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            if sheet not in book.sheetnames:
+                raise ValueError(f"its sheets are {', '.join(book.sheetnames)}")
+            header, *rows = [
+                cells for cells in book[sheet].iter_rows(values_only=True) if any(cell is not None for cell in cells)
+            ] or [()]
+    except Exception as error:  # openpyxl raises many types for damaged files
+        raise ValueError(
+            f"{path} cannot be read as a workbook with a sheet {sheet!r}: {error}. Download it again."
+        ) from error
+    columns = {str(name): i for i, name in enumerate(header) if name is not None}
+    return {name: ["" if i >= len(row) or row[i] is None else row[i] for row in rows] for name, i in columns.items()}
+
+
+def _has_semicolons(path: str | os.PathLike[str]) -> bool:
     if Path(path).suffix.lower() != ".csv":
         return False
     with open(path, encoding="utf-8-sig", errors="replace") as file:
@@ -93,8 +120,8 @@ def _has_semicolons(path):
     return header.count(";") > header.count(",")
 
 
-def _semicolons(path):
-    """Columns of a csv as Excel writes it where the comma is the decimal point; empty rows are left out."""
+def _semicolons(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Read a csv of Excel with semicolons and decimal commas; empty rows are skipped."""
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         header, *rows = list(csv.reader(file, delimiter=";"))
     rows = [[cell.strip().replace(",", ".") for cell in row] for row in rows if any(row)]
@@ -105,7 +132,13 @@ def _semicolons(path):
 class Labelled:
     """One row of a label file.
 
-    `key` is what its file is found by, `usual_path` where the file should be, below the database's folder.
+    Attributes:
+        video_id: unique within the database.
+        content: what the video shows.
+        mos: as in the label file.
+        key: identifies the file of the video, see `match`.
+        usual_path: expected path of the file, below the database's folder.
+        where: 'FILE row N', for messages.
     """
 
     video_id: str
@@ -116,51 +149,83 @@ class Labelled:
     where: str
 
 
-def name_parts(pattern, name, where):
-    """The groups of a video's name, or ValueError: the name has not the form that the database gives its videos."""
+def stem_key(pattern: str) -> Callable[[Path], str | None]:
+    """Return a function that extracts the key of a video file from its name.
+
+    Args:
+        pattern: regex with one group, which must match the whole lower-cased name without its suffix.
+
+    Returns:
+        function(path) -> the text of the group, or None if the name does not match.
+    """
+
+    def key_of(path: Path) -> str | None:
+        found = re.fullmatch(pattern, path.stem.lower(), re.ASCII)
+        return found and found[1]
+
+    return key_of
+
+
+def name_parts(pattern: str, name: object, where: str) -> tuple[str, ...]:
+    """Extract the groups of a regex from the name of a video.
+
+    Raises:
+        ValueError: the name does not have the form of names in this database.
+    """
     match = re.fullmatch(pattern, str(name).strip(), re.ASCII)
     if not match:
-        raise ValueError(f"{where} is of another version of the label file: {str(name)!r} names no video of it.")
+        raise ValueError(f"{where} is of another version of the label file: {str(name)!r} is no video name of it.")
     return match.groups()
 
 
-def match(root, labelled, *, key_of, mos_range, **details):
-    """Manifest rows of a label file's rows, each with its file or the status MISSING.
+def match(
+    root: str | os.PathLike[str],
+    labelled: Iterable[Labelled],
+    *,
+    key_of: Callable[[Path], str | None],
+    mos_range: tuple[float, float],
+    **details: Any,
+) -> list[Video]:
+    """Match the rows of a label file with the videos on disk.
 
     Args:
         root: the database's folder.
-        labelled: Labelled rows.
-        key_of: function(path) -> the key of a video file, or None for a file of another kind.
+        labelled: the rows.
+        key_of: function(path) -> the key of a video file, or None for other files.
         mos_range: (low, high), the ends of the MOS scale.
-        details: what else the manifest is to say of every video: the format of raw video.
+        details: further columns of the manifest for raw video, its format.
+
+    Returns:
+        One unopened video per row; its status is MISSING if it has no file.
 
     Raises:
-        ValueError: two rows or two files for one video, a MOS outside the range.
+        ValueError: a video has two rows or two files, or a MOS is outside the range.
     """
-    paths, rows = _by_key(root, key_of), {}
+    paths = _by_key(root, key_of)
+    rows: dict[str, Labelled] = {}
     for row in labelled:
         if row.key in rows:
             other = rows[row.key].video_id
-            raise ValueError(f"{row.where}: every video must be there once, {row.video_id!r} collides with {other!r}.")
+            raise ValueError(f"{row.where}: every video must have one row, {row.video_id!r} collides with {other!r}.")
         rows[row.key] = row
     return [_video(Path(root), row, paths.get(row.key), mos_range, details) for row in rows.values()]
 
 
-def _by_key(root, key_of):
-    """{key: path} of the video files below `root`."""
-    paths = {}
+def _by_key(root: str | os.PathLike[str], key_of: Callable[[Path], str | None]) -> dict[str | None, Path]:
+    """Find the video files below `root`, as {key: path}."""
+    paths: dict[str | None, Path] = {}
     for path in reader.list_videos(root):
         key = key_of(path)
         if key in paths and key is not None:
-            raise ValueError(
-                f"Every video must be there once, found twice: {paths[key]} and {path}. Delete one of them."
-            )
+            raise ValueError(f"Every video must have one file, found two: {paths[key]} and {path}. Delete one of them.")
         paths[key] = path
     return paths
 
 
-def _video(root, row, path, mos_range, details):
-    one = manifest.Video(
+def _video(
+    root: Path, row: Labelled, path: Path | None, mos_range: tuple[float, float], details: Mapping[str, Any]
+) -> Video:
+    one = Video(
         video_id=row.video_id,
         path=path.relative_to(root).as_posix() if path else check_path(row.usual_path, row.where),
         content=row.content,
@@ -176,10 +241,10 @@ def _video(root, row, path, mos_range, details):
 
 
 def check_path(text: str | None, where: str) -> str:
-    """A path of a label file, relative to the database's folder; it may lead through links.
+    """Validate a path in a label file, relative to the database's folder; it may contain links.
 
     Raises:
-        ValueError: it is empty, absolute or has '..' in it.
+        ValueError: it is empty, absolute or contains '..'.
     """
     path = PurePosixPath(text or "")
     if not text or path.is_absolute() or ".." in path.parts:
@@ -189,8 +254,18 @@ def check_path(text: str | None, where: str) -> str:
     return path.as_posix()
 
 
-def check_mos(mos, mos_range, where, *, hint):
-    """The MOS as float, or ValueError: no number, or outside its scale."""
+def check_mos(mos: Any, mos_range: tuple[float, float], where: str, *, hint: str) -> float:
+    """Convert a MOS to float.
+
+    Args:
+        mos: a number or text.
+        mos_range: (low, high), the ends of the MOS scale.
+        where: 'FILE row N', for the message.
+        hint: last sentence of the message for a MOS outside the range.
+
+    Raises:
+        ValueError: it is not a finite number, or outside the range.
+    """
     try:
         value = float(mos)
     except (TypeError, ValueError):
@@ -200,7 +275,7 @@ def check_mos(mos, mos_range, where, *, hint):
     return value
 
 
-def extra_files(root, videos):
-    """Video files below `root` that no label names."""
+def extra_files(root: str | os.PathLike[str], videos: Iterable[Video]) -> list[Path]:
+    """List the video files below `root` that are not in the labels."""
     known = {one.path for one in videos}
     return [path for path in reader.list_videos(root) if path.relative_to(root).as_posix() not in known]

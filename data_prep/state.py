@@ -1,7 +1,7 @@
-"""What a data folder holds already, and what is left to prepare: prep resumes, repairs and extends by the same rule.
+"""State of a data folder: which videos are prepared, and which must be. Prep resumes, repairs and extends by it.
 
-manifest.csv and index.json describe the finished folder. While prep works it appends a line to progress.jsonl for every
-shard, so nothing that is finished is done again after a stop; at the end the lines become part of the two files.
+manifest.csv and index.json describe the finished folder. While prep runs, it appends one line per finished
+shard to progress.jsonl, so that an interrupted run resumes; at the end the lines become part of the two files.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any, Self
 
 from data_prep import label_files
 from nr_vqm.common import atomic_files, provenance
@@ -37,13 +38,13 @@ class ShardResult:
 
 @dataclasses.dataclass
 class Prepared:
-    """What is finished in a data folder.
+    """The finished shards and videos of a data folder.
 
     Attributes:
         videos: by video_id, of the manifest and of the shards since.
         checksums: by the number of the shard; None where it has no file.
-        stale: (shard, video_id) of clips that are not used any more.
-        session: the video_ids of a prep that was stopped; those that failed are not attempted again in this one.
+        stale: (shard, video_id) of clips that are no longer used.
+        session: the video_ids of an interrupted prep; failed ones are not attempted again by the run that resumes it.
     """
 
     videos: dict[str, Video]
@@ -52,7 +53,7 @@ class Prepared:
     session: set[str]
 
     def add(self, result: ShardResult) -> None:
-        """Take over a finished shard."""
+        """Add a finished shard."""
         self.checksums[result.number] = result.checksum
         self.stale = {pair for pair in self.stale if pair[0] != result.number}
         self.videos = {name: one for name, one in self.videos.items() if one.shard != result.number}
@@ -65,7 +66,7 @@ class Prepared:
 
 
 def read(out: Path) -> Prepared:
-    """What is finished in the data folder `out`; it may be empty or missing."""
+    """Read which shards and videos are finished in the data folder `out`, which may be empty or missing."""
     prepared = Prepared({}, {}, set(), set())
     if (out / "index.json").exists():
         index = atomic_files.read_json(out / "index.json", made_by="make prep")
@@ -78,7 +79,7 @@ def read(out: Path) -> Prepared:
 
 
 def _read_progress(path: Path) -> list[ShardResult]:
-    """The shards of a prep that was stopped; a last line that was not written whole is dropped."""
+    """Read the shards of an interrupted prep; an incomplete last line is dropped."""
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     found = [json.loads(line) for line in lines]
     return [ShardResult(**{**one, "videos": tuple(Video(**row) for row in one["videos"])}) for one in found]
@@ -87,16 +88,19 @@ def _read_progress(path: Path) -> list[ShardResult]:
 class Progress:
     """Appends finished shards to progress.jsonl; use it as a context manager."""
 
-    def __init__(self, out: Path):
+    def __init__(self, out: Path) -> None:
+        """Set the data folder."""
         self._path = out / PROGRESS
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
+        """Open the file, without a last line that was interrupted."""
         whole = self._path.read_bytes() if self._path.exists() else b""
         self._file = open(self._path, "ab")
         self._file.truncate(whole.rfind(b"\n") + 1)
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
+        """Close the file."""
         self._file.close()
 
     def add(self, result: ShardResult) -> None:
@@ -130,7 +134,7 @@ class Changes:
 
 
 def compare(rows: list[Video], prepared: Prepared, root: Path) -> Changes:
-    """Find out what is left to prepare.
+    """Compare the labels with the prepared videos, and list the videos to prepare.
 
     A video is kept where it was usable and its file has the size it had, wherever it lies now; its label is the one of
     the label file. A video that the label file does not name any more keeps its clips, which are not used.
@@ -153,8 +157,8 @@ def compare(rows: list[Video], prepared: Prepared, root: Path) -> Changes:
         videos.append(row)
         if row.status != label_files.MISSING:
             todo.append(row)
-            counts["retried"] += bool(old) and old.status not in (OK, REMOVED, label_files.MISSING)
-            counts["replaced"] += bool(old) and old.status in (OK, REMOVED)
+            counts["retried"] += old is not None and old.status not in (OK, REMOVED, label_files.MISSING)
+            counts["replaced"] += old is not None and old.status in (OK, REMOVED)
     named = {row.video_id for row in rows}
     for old in prepared.videos.values():
         if old.video_id not in named and old.status in (OK, REMOVED):
@@ -187,7 +191,7 @@ def _relabel(old: Video, row: Video) -> Video:
     return dataclasses.replace(old, status=status, **label)
 
 
-def _label(one: Video) -> tuple:
+def _label(one: Video) -> tuple[Any, ...]:
     return one.content, one.mos, one.mos_low, one.mos_high, one.mos_ci95
 
 

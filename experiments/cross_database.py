@@ -64,7 +64,7 @@ def _start(run, data, out, names):
     for folder in run.repeats():
         for name in names:
             folder.check_head(name)
-        splits.refuse_known(folder.splits, tested, remedy=REMEDY)
+        splits.refuse_fitted(folder.splits, tested, remedy=REMEDY)
     models = [head_table.get(name).file for name in names]
     run_folder.derive(run, out, keep=(run_folder.CNN3D, *filter(None, models)), facts=facts)
 

@@ -48,7 +48,7 @@ def _finetune(run, start, repeat, learning_rate):
     if start.splits.exists():  # a copied run may lack it
         fingerprints = splits.read_fingerprints(run.splits)
         tested = {video_id: fingerprints[video_id] for video_id in split.test}
-        splits.refuse_known(start.splits, tested, remedy=REMEDY)
+        splits.refuse_fitted(start.splits, tested, remedy=REMEDY)
     model = heads.load_lstm(start, "lstm")
     if model.input_shape[1:] != train.clip_quality.shape[1:]:
         raise ValueError(

@@ -4,11 +4,11 @@ Noise grows as the MOS falls, so that there is something to learn.
 """
 
 import csv
-import zipfile
 from pathlib import Path
 
 import av
 import numpy as np
+import openpyxl
 import scipy.io
 
 DISTORTIONS = ("Artifacts", "Color", "Exposure", "Focus", "Sharpness", "Stabilization")
@@ -126,28 +126,12 @@ def write_csv(path, rows):
 
 
 def write_xlsx(path, sheet, rows):
-    """Write rows as a sheet of a workbook, after another sheet; strings are in the shared table, as Excel has them."""
-    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    link = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    strings = sorted({cell for row in rows for cell in row if isinstance(cell, str)})
-    sheet_rows = []
+    """Write rows as a sheet of a workbook, after an empty sheet called 'other'."""
+    book = openpyxl.Workbook()
+    book.active.title = "other"
+    target = book.create_sheet(sheet)
     for number, row in enumerate(rows, start=1):
-        cells = [
-            f'<c r="{chr(65 + i)}{number}" t="s"><v>{strings.index(cell)}</v></c>'
-            if isinstance(cell, str)
-            else f'<c r="{chr(65 + i)}{number}"><v>{cell}</v></c>'
-            for i, cell in enumerate(row)
-            if cell is not None
-        ]
-        sheet_rows.append(f'<row r="{number}">{"".join(cells)}</row>')
-    sheets = f'<sheet name="other" sheetId="1" r:id="rId1"/><sheet name="{sheet}" sheetId="2" r:id="rId2"/>'
-    links = "".join(f'<Relationship Id="rId{n}" Target="worksheets/sheet{n}.xml"/>' for n in (1, 2))
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/workbook.xml", f'<workbook {main} xmlns:r="{link}"><sheets>{sheets}</sheets></workbook>')
-        archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{links}</Relationships>")
-        items = "".join(f"<si><t>{text}</t></si>" for text in strings)
-        archive.writestr("xl/sharedStrings.xml", f"<sst {main}>{items}</sst>")
-        archive.writestr("xl/worksheets/sheet1.xml", f"<worksheet {main}><sheetData/></worksheet>")
-        data = f"<sheetData>{''.join(sheet_rows)}</sheetData>"
-        archive.writestr("xl/worksheets/sheet2.xml", f"<worksheet {main}>{data}</worksheet>")
+        for column, value in enumerate(row, start=1):
+            target.cell(number, column, value)
+    book.save(path)
     return path

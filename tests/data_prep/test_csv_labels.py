@@ -1,8 +1,8 @@
-"""Any other database: a CSV with path and mos."""
+"""Reader of csv label files with path and mos."""
 
 import pytest
 
-from data_prep import databases
+from data_prep.databases import csv_labels
 
 
 @pytest.mark.parametrize(
@@ -20,36 +20,36 @@ from data_prep import databases
         ("path,mos\n/etc/passwd,3\n", "line 2: path must lie inside"),
         ("path,mos\n,3\n", "line 2: path must lie inside"),
         ("mos,path\n3\n", "line 2: path must lie inside"),
-        ("path,mos\na.mkv,3\na.mkv,4\n", "every video_id must be there once, found twice: 'a.mkv'"),
-        ("path,mos,video_id\na.mkv,3,x\nb.mkv,3,x\n", "every video_id must be there once, found twice: 'x'"),
-        ("path,mos,video_id\na.mkv,3,x\na.mkv,3,y\n", "every path must be there once"),
+        ("path,mos\na.mkv,3\na.mkv,4\n", "every video_id must be unique, found 'a.mkv' twice"),
+        ("path,mos,video_id\na.mkv,3,x\nb.mkv,3,x\n", "every video_id must be unique, found 'x' twice"),
+        ("path,mos,video_id\na.mkv,3,x\na.mkv,3,y\n", "every path must be unique"),
     ],
 )
 def test_refused_labels(tmp_path, text, message):
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
-        databases.read_csv(tmp_path, mos_range=(1, 5))
+        csv_labels.read(tmp_path, mos_range=(1, 5))
 
 
 def test_labels_in_another_encoding(tmp_path):
     (tmp_path / "labels.csv").write_text("path,mos\nü.mkv,3\n", encoding="latin-1")
-    with pytest.raises(ValueError, match=r"labels\.csv must be UTF-8 text .* Save it as that"):
-        databases.read_csv(tmp_path, mos_range=(1, 5))
+    with pytest.raises(ValueError, match=r"labels\.csv must be UTF-8 text .* Convert it to UTF-8"):
+        csv_labels.read(tmp_path, mos_range=(1, 5))
 
 
 def test_spaces_in_the_header(tmp_path):
     (tmp_path / "labels.csv").write_text("path, mos\na.mkv, 3\n")
-    assert databases.read_csv(tmp_path, mos_range=(1, 5))[0].mos == 3
+    assert csv_labels.read(tmp_path, mos_range=(1, 5))[0].mos == 3
 
 
 def test_no_labels(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no .*labels\.csv"):
-        databases.read_csv(tmp_path, mos_range=(1, 5))
+        csv_labels.read(tmp_path, mos_range=(1, 5))
 
 
 def test_optional_columns(tmp_path):
     (tmp_path / "my.csv").write_text("path,mos,content,video_id\na.mkv,3,,\nb.mkv,4,park,v2\n")
-    first, second = databases.read_csv(tmp_path / "my.csv", mos_range=(1, 5))
+    first, second = csv_labels.read(tmp_path / "my.csv", mos_range=(1, 5))
     assert (first.video_id, first.content) == ("a.mkv", "a.mkv")
     assert (second.video_id, second.content, second.mos_high) == ("v2", "park", 5)
 
@@ -59,14 +59,14 @@ def test_a_csv_that_describes_raw_video_badly(tmp_path, cells):
     (tmp_path / "a.yuv").touch()
     (tmp_path / "labels.csv").write_text(f"path,mos,width,height,pixel_format,fps\na.yuv,3,{cells}\n")
     with pytest.raises(ValueError, match="line 2: pixel_format needs width, height and fps too: "):
-        databases.read_csv(tmp_path, mos_range=(1, 5))
+        csv_labels.read(tmp_path, mos_range=(1, 5))
 
 
 def test_a_csv_may_give_the_intervals_of_its_mos(tmp_path):
     (tmp_path / "a.mp4").touch()
     (tmp_path / "b.mp4").touch()
     (tmp_path / "labels.csv").write_text("path,mos,mos_ci95\na.mp4,3,0.25\nb.mp4,4,\n")
-    assert [one.mos_ci95 for one in databases.read_csv(tmp_path, mos_range=(1, 5))] == [0.25, 0]
+    assert [one.mos_ci95 for one in csv_labels.read(tmp_path, mos_range=(1, 5))] == [0.25, 0]
     (tmp_path / "labels.csv").write_text("path,mos,mos_ci95\na.mp4,3,-1\n")
     with pytest.raises(ValueError, match="line 2: mos_ci95 must be a half width in the unit of the MOS, found '-1'"):
-        databases.read_csv(tmp_path, mos_range=(1, 5))
+        csv_labels.read(tmp_path, mos_range=(1, 5))

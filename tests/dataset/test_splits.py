@@ -40,7 +40,7 @@ def test_too_few_contents():
 
 def test_a_leak_is_named():
     leaky = splits.Split(train=("v00",), val=("v03",), test=("v01",))
-    with pytest.raises(ValueError, match="1 are on two or more: scene0"):
+    with pytest.raises(ValueError, match="found 1 in two or more: scene0"):
         splits.check(leaky, CONTENTS)
 
 
@@ -89,7 +89,7 @@ def test_allowed_leaks_are_stored_with_the_split(tmp_path):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        (splits.Split(train=("v00", "v00"), val=("v03",), test=("v06",)), "'v00' is there twice"),
+        (splits.Split(train=("v00", "v00"), val=("v03",), test=("v06",)), "found 'v00' twice"),
         (splits.Split(train=("v00",), val=("v03",), test=()), "its test part is empty"),
     ],
 )
@@ -104,10 +104,10 @@ def test_known_videos_are_recognised_by_their_content(tmp_path):
     parts = splits.Split(train=("1.mp4",), val=("2.mp4",), test=("3.mp4",))
     splits.write(path, parts, fingerprints=fingerprints | {"left out": "dd"})
     assert splits.read_fingerprints(path) == fingerprints
-    splits.refuse_known(path, {"1.mp4": "ee", "2.mp4": "cc"}, remedy="Stop.")  # others of the same name; the test part
+    splits.refuse_fitted(path, {"1.mp4": "ee", "2.mp4": "cc"}, remedy="Stop.")  # others of the same name; the test part
     for known in ("aa", "bb"):
         with pytest.raises(ValueError, match="were fitted on 1 of the 2 test videos, 'other' first. Stop."):
-            splits.refuse_known(path, {"other": known, "4.mp4": "ee"}, remedy="Stop.")
+            splits.refuse_fitted(path, {"other": known, "4.mp4": "ee"}, remedy="Stop.")
 
 
 def test_videos_that_cannot_be_recognised_are_refused(tmp_path):
@@ -115,6 +115,6 @@ def test_videos_that_cannot_be_recognised_are_refused(tmp_path):
     parts = splits.Split(train=("1.mp4",), val=("2.mp4",), test=("3.mp4",))
     splits.write(path, parts)
     with pytest.raises(ValueError, match="has no fingerprint of video '1.mp4'. Prepare and train in new folders"):
-        splits.refuse_known(path, {"1.mp4": "aa"}, remedy="Stop.")
+        splits.refuse_fitted(path, {"1.mp4": "aa"}, remedy="Stop.")
     with pytest.raises(ValueError, match="manifest has no fingerprint of video '1.mp4'"):
-        splits.refuse_known(path, {"1.mp4": ""}, remedy="Stop.")
+        splits.refuse_fitted(path, {"1.mp4": ""}, remedy="Stop.")

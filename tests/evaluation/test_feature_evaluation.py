@@ -61,7 +61,7 @@ def test_the_same_features_from_every_kind_of_file(tmp_path, kind):
 
 def test_a_column_that_is_there_twice_is_refused(tmp_path):
     (tmp_path / "features.csv").write_text("a,b,a\n0,0.5,0.25\n1,0.75,0.125\n")
-    with pytest.raises(ValueError, match="the column 'a' is there twice"):
+    with pytest.raises(ValueError, match="found the column 'a' twice"):
         label_tables.read_features(tmp_path / "features.csv", num_videos=2)
 
 

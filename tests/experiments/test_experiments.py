@@ -199,7 +199,7 @@ def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     split = splits.read(tmp_path / "run" / "splits.json")
     assert set(split.test) == {Path(name).stem for name in names[14:18]}
     leak = fails(capsys, train_cnn.main, *arguments, "--run", tmp_path / "leak", "--split-index", 1)
-    assert f"1 are on two or more: {by_scene[10].content}." in leak
+    assert f"found 1 in two or more: {by_scene[10].content}." in leak
     call(train_cnn.main, *arguments, "--run", tmp_path / "leak", "--split-index", 1, "--allow-leak")
     assert splits.read_facts(tmp_path / "leak" / "splits.json")[1] == [by_scene[10].content]
     heads_and_report(data, tmp_path / "leak")

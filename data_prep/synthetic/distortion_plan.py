@@ -1,66 +1,82 @@
-"""What damages video between the scene and the viewer, in the order in which it happens, and how bad it looks.
+"""Distortions of a synthetic video over time, and their visibility.
 
-Every damage has a strength in a unit people know and a table strength -> impairment. Impairment 0 cannot be seen, then
-the five grades of ITU-R BT.500: 0.25 perceptible, 0.5 slightly annoying, 0.75 annoying, 1 very annoying. The tables are
-our choice from common knowledge, with no person's vote in them: decision 0003.
+Every distortion has a strength in a common unit and a table that maps it to an impairment, on the five grades of ITU-R
+BT.500: 0 imperceptible, 0.25 perceptible, 0.5 slightly annoying, 0.75 annoying, 1 very annoying. The tables were chosen
+from general experience and not fitted to subjective scores: decision 0003.
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-# Strength and impairment, both rising; between the points a straight line.
-BLUR = ((0, 0.4, 1, 2, 3, 4.2, 6.5), (0, 0.05, 0.27, 0.54, 0.72, 0.87, 1))  # deviation in pixels
+# Strength and impairment, both increasing, interpolated linearly.
+BLUR = ((0, 0.4, 1, 2, 3, 4.2, 6.5), (0, 0.05, 0.27, 0.54, 0.72, 0.87, 1))  # standard deviation in pixels
 TABLES = {
     "under": ((0, 1, 2, 3, 4, 5), (0, 0.05, 0.15, 0.3, 0.45, 0.6)),  # stops too dark
     "over": ((0, 0.4, 1, 1.7, 2.5, 3.2), (0, 0.05, 0.18, 0.38, 0.6, 0.75)),  # stops too bright
     "shake": ((0, 2, 4.2, 7, 10, 14, 20, 28), (0, 0.14, 0.36, 0.5, 0.61, 0.74, 0.87, 1)),  # pixels moved
     "focus": BLUR,
-    "noise": ((0, 0.8, 2, 4, 8, 14, 20, 30), (0, 0.01, 0.07, 0.22, 0.5, 0.75, 0.88, 1)),  # deviation of 8-bit luma
-    "scale": BLUR,  # of the blur that it amounts to: what looks alike is judged alike
+    "noise": (
+        (0, 0.8, 2, 4, 8, 14, 20, 30),
+        (0, 0.01, 0.07, 0.22, 0.5, 0.75, 0.88, 1),
+    ),  # standard deviation of 8-bit luma
+    "scale": BLUR,  # standard deviation of the equivalent blur: equal appearance, equal impairment
     "codec": ((14, 18, 22, 28, 32, 36, 40, 45, 51), (0, 0.04, 0.11, 0.18, 0.26, 0.36, 0.49, 0.71, 1)),  # CRF of H.264
     "freeze": ((0, 0.12, 0.3, 0.6, 1.2, 2.2), (0, 0.12, 0.33, 0.55, 0.8, 1)),  # seconds
-    "drop": ((1, 2, 3, 4, 6, 8, 12), (0, 0.2, 0.42, 0.56, 0.75, 0.87, 1)),  # frames that one picture stays
+    "drop": (
+        (1, 2, 3, 4, 6, 8, 12),
+        (0, 0.2, 0.42, 0.56, 0.75, 0.87, 1),
+    ),  # number of frames for which one frame is shown
 }
-ORDER = tuple(TABLES)  # light, sensor, scaling, codec, player: the order in which damage happens
-EXPONENT = 3  # of the Minkowski sum over damages; decision 0003
+ORDER = tuple(TABLES)  # exposure, lens, sensor, scaling, codec, player: the order of processing
+EXPONENT = 3  # of the Minkowski sum over distortions; decision 0003
 KNEE = 6  # how sharply the sum saturates at 1; decision 0003
 
 
 @dataclasses.dataclass
 class Plan:
-    """All damage of one video.
+    """The distortions of one video.
 
-    `strengths` has one array (num_frames,) per damage in the units of TABLES; `details` how each is done, and "shape".
+    Attributes:
+        num_frames: length of the video.
+        fps: frames per second.
+        strengths: per distortion, float64 (num_frames,) in the unit of its table.
+        details: per distortion, the parameters of its function in `distortions`, and "shape", its course of time.
+        source_crf: CRF of the camera's own H.264 file, before all distortions; None if the source is not compressed.
     """
 
     num_frames: int
     fps: int
-    strengths: dict
-    details: dict
-    source_crf: int | None = None  # of the camera's own H.264 file, before all damage; None: no file before
+    strengths: dict[str, np.ndarray]
+    details: dict[str, dict[str, Any]]
+    source_crf: int | None = None
 
-    def strength(self, name):
-        """Per frame; without the damage, its harmless strength."""
+    def strength(self, name: str) -> np.ndarray:
+        """Return the strength of a distortion per frame, (num_frames,); the lowest of its table if it is absent."""
         return self.strengths.get(name, np.full(self.num_frames, TABLES[name][0][0]))
 
 
-def impairment(name, strength):
-    """How visible one damage is, 0-1; rises with strength."""
+def impairment(name: str, strength: float | np.ndarray) -> Any:
+    """Return the impairment by one distortion, 0-1, as a float or an array like `strength`; increases with it."""
     return np.interp(strength, *TABLES[name])
 
 
-def strength_for(name, wanted):
-    """The strength that gives an impairment: the inverse of `impairment`."""
+def strength_for(name: str, wanted: float | np.ndarray) -> Any:
+    """Return the strength of a distortion that causes an impairment; the inverse of `impairment`."""
     return np.interp(wanted, *TABLES[name][::-1])
 
 
-def frame_quality(plan, *, visibility):
-    """Quality of each frame, 1-5: falls when any damage grows.
+def frame_quality(plan: Plan, *, visibility: Mapping[str, float]) -> np.ndarray:
+    """Compute the quality of each frame; it decreases when any distortion becomes stronger.
 
     Args:
-        plan: a Plan.
-        visibility: factor per damage for this content; 1 if absent. It must not depend on the plan.
+        plan: the distortions of the video.
+        visibility: factor per distortion for this content, 1 if absent. It must not depend on the plan.
+
+    Returns:
+        float64 (num_frames,), 1-5.
     """
     parts = [visibility.get(name, 1.0) * impairment(name, values) for name, values in plan.strengths.items()]
     total = np.sum([part**EXPONENT for part in parts], axis=0) ** (1 / EXPONENT) if parts else 0.0
@@ -68,16 +84,16 @@ def frame_quality(plan, *, visibility):
     return 5 - 4 * np.broadcast_to(total, plan.num_frames)
 
 
-# ---------------------------------------------------------------- what happens to one video
+# ---------------------------------------------------------------- distortions of one video
 
-# Weights of the kinds of damage; noise takes part in three of ten damaged videos, as in users' own videos.
-SOURCE_CODED = 0.5  # of the videos were a camera's compressed file before anything happened to them
-SOURCE_CRF = (14, 23)  # of H.264: hardly seen, so not counted
-UNDAMAGED = 0.08
+# Weights of the distortions; 30 % of the distorted videos have noise, as in user-generated video.
+SOURCE_CODED = 0.5  # fraction of the videos that are a camera's compressed file before all distortions
+SOURCE_CRF = (14, 23)  # of H.264: hardly visible, so not counted as an impairment
+UNDISTORTED = 0.08
 SINGLE = 0.9
-CHANGING = 0.22  # freezes and dropped frames always change, the others at this rate
-SPREAD = (0.7, 0.7)  # of a beta distribution: all impairments, the ends more often, as the demo learns from few
-KINDS = {
+CHANGING = 0.22  # fraction with a change over time; freezes and dropped frames always change
+SPREAD = (0.7, 0.7)  # beta distribution of impairments; both ends are frequent, as the demo learns from few videos
+SINGLES = {
     ("noise",): 0.27,
     ("codec",): 0.26,
     ("focus",): 0.2,
@@ -103,30 +119,30 @@ MIXES = {
 }
 
 
-def make_plan(rng, *, num_frames, fps):
-    """Draw the damage of one video: over all impairments, from not visible to very annoying.
+def make_plan(rng: np.random.Generator, *, num_frames: int, fps: int) -> Plan:
+    """Draw the distortions of one video, from imperceptible to very annoying.
 
-    What changes is drawn a little stronger, because it is there for a part of the time only.
+    Distortions that change over time are drawn slightly stronger, because they are visible for a part of the time only.
     """
     source_crf = int(rng.integers(*SOURCE_CRF)) if rng.random() < SOURCE_CODED else None
     plan = Plan(num_frames, fps, {}, {}, source_crf)
-    if rng.random() < UNDAMAGED:
+    if rng.random() < UNDISTORTED:
         return plan
-    table = KINDS if rng.random() < SINGLE else MIXES
+    table = SINGLES if rng.random() < SINGLE else MIXES
     names = list(table)[rng.choice(len(table), p=np.array(list(table.values())) / sum(table.values()))]
     changes = rng.random() < CHANGING
     wanted = rng.beta(*SPREAD) * (1.25 if changes else 1.05)
     shares = rng.uniform(0.35, 1, len(names))
     shares /= np.sum(shares**EXPONENT) ** (1 / EXPONENT)
-    one = rng.integers(len(names))  # often only one of several damages changes
+    chosen = rng.integers(len(names))  # often only one of several distortions changes
     for number, (name, share) in enumerate(zip(names, shares, strict=True)):
-        alone = name in ("freeze", "drop") or (changes and (number == one or rng.random() < 0.3))
-        _add(rng, plan, name, peak=min(1.0, wanted * share), changes=alone)
+        changing = name in ("freeze", "drop") or (changes and (number == chosen or rng.random() < 0.3))
+        _add(rng, plan, name, peak=min(1.0, wanted * share), changes=changing)
     return plan
 
 
-def _add(rng, plan, name, *, peak, changes):
-    """Put one damage on the plan: its strength over time and its details."""
+def _add(rng: np.random.Generator, plan: Plan, name: str, *, peak: float, changes: bool) -> None:
+    """Add one distortion to the plan: its strength over time and its details."""
     if name == "freeze":
         plan.details["freeze"], plan.strengths["freeze"] = _freezes(rng, plan, peak)
         return
@@ -140,8 +156,8 @@ def _add(rng, plan, name, *, peak, changes):
     plan.details[name] = {"shape": kind, **DETAILS.get(name, lambda rng: {})(rng)}
 
 
-def course_of_time(rng, num_frames):
-    """How a damage comes and goes: (name, float64 (num_frames,) between a floor and 1)."""
+def course_of_time(rng: np.random.Generator, num_frames: int) -> tuple[str, np.ndarray]:
+    """Draw the course of a distortion over time: its name, and float64 (num_frames,) between a minimum and 1."""
     time = (np.arange(num_frames) + 0.5) / num_frames
     kind = str(rng.choice(["switch", "burst", "bump", "ramp", "recovery"], p=[0.3, 0.2, 0.25, 0.15, 0.1]))
     floor, middle = rng.uniform(0, 0.5) * rng.integers(2), rng.uniform(0.15, 0.85)
@@ -158,14 +174,18 @@ def course_of_time(rng, num_frames):
     return kind, floor + (1 - floor) * course
 
 
-def in_steps(course):
-    """A course that a codec can follow: at most four levels, each kept for at least four frames."""
+def in_steps(course: np.ndarray) -> np.ndarray:
+    """Quantise a course to at most four levels, each constant for at least four frames, as a codec needs it."""
     held = np.minimum(np.arange(len(course)) // 4, max(len(course) // 4 - 1, 0)) * 4
     return np.round(course[held] * 3) / 3
 
 
-def _freezes(rng, plan, peak):
-    """One or two stops: ({"starts": ..., "lengths": ...}, strength per frame: the stop's seconds, fading after it)."""
+def _freezes(rng: np.random.Generator, plan: Plan, peak: float) -> tuple[dict[str, Any], np.ndarray]:
+    """Draw one or two freezes.
+
+    Returns:
+        {"starts": frames, "length": frames}, and the strength per frame: the seconds of a freeze, decreasing after it.
+    """
     length = int(np.clip(round(strength_for("freeze", peak) * plan.fps), 2, plan.num_frames // 2))
     count = 1 + int(rng.random() < 0.3)
     starts = np.sort(rng.choice(np.arange(1, plan.num_frames - length), count, replace=False))
@@ -177,46 +197,46 @@ def _freezes(rng, plan, peak):
     return {"starts": starts.tolist(), "length": length}, strengths
 
 
-def _shake_details(rng):
+def _shake_details(rng: np.random.Generator) -> dict[str, Any]:
     return {"angle": rng.uniform(0, np.pi)}
 
 
-def _focus_details(rng):
+def _focus_details(rng: np.random.Generator) -> dict[str, Any]:
     return {"lens": str(rng.choice(["gaussian", "disc", "light"]))}
 
 
-def _noise_details(rng):
-    """Channels differ as sensors' do; half is white, the other half softened by demosaicing or denoising."""
+def _noise_details(rng: np.random.Generator) -> dict[str, Any]:
+    """Draw noise with different channels, as in sensors; 60 % is white, the rest softened as by demosaicing."""
     soft = rng.choice([0.0, rng.uniform(0.3, 0.6)], p=[0.6, 0.4])
     return {
         "soft": float(soft),
         "gray": float(rng.choice([0.0, rng.uniform(0.3, 1)], p=[0.65, 0.35])),
         "channels": np.array([1.0, 1.0, 1.0]) + rng.uniform(-0.05, 0.4, 3) * (1, 0, 1),
-        "slope": float(rng.choice([0.0, rng.uniform(-0.4, 0.4)], p=[0.6, 0.4])),  # how it grows with brightness
+        "slope": float(rng.choice([0.0, rng.uniform(-0.4, 0.4)], p=[0.6, 0.4])),  # increase with brightness
     }
 
 
-def _scale_details(rng):
+def _scale_details(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "down": str(rng.choice(["linear", "cubic", "area", "lanczos"], p=[0.3, 0.2, 0.4, 0.1])),
         "up": str(rng.choice(["linear", "cubic", "lanczos"], p=[0.42, 0.4, 0.18])),
     }
 
 
-def _codec_details(rng):
+def _codec_details(rng: np.random.Generator) -> dict[str, Any]:
     codec = str(rng.choice(["libx264", "libx265"], p=[0.8, 0.2]))
     presets = {"libx264": ["ultrafast", "superfast", "veryfast", "medium"], "libx265": ["ultrafast", "superfast"]}
-    chances = {"libx264": [0.05, 0.45, 0.45, 0.05], "libx265": [0.7, 0.3]}
+    weights = {"libx264": [0.05, 0.45, 0.45, 0.05], "libx265": [0.7, 0.3]}
     return {
         "codec": codec,
-        "preset": str(rng.choice(presets[codec], p=chances[codec])),
+        "preset": str(rng.choice(presets[codec], p=weights[codec])),
         "gop": int(rng.choice([12, 24, 48, 250])),
         "b_frames": bool(rng.random() < 0.5),
         "starved": bool(codec == "libx264" and rng.random() < 0.04),
     }
 
 
-DETAILS = {
+DETAILS: dict[str, Callable[[np.random.Generator], dict[str, Any]]] = {
     "shake": _shake_details,
     "focus": _focus_details,
     "noise": _noise_details,
