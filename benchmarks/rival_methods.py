@@ -1,4 +1,4 @@
-"""The table of hand-crafted methods that benchmarks.rivals measures."""
+"""Table of the hand-crafted methods that benchmarks.rivals measures."""
 
 import dataclasses
 from collections.abc import Callable
@@ -28,23 +28,23 @@ from nr_vqm.video import decoder_client
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One row of the benchmark.
+    """One method of the benchmark.
 
     Attributes:
-        run: function from a path to the features of a video.
-        per_frame: the target is for a sampled frame, else for a video.
-        target: seconds of one core.
-        parts: functions whose time is shown; they may contain each other.
+        run: computes the features of a video file.
+        per_frame: `limit` is per sampled frame; otherwise per video.
+        limit: time limit in CPU seconds of one core.
+        parts: functions whose share of the time is printed; one may call another, so shares may overlap.
     """
 
     run: Callable[[Path], np.ndarray]
     per_frame: bool
-    target: float
+    limit: float
     parts: tuple[Callable, ...]
 
 
 def run_cornia(path: Path) -> np.ndarray:
-    """CORNIA with words of noise."""
+    """Compute the CORNIA features of a video with a codebook of random words."""
     words = np.random.default_rng(0).normal(size=(cornia.NUM_WORDS, cornia.PATCH**2)).astype(np.float32)
     codebook = cornia.Codebook(words, words[0], np.eye(cornia.PATCH**2, dtype=np.float32), ())
     return cornia.video_features(path, codebook, video_id=path.stem)

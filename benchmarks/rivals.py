@@ -1,35 +1,46 @@
-"""python -m benchmarks.rivals: what each hand-crafted method costs, by part.
+"""python -m benchmarks.rivals: measure the computing time of each hand-crafted method and of its parts.
 
-Seconds of one core in this process (decoding runs in another), on the first videos of a folder; the targets are for
-8 seconds of 960 x 540. CORNIA runs with a codebook of noise, which takes as long as a learned one.
+Times are CPU seconds of one core in this process, on the first videos of a folder; decoding runs in another process and
+is not included. The time limits are for videos of 8 seconds of 960 x 540 pixels. CORNIA uses a codebook of random words,
+which takes as long as a learned one.
 """
 
 import cProfile
+import pstats
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+from threadpoolctl import threadpool_limits
+
+from benchmarks.rival_methods import METHODS, Method
 from nr_vqm import command_line
+from nr_vqm.handcrafted.frame_sampling import sampled_frames
+from nr_vqm.video import reader
 
 
-def main(argv=None):
-    """The command; see `--help`."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; see `--help`."""
     parser = command_line.new_parser("python -m benchmarks.rivals", __doc__)
-    parser.add_argument("--videos", required=True, help="a folder of videos, KoNViD-1k's for the targets")
-    parser.add_argument("--count", type=command_line.positive, default=3, help="its first so many are measured (3)")
-    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="some of them, for example brisque niqe (all)")
-    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--videos", required=True, help="folder of videos; the time limits assume KoNViD-1k")
+    parser.add_argument(
+        "--count",
+        type=command_line.positive,
+        default=3,
+        help="number of videos to measure, the first of the folder (3)",
+    )
+    parser.add_argument(
+        "--methods", nargs="+", metavar="METHOD", help="methods to measure, for example brisque niqe (all)"
+    )
+    parser.add_argument("--json", help="write the measured times to this file")
     args = parser.parse_args(argv)
-    import cv2
-    from threadpoolctl import threadpool_limits
-
-    from benchmarks.rival_methods import METHODS
-
     cv2.setNumThreads(1)
-    names, paths = args.methods or list(METHODS), usable(args.videos)[: args.count]
+    names, paths = args.methods or list(METHODS), usable_videos(args.videos)[: args.count]
     if unknown := [name for name in names if name not in METHODS]:
         raise ValueError(f"Unknown method {unknown[0]!r}. Choose from: {', '.join(METHODS)}.")
     if not paths:
-        raise ValueError(f"A video of at least 96x96 that declares a rate is needed, {args.videos} has none.")
+        raise ValueError(f"A video of at least 96x96 that declares a frame rate is needed, {args.videos} has none.")
     seconds = {}
     with threadpool_limits(1):
         for name in names:
@@ -39,14 +50,12 @@ def main(argv=None):
     figures = {f"{name}_seconds_a_{units[name]}": seconds[name] for name in names}
     command_line.print_figures(figures, limits={}, json_path=args.json)
     for name in names:
-        target = METHODS[name].target
-        print(f"{name} under {target:g} s a {units[name]}: {'yes' if seconds[name] < target else 'NO'}")
+        limit = METHODS[name].limit
+        print(f"{name} under {limit:g} s per {units[name]}: {'yes' if seconds[name] < limit else 'NO'}")
 
 
-def usable(folder: str) -> list[Path]:
-    """The videos of a folder, not of folders inside it, that all methods can read."""
-    from nr_vqm.video import reader
-
+def usable_videos(folder: str) -> list[Path]:
+    """Return the videos directly inside a folder that all methods can read."""
     found = []
     for path in reader.list_videos(folder):
         if path.parent != Path(folder):
@@ -60,30 +69,27 @@ def usable(folder: str) -> list[Path]:
     return found
 
 
-def measure(method, paths: list[Path]) -> float:
-    """Seconds of one core for a sampled frame or for a video, the mean over videos."""
-    from nr_vqm.handcrafted.frame_sampling import sampled_frames
-    from nr_vqm.video import reader
-
+def measure(method: Method, paths: list[Path]) -> float:
+    """Return the mean CPU seconds per sampled frame or per video (`Method.per_frame`)."""
     infos = [reader.probe(path) for path in paths]
     frames = sum(len(sampled_frames(info.expected, info.fps)) for info in infos)
-    began = time.process_time()
+    start = time.process_time()
     for path in paths:
         method.run(path)
-    return (time.process_time() - began) / (frames if method.per_frame else len(paths))
+    return (time.process_time() - start) / (frames if method.per_frame else len(paths))
 
 
-def print_profile(name: str, method, path: Path) -> None:
-    """The shares of a method's parts in its time for one video."""
+def print_profile(name: str, method: Method, path: Path) -> None:
+    """Print the share of each part of a method in its CPU time for one video."""
     profile = cProfile.Profile(time.process_time)
     profile.runcall(method.run, path)
-    profile.create_stats()
-    total = sum(own for _, _, own, _, _ in profile.stats.values())
-    print(f"{name}, shares of")
+    stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]  # missing from the type stubs
+    total = sum(own for _, _, own, _, _ in stats.values())
+    print(f"{name}, share of the CPU time of")
     for part in method.parts:
         code = part.__code__
         place = (code.co_filename, code.co_firstlineno, code.co_name)
-        share = profile.stats[place][3] / total if place in profile.stats else 0
+        share = stats[place][3] / total if place in stats else 0
         print(f"  {part.__module__.rpartition('.')[2]}.{part.__qualname__}: {share:.0%}")
 
 

@@ -19,11 +19,11 @@ def test_rivals_in_small(tmp_path, capsys):
     assert all(0 < seconds < 5 for seconds in figures.values())
     text = capsys.readouterr().out
     assert "natural_scene.mscn: " in text and "block_motion.three_step_search: " in text
-    assert "video_bliinds under 25 s a video: yes" in text
+    assert "video_bliinds under 25 s per video: yes" in text
 
 
 def test_rivals_need_a_video(tmp_path):
-    with pytest.raises(ValueError, match="A video of at least 96x96 that declares a rate is needed"):
+    with pytest.raises(ValueError, match="A video of at least 96x96 that declares a frame rate is needed"):
         rivals.main(["--videos", str(tmp_path)])
     with pytest.raises(ValueError, match="Unknown method 'brisk'. Choose from: brisque, "):
         rivals.main(["--videos", str(tmp_path), "--methods", "brisk"])

@@ -1,5 +1,14 @@
 """Hand-crafted video quality features: BRISQUE, NIQE, FRIQUEE, V-CORNIA, V-BLIINDS and VIDEVAL.
 
-Each method has its module: a function from a luma plane or a frame to a vector, a function from a video file to a
-vector, and `feature_names()`. Only numpy, scipy and OpenCV are needed; nothing here imports TensorFlow.
+Each method is a module with the same functions:
+
+- `features(...)` computes the features of one frame; V-BLIINDS and VIDEVAL take all frames of a video.
+- `video_features(path, *, raw=None)` computes the features of a video file.
+- `feature_names()` returns the names of the features, in order.
+
+Deviations: CORNIA's functions also take a codebook and a seed (for files a `video_id`), and `feature_names` the number of
+words. GM-LOG and HIGRADE are parts of VIDEVAL and have no `video_features`. FRIQUEE's `features` takes RGB, the other
+frame-based methods take luma.
+
+The package needs NumPy, SciPy, OpenCV and h5py, and scikit-learn to learn a codebook; it never imports TensorFlow.
 """

@@ -1,6 +1,6 @@
-"""Phase differences between neighbours in complex steerable bands.
+"""Concentration of the phase differences between neighbouring coefficients of complex steerable bands.
 
-Source: the relative phase is that of A. Vo and S. Oraintara (Signal Processing, 2010); the fit is J. T. Kent and D. E.
+Sources: relative phase: A. Vo and S. Oraintara (Signal Processing, 2010); fit: J. T. Kent and D. E.
 Tyler, "Maximum likelihood estimation for the wrapped Cauchy distribution" (Journal of Applied Statistics, 1988).
 """
 
@@ -9,25 +9,25 @@ import math
 import cv2
 import numpy as np
 
-# So many differences stay in a core's second-level cache between the steps.
-CHUNK = 32768
+CHUNK = 32768  # phase differences processed at a time, so that they stay in a core's second-level cache
 MAX_STEPS, TOLERANCE = 1000, 1e-5
-# Nearer to the circle than this, the next step would divide by rounding errors.
-ALL_THE_SAME = 1e-12
+# Closer than this to the unit circle, the next iteration would divide by rounding errors.
+UNIT_CIRCLE_MARGIN = 1e-12
 
 
 def concentrations(band: np.ndarray, magnitude: np.ndarray) -> tuple[float, float]:
-    """Concentration of the phase differences to the left and to the upper neighbour.
+    """Compute the concentration of the phase differences to the left and to the upper neighbour.
 
-    Rows are circular; the first column takes no part, as in FRIQUEE's program. The phase of a zero is 0.
+    As in FRIQUEE's release, the upper neighbour of the first row is the last row, and the first column is not used.
+    The phase of a zero coefficient is 0.
 
     Args:
         band: complex128, shape (rows, columns).
-        magnitude: its magnitude, float64.
+        magnitude: float64, shape (rows, columns), the magnitudes of the band.
 
     Returns:
-        two values between 0 (differences in all directions alike) and 1 (all the same); NaN where the iteration does
-        not converge.
+        The concentrations for the left and the upper neighbour, each from 0 (uniformly distributed phase differences)
+        to 1 (all equal); NaN where the fit does not converge.
     """
     zero = magnitude == 0
     scale = 1 / np.where(zero, 1, magnitude)
@@ -35,11 +35,14 @@ def concentrations(band: np.ndarray, magnitude: np.ndarray) -> tuple[float, floa
     phasors[0][zero] = 1
     here, left = phasors[:, :, 1:], phasors[:, :, :-1]
     above = np.roll(here, 1, axis=1)
-    return tuple(wrapped_cauchy_concentration(_differences(neighbour, here)) for neighbour in (left, above))
+    return (
+        wrapped_cauchy_concentration(_differences(left, here)),
+        wrapped_cauchy_concentration(_differences(above, here)),
+    )
 
 
-def _differences(neighbour, here):
-    """Cosine and sine of the phase of `neighbour` less that of `here`, shape (2, samples)."""
+def _differences(neighbour: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Return cosine and sine of phase(neighbour) - phase(here), shape (2, num_samples); both of shape (2, ...)."""
     rows, columns = here.shape[1:]
     differences = np.empty((2, rows, columns))
     step = max(1, CHUNK // columns)
@@ -55,19 +58,19 @@ def _differences(neighbour, here):
 
 
 def wrapped_cauchy_concentration(points: np.ndarray) -> float:
-    """Fit a wrapped Cauchy distribution to directions.
+    """Fit a wrapped Cauchy distribution to angles by maximum likelihood.
 
     Args:
-        points: cosines and sines, float64, shape (2, samples).
+        points: float64, shape (2, num_samples): cosines and sines of the angles.
 
     Returns:
-        its concentration, 0-1; NaN where the iteration does not converge.
+        The concentration parameter, 0-1; NaN if the iteration does not converge.
     """
     centre = np.array([0.3, 0.3])
     for _ in range(MAX_STEPS):
         before, centre = centre, _weighted_mean(points, centre)
         length = math.hypot(*centre)
-        if length > 1 - ALL_THE_SAME:
+        if length > 1 - UNIT_CIRCLE_MARGIN:
             return 1.0
         if np.abs(centre - before).max() < TOLERANCE:
             return (1 - math.sqrt(1 - length**2)) / length if length else 0.0
@@ -75,11 +78,11 @@ def wrapped_cauchy_concentration(points: np.ndarray) -> float:
 
 
 def _weighted_mean(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """One step of the iteration: the mean of the points, weighted by 1 / (1 - centre . point)."""
+    """Return the mean of the points weighted by 1 / (1 - centre . point): one iteration of the fit."""
     total, weighted = 0.0, np.zeros(2)
     for start in range(0, points.shape[1], CHUNK):
         part = points[:, start : start + CHUNK]
-        # 1 - centre . point in one pass
+        # weights = 1 - centre . point, computed in one pass over the memory
         (weights,) = cv2.addWeighted(part[:1], -centre[0], part[1:], -centre[1], 1)
         np.reciprocal(weights, out=weights)
         total += weights.sum()

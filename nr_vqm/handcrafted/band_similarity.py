@@ -1,7 +1,7 @@
-"""Similarity of complex steerable bands: CW-SSIM without its constants.
+"""Similarity of complex steerable bands: complex-wavelet SSIM (CW-SSIM) without stabilising constants.
 
 Source: M. P. Sampat, Z. Wang, S. Gupta, A. C. Bovik and M. K. Markey, "Complex wavelet structural similarity: a new
-image similarity index" (IEEE TIP, 2009). Written from the formula.
+image similarity index" (IEEE TIP, 2009).
 """
 
 import cv2
@@ -9,37 +9,44 @@ import numpy as np
 
 from nr_vqm.handcrafted import natural_scene
 
-BOX = 7
+BOX = 7  # height and width in coefficients of the local means
 EDGE = BOX // 2
-# So many products stay in a core's second-level cache between the steps.
-CHUNK_PIXELS = 32768
+CHUNK_PIXELS = 32768  # products processed at a time, so that they stay in a core's second-level cache
 
 
 class SmoothedBand:
-    """A complex band and the local means of its energy, which several comparisons share.
+    """A complex band with the local means of its energy, computed once for several comparisons.
 
     Args:
-        values: complex128, shape (rows, columns), both at least BOX.
-        magnitude: their magnitudes, float64; None: computed.
+        values: complex128, shape (rows, columns), both at least `BOX`.
+        magnitude: float64, shape (rows, columns), the magnitudes of the values; None to compute them.
+
+    Attributes:
+        values: the band.
+        magnitude: its magnitudes.
+        energy: float64, shape (rows - 6, columns - 6), local means of the squared magnitudes.
     """
 
-    def __init__(self, values: np.ndarray, magnitude: np.ndarray | None = None):
+    def __init__(self, values: np.ndarray, magnitude: np.ndarray | None = None) -> None:
         self.values = values
         self.magnitude = np.abs(values) if magnitude is None else magnitude
         self.energy = _box(self.magnitude * self.magnitude)
 
     def similarity(self, other: "SmoothedBand") -> float:
-        """Compare two bands of one size.
+        """Compute the similarity to another band of the same size.
 
-        The map 2 |box(p q*)| / box(|p|^2 + |q|^2) is averaged with a Gaussian whose standard deviation is a quarter of
-        the band's height along both axes.
+        The map 2 |box(p q*)| / box(|p|^2 + |q|^2), where box is the local mean, is averaged with a Gaussian window
+        whose standard deviation is a quarter of the band's height along both axes.
+
+        Args:
+            other: the other band.
 
         Returns:
-            0-1; NaN where both are zero.
+            0-1, 1 for equal bands; NaN if both bands are zero in the same window.
         """
         height, width = self.energy.shape
-        deviation = self.values.shape[0] / 4
-        rows, columns = (natural_scene.gaussian_window(size, deviation) for size in (height, width))
+        sigma = self.values.shape[0] / 4
+        rows, columns = (natural_scene.gaussian_window(size, sigma) for size in (height, width))
         step = max(1, CHUNK_PIXELS // width)
         total = 0.0
         for start in range(0, height, step):
@@ -53,5 +60,5 @@ class SmoothedBand:
 
 
 def _box(values: np.ndarray) -> np.ndarray:
-    """Mean over BOX x BOX pixels, where they lie inside; shape (rows - 6, columns - 6, ...)."""
+    """Return the means of all complete windows of BOX x BOX pixels, shape (rows - 6, columns - 6, ...)."""
     return cv2.blur(values, (BOX, BOX))[EDGE:-EDGE, EDGE:-EDGE]

@@ -1,33 +1,35 @@
-"""Block motion between two frames by the new three-step search, for all blocks at once.
+"""Block motion estimation between two frames with the new three-step search, vectorised over all blocks.
 
 Source: Li, Zeng and Liou, "A new three-step search algorithm for block motion estimation", TCSVT 1994, in the form that
-the V-BLIINDS release uses (Saad, Bovik and Charrier, TIP 2014); its peculiarities are kept and named below.
+the V-BLIINDS release uses (Saad, Bovik and Charrier, TIP 2014). Peculiarities of that release are kept and documented
+below, because published feature values depend on them.
 """
 
 import cv2
 import numpy as np
 
 CENTRE = 4
-OFFSETS = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)])  # the cells of a table of costs, in raster order
-CHUNK = 256  # blocks whose neighbourhoods are compared at a time: they stay in the processor's cache
-NOWHERE = 65537  # the mean absolute difference of a candidate that was not looked at
+OFFSETS = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)])  # the nine cells of a cost table, in raster order
+CHUNK = 256  # blocks compared at a time, so that their neighbourhoods stay in the processor's cache
+UNKNOWN_COST = 65537  # mean absolute difference assigned to candidates that were not evaluated
 
 
 def three_step_search(current: np.ndarray, previous: np.ndarray, *, block: int, reach: int) -> np.ndarray:
-    """Find for every whole block of a frame its place in the previous frame.
+    """Estimate the motion vector of every complete block of a frame.
 
-    The cost is the mean absolute difference; of equal costs the first in raster order wins, so that flat blocks drift
-    up and left. Candidates lie wholly inside the previous frame.
+    The cost is the mean absolute difference. Of equal costs the first in raster order is chosen, so that flat blocks
+    drift up and left. Only candidates that lie completely inside the previous frame are evaluated.
 
     Args:
-        current, previous: luma, shape (height, width), both uint8 or both floating point; sums of float are exact for
-            values in steps of 2^-8.
+        current: luma, shape (height, width), uint8 or floating point. Floating-point sums are exact for values in steps
+            of 2^-8.
+        previous: luma of the previous frame, same shape and type.
         block: block height and width in pixels.
-        reach: the search's parameter p: the first step is 2^(floor(log2(p + 1)) - 1).
+        reach: search parameter p: the first step is 2^(floor(log2(p + 1)) - 1) pixels.
 
     Returns:
-        int, shape (block rows, block columns, 2): displacement (dy, dx) from the block to its place. Near a border it
-        may lead a little outside the previous frame (see `_refine_far`).
+        int, shape (block_rows, block_columns, 2): displacement (dy, dx) in pixels from the block to its match in the
+        previous frame. Near a border the match may lie partly outside that frame (see `_refine_far`).
     """
     far = 2 ** (int(np.log2(reach + 1)) - 1)
     costs = _Costs(current, previous, block, margin=2 * far)
@@ -45,21 +47,32 @@ def three_step_search(current: np.ndarray, previous: np.ndarray, *, block: int, 
     return places.reshape(*costs.grid, 2)
 
 
-def _fill_ring(costs, table, step):
-    """Put the eight costs at `step` into the table: the best cell of each block, and its cost."""
+def _fill_ring(costs: "_Costs", table: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Write the costs of the eight candidates at distance `step` into the table; return what `_best` returns."""
     for cell in range(9):
         if cell != CENTRE:
             costs.fill_everywhere(table, cell, step)
     return _best(table)
 
 
-def _best(table):
+def _best(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cell of lowest cost of each block, and that cost; both of shape (num_blocks,)."""
     best = table.argmin(axis=1)
     return best, table[np.arange(len(table)), best]
 
 
-def _refine_near(costs, which, places, centre_cost):
-    """One more step of 1 around places next to the block's own, to what was not looked at yet."""
+def _refine_near(costs: "_Costs", which: np.ndarray, places: np.ndarray, centre_cost: np.ndarray) -> np.ndarray:
+    """Search with step 1 around displacements of at most one pixel, skipping candidates already evaluated.
+
+    Args:
+        costs: the cost function of the frame pair.
+        which: block numbers, shape (n,).
+        places: their displacements so far, shape (n, 2).
+        centre_cost: the costs there, shape (n,).
+
+    Returns:
+        The refined displacements, shape (n, 2).
+    """
     table = costs.new_table(which)
     table[:, CENTRE] = centre_cost
     new = np.abs(places[:, None] + OFFSETS).max(axis=2) > 1
@@ -67,11 +80,13 @@ def _refine_near(costs, which, places, centre_cost):
     return places + OFFSETS[_best(table)[0]]
 
 
-def _refine_far(costs, which, places, centre_cost, far):
-    """Steps of far/2, far/4 ... 1.
+def _refine_far(
+    costs: "_Costs", which: np.ndarray, places: np.ndarray, centre_cost: np.ndarray, far: int
+) -> np.ndarray:
+    """Search with steps far/2, far/4 ... 1 pixels; arguments and result as in `_refine_near`.
 
-    The table is not cleared between them, as in the release: near a border, where a cell gets no new cost, an old one
-    can win and lead outside the frame.
+    As in the release, the table is not cleared between steps. Near a border, where a cell gets no new cost, the cost of
+    an earlier step can be the lowest and lead outside the frame.
     """
     table = costs.new_table(which)
     table[:, CENTRE] = centre_cost
@@ -85,31 +100,37 @@ def _refine_far(costs, which, places, centre_cost, far):
 
 
 class _Costs:
-    """Sums of absolute differences between the blocks of a frame and places in the previous one; exact.
+    """Exact sums of absolute differences between the blocks of a frame and candidates in the previous frame.
+
+    Args:
+        current: luma, shape (height, width).
+        previous: luma of the previous frame, same shape.
+        block: block height and width in pixels.
+        margin: largest distance in pixels of a candidate from the edge of the previous frame.
 
     Attributes:
-        grid: (block rows, block columns).
+        grid: (block_rows, block_columns).
     """
 
-    def __init__(self, current, previous, block, margin):
+    def __init__(self, current: np.ndarray, previous: np.ndarray, block: int, margin: int) -> None:
         height, width = current.shape
         self.current, self.previous, self.block, self.margin = current, previous, block, margin
         self.grid = height // block, width // block
         rows, columns = self.grid
-        self.origins = np.stack(np.mgrid[:rows, :columns], axis=-1).reshape(-1, 2) * block
+        self.origins = np.moveaxis(np.mgrid[:rows, :columns], 0, -1).reshape(-1, 2) * block
         self.last = np.array([height - block, width - block])
         # Sums of 8-bit differences of a block are exact in float32, which is faster.
-        self.kind = np.float32 if current.dtype == np.uint8 else np.float64
+        self.kind: type[np.floating] = np.float32 if current.dtype == np.uint8 else np.float64
         whole = current[: rows * block, : columns * block].astype(self.kind)
         self.blocks = whole.reshape(rows, block, columns, block).swapaxes(1, 2).reshape(-1, block, block)
         self.padded = np.pad(previous.astype(self.kind), margin)
 
-    def new_table(self, which=None):
-        """A table of unknown costs, shape (blocks, 9), of all blocks or of some."""
-        return np.full((len(self.origins) if which is None else len(which), 9), NOWHERE * self.block**2, self.kind)
+    def new_table(self, which: np.ndarray | None = None) -> np.ndarray:
+        """Return a table of unknown costs, shape (num_blocks, 9), for the blocks `which`; None: for all blocks."""
+        return np.full((len(self.origins) if which is None else len(which), 9), UNKNOWN_COST * self.block**2, self.kind)
 
-    def fill_everywhere(self, table, cell, step):
-        """Set one cell for all blocks, at the same displacement; it stays where that lies outside the frame."""
+    def fill_everywhere(self, table: np.ndarray, cell: int, step: int) -> None:
+        """Write the cost of one displacement for all blocks; candidates outside the frame keep their old cost."""
         rows, columns = self.grid
         size, displacement = self.block, OFFSETS[cell] * step
         (top, left), (bottom, right) = self._inside(displacement)
@@ -120,28 +141,29 @@ class _Costs:
         theirs = self.previous[y : y + ours.shape[0], x : x + ours.shape[1]]
         table.reshape(rows, columns, 9)[top:bottom, left:right, cell] = block_sums(cv2.absdiff(ours, theirs), size)
 
-    def _inside(self, displacement):
-        """First and last + 1 row and column of the blocks whose place lies inside the frame."""
+    def _inside(self, displacement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first, and one past the last, (row, column) of the blocks whose candidate is inside the frame."""
         first = -(np.minimum(displacement, 0) // self.block)
         after = np.minimum((self.last - displacement) // self.block + 1, self.grid)
         return first, after
 
-    def fill(self, table, which, places, step, wanted):
-        """Set the eight cells around each block's own place, where wanted and inside the frame.
+    def fill(self, table: np.ndarray, which: np.ndarray, places: np.ndarray, step: int, wanted: np.ndarray) -> None:
+        """Write the costs of the eight candidates around an individual displacement of each block.
 
         Args:
-            table: costs of the blocks `which`, changed.
-            which: numbers of blocks.
-            places: their displacements.
-            step: the cells' distance in pixels.
-            wanted: bool, shape of the table.
+            table: costs, shape (n, 9), modified in place where `wanted` is true and the candidate is inside the frame.
+            which: block numbers, shape (n,).
+            places: their displacements, shape (n, 2).
+            step: distance of the candidates in pixels.
+            wanted: bool, shape (n, 9).
         """
         for start in range(0, len(which), CHUNK):
             part = slice(start, start + CHUNK)
             corners = self.origins[which[part]] + places[part]
             self._fill(table[part], self.blocks[which[part]], corners, step, wanted[part])
 
-    def _fill(self, table, ours, corners, step, wanted):
+    def _fill(self, table: np.ndarray, ours: np.ndarray, corners: np.ndarray, step: int, wanted: np.ndarray) -> None:
+        """Implement `fill` for one chunk of blocks `ours`, shape (n, block, block), with centres at `corners`."""
         size, window = self.block, self.block + 2 * step
         y, x = (corners - step + self.margin).T
         windows = np.lib.stride_tricks.sliding_window_view(self.padded, (window, window))[y, x]
@@ -151,18 +173,18 @@ class _Costs:
                 continue
             place = corners + offset * step
             valid = wanted[:, cell] & ((place >= 0) & (place <= self.last)).all(axis=1)
-            which = slice(None) if valid.all() else np.flatnonzero(valid)
+            which: slice | np.ndarray = slice(None) if valid.all() else np.flatnonzero(valid)
             top, left = (offset + 1) * step
             difference = windows[which, top : top + size, left : left + size] - ours[which]
             table[which, cell] = np.abs(difference, out=difference).reshape(-1, size * size) @ ones
 
 
 def block_sums(x: np.ndarray, block: int) -> np.ndarray:
-    """Sum a map over its whole blocks, exactly for integers.
+    """Sum a map over its complete blocks; the sums of integers are exact.
 
     Args:
         x: uint8 or floating point, shape (height, width).
-        block: block height and width.
+        block: block height and width in pixels.
 
     Returns:
         int32 or float64, shape (height // block, width // block).
@@ -172,5 +194,12 @@ def block_sums(x: np.ndarray, block: int) -> np.ndarray:
 
 
 def integral(x: np.ndarray) -> np.ndarray:
-    """Sums over everything above and left of a corner: int32 of uint8, else float64, shape (height + 1, width + 1)."""
+    """Compute the integral image: sums over all pixels above and to the left.
+
+    Args:
+        x: uint8 or floating point, shape (height, width).
+
+    Returns:
+        int32 for uint8 input, else float64; shape (height + 1, width + 1).
+    """
     return cv2.integral(x) if x.dtype == np.uint8 else cv2.integral(np.asarray(x, np.float64), sdepth=cv2.CV_64F)

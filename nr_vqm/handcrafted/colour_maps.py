@@ -1,8 +1,8 @@
-"""Colour maps of a frame, as the MATLAB functions that FRIQUEE calls compute them.
+"""Colour maps of a frame, identical to those of the MATLAB functions that FRIQUEE calls.
 
 Sources: ITU-R BT.601 (limited range); the sRGB curve of IEC 61966-2-1; LMS of CIECAM02's CAT02; hue and saturation of
-HSL; CIE L*a*b* with Bradford adaptation. Constants that look odd (1.057, tables of 16-bit numbers) are those of the
-authors' release, found by reproducing its published values.
+HSL; CIE L*a*b* with Bradford adaptation. Unusual constants (1.057, tables of 16-bit numbers) were determined by
+reproducing the published values of the authors' release.
 """
 
 import functools
@@ -26,11 +26,14 @@ CHROMA_BLUR = natural_scene.gaussian_window(3, 3)
 
 
 def rgb_for_friquee(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Convert the planes of a 4:2:0 frame by BT.601, limited range, whatever range and matrix the file declares.
+    """Convert the planes of a 4:2:0 frame to RGB with BT.601, limited range.
+
+    The range and matrix that the file declares are ignored, as in the source.
 
     Args:
-        y: 8-bit scale (0-255), whole or fractional, shape (height, width).
-        u, v: the same scale, shape (ceil(height / 2), ceil(width / 2)).
+        y: luma on the 8-bit scale (0-255), integer or fractional, shape (height, width).
+        u: first chroma plane on the same scale, shape (ceil(height / 2), ceil(width / 2)).
+        v: second chroma plane, as u.
 
     Returns:
         uint8 RGB, shape (height, width, 3).
@@ -75,23 +78,44 @@ def lab_of_rgb(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def gray(rgb: np.ndarray) -> np.ndarray:
-    """Grey levels, float64 whole numbers 0-255, shape (height, width), of uint8 RGB."""
+    """Compute grey levels.
+
+    Args:
+        rgb: uint8 RGB, shape (height, width, 3).
+
+    Returns:
+        float64, shape (height, width), integers 0-255.
+    """
     red, green, blue = (weight * np.arange(256) for weight in GRAY_WEIGHTS)
     return np.floor(red[rgb[..., 0]] + green[rgb[..., 1]] + blue[rgb[..., 2]] + 0.5)
 
 
 def lms(rgb: np.ndarray) -> list[np.ndarray]:
-    """Responses of the three cones, each float64 of shape (height, width) and about 0-1, of uint8 RGB."""
+    """Compute the responses of the long, medium and short cones.
+
+    Args:
+        rgb: uint8 RGB, shape (height, width, 3).
+
+    Returns:
+        Three float64 arrays, shape (height, width), about 0-1.
+    """
     linear = _linear(np.arange(256) / 255)[rgb]
     return [linear @ row for row in _RGB_TO_LMS]
 
 
 def hue_and_saturation(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hue in degrees (0-360) and saturation (0-1) of HSL, each float64 of shape (height, width), of uint8 RGB."""
+    """Compute hue and saturation of the HSL colour space.
+
+    Args:
+        rgb: uint8 RGB, shape (height, width, 3).
+
+    Returns:
+        Hue in degrees (0-360) and saturation (0-1), both float64, shape (height, width).
+    """
     red, green, blue = (rgb[..., channel].astype(np.float64) for channel in range(3))
     highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     spread = np.maximum(highest - lowest, 1)
-    # On a tie the later of red, green and blue.
+    # Of equal maxima the later one in the order red, green, blue counts.
     hue = np.where(highest == green, 2 + (blue - red) / spread, (green - blue) / spread)
     hue = 60 * np.where(highest == blue, 4 + (red - green) / spread, hue)
     hue[hue < 0] += 360
@@ -102,13 +126,15 @@ def hue_and_saturation(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def chroma(rgb: np.ndarray) -> np.ndarray:
-    """Chroma of the slightly blurred frame in whole numbers of CIE L*a*b*, offset by 128.
+    """Compute the chroma sqrt(a^2 + b^2) of the slightly blurred frame.
+
+    a and b are those of CIE L*a*b*, offset by 128 and rounded to integers 0-255.
 
     Args:
-        rgb: uint8, shape (height, width, 3).
+        rgb: uint8 RGB, shape (height, width, 3).
 
     Returns:
-        float64, shape (height, width), 0-361; neutral grey has sqrt(2) 128 = 181.
+        float64, shape (height, width), 0-361; neutral grey is sqrt(2) 128 = 181.
     """
     blurred = np.stack([_round_to_uint8(_blur(rgb[..., channel])) for channel in range(3)], axis=-1)
     adapt = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ _D65 / (_BRADFORD @ _D50)) @ _BRADFORD
@@ -133,35 +159,42 @@ def _whole_chroma(rgb, to_xyz, white_point):
 
 
 def yellow(rgb: np.ndarray) -> np.ndarray:
-    """Yellow against blue: the smaller of red and green less blue, float64, -255 to 255, of uint8 RGB."""
+    """Compute the yellow-blue contrast min(red, green) - blue.
+
+    Args:
+        rgb: uint8 RGB, shape (height, width, 3).
+
+    Returns:
+        float64, shape (height, width), -255 to 255.
+    """
     return np.minimum(rgb[..., 0], rgb[..., 1]).astype(np.float64) - rgb[..., 2]
 
 
-def _linear(value):
-    """The sRGB curve, with the limit of MATLAB's makecform."""
+def _linear(value: np.ndarray) -> np.ndarray:
+    """Linearise sRGB values 0-1, with the threshold of MATLAB's makecform."""
     return np.where(value <= 0.0404482362771076, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 @functools.cache
-def _linear_table():
-    """The linear value of each of the 256 levels, interpolated in a profile's table of 1024 16-bit numbers."""
+def _linear_table() -> np.ndarray:
+    """Return the linear value of each 8-bit level, interpolated in a colour profile's table of 1024 16-bit numbers."""
     positions = np.linspace(0, 1, 1024)
     curve = np.where(positions <= 0.04045, positions / 12.92, ((positions + 0.055) / 1.055) ** 2.4)
     return np.interp(np.arange(256) / 255, positions, np.floor(65535 * curve + 0.5) / 65535)
 
 
-def _blur(channel):
+def _blur(channel: np.ndarray) -> np.ndarray:
     return natural_scene.separable_filter(channel, CHROMA_BLUR, border="nearest")
 
 
-def _lab_curve(value):
-    """Cube root, linear near zero."""
+def _lab_curve(value: np.ndarray) -> np.ndarray:
+    """Evaluate the nonlinearity of CIE L*a*b*: the cube root, linear near zero."""
     return np.where(value > (6 / 29) ** 3, np.cbrt(value), value * 841 / 108 + 4 / 29)
 
 
-def _to_256ths(value):
+def _to_256ths(value: np.ndarray) -> np.ndarray:
     return np.floor(256 * value + 0.5) / 256
 
 
-def _round_to_uint8(value):
+def _round_to_uint8(value: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(value + 0.5), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Complex DIIVINE: 82 statistics of the complex steerable pyramid of one image or feature map.
+"""Complex DIIVINE (C-DIIVINE): 82 statistics of the complex steerable pyramid of an image or feature map.
 
 Source: Y. Zhang, A. K. Moorthy, D. M. Chandler and A. C. Bovik, "C-DIIVINE: No-reference image quality assessment
 based on local magnitude and phase statistics of natural scenes" (Signal Processing: Image Communication, 2014), as
@@ -18,7 +18,7 @@ SIMILARITIES = ("scale3_scale2", "scale2_scale1", "scale2_residual", "scale1_res
 
 
 def feature_names() -> list[str]:
-    """Names of the values of `features`, in order."""
+    """Return the names of the 82 features, in the order of `features`."""
     orientations = range(steerable_pyramid.NUM_ORIENTATIONS)
     first = [f"scale1_orientation{b}" for b in orientations]
     second = [f"scale2_orientation{b}" for b in orientations]
@@ -31,22 +31,22 @@ def feature_names() -> list[str]:
 
 
 def features(image: np.ndarray) -> np.ndarray:
-    """Complex DIIVINE features of one map.
+    """Compute the complex DIIVINE features of one map.
 
     Args:
-        image: float, shape (height, width), both at least `steerable_pyramid.MIN_SIZE`.
+        image: floating point, shape (height, width), both at least `steerable_pyramid.MIN_SIZE`.
 
     Returns:
-        float64, shape (82,), in the order of `feature_names`. Log scales have no bound; shapes and deviations are
-        positive; phase concentrations and similarities lie in 0-1. A fit that does not converge is NaN, and so are
-        all values of a map without contrast.
+        float64, shape (82,), in the order of `feature_names`. Log scales are unbounded, shapes and standard deviations
+        ("deviation") positive, phase concentrations and similarities 0-1. A fit that does not converge is NaN, and so
+        are all values of a map without contrast.
 
     Raises:
         ValueError: the map is too small.
     """
     pyramid = steerable_pyramid.decompose(image)
     if np.ptp(image) == 0:
-        # Its bands hold nothing but rounding errors.
+        # The bands of a constant map are rounding errors only.
         return np.full(NUM_FEATURES, np.nan)
     magnitudes = [np.abs(octave) for octave in pyramid.bands]
     parents = enlarged(pyramid.bands[1], image.shape)
@@ -60,24 +60,31 @@ def features(image: np.ndarray) -> np.ndarray:
 
 
 def enlarged(bands: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
-    """Resize complex bands bicubically.
+    """Enlarge complex bands by bicubic interpolation.
 
     Args:
-        bands: complex128, shape (orientations, rows, columns).
+        bands: complex128, shape (num_bands, rows, columns).
         shape: (rows, columns) of the results.
+
+    Returns:
+        Per band a complex128 array of the given shape.
     """
     return [np.ascontiguousarray(natural_scene.resize(band, *shape)) for band in bands]
 
 
 def parent_magnitudes(pyramid: steerable_pyramid.Pyramid, parents: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Magnitudes of the second octave at the places of the first: enlarged twofold, cropped where sizes are odd.
+    """Return the magnitudes of the second octave, doubled in size and cropped to the size of the first octave.
 
     Args:
-        pyramid: of the map.
-        parents: the second octave enlarged to exactly the first one's size.
+        pyramid: pyramid of the map.
+        parents: per orientation the band of the second octave, enlarged to the size of the first octave.
+
+    Returns:
+        Per orientation the magnitudes, float64, shape (height, width).
     """
     height, width = pyramid.residual.shape
-    doubled = tuple(2 * size for size in pyramid.bands[1].shape[1:])
+    rows, columns = pyramid.bands[1].shape[1:]
+    doubled = (2 * rows, 2 * columns)
     if doubled != (height, width):
         parents = [band[:height, :width] for band in enlarged(pyramid.bands[1], doubled)]
     return [np.abs(band) for band in parents]
@@ -86,12 +93,15 @@ def parent_magnitudes(pyramid: steerable_pyramid.Pyramid, parents: Sequence[np.n
 def magnitude_features(
     pyramid: steerable_pyramid.Pyramid, magnitudes: Sequence[np.ndarray], parents: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """The 28 values of normalised magnitudes: scale and shape of eight fits, corner differences of six bands.
+    """Compute the 28 magnitude features: eight magnitude fits, then the corner differences of six bands.
 
     Args:
-        pyramid: of the map.
-        magnitudes: of its octaves' bands.
-        parents: `parent_magnitudes`.
+        pyramid: pyramid of the map.
+        magnitudes: per octave the magnitudes of its bands.
+        parents: from `parent_magnitudes`.
+
+    Returns:
+        float64, shape (28,).
     """
     first = band_magnitudes.normalised(pyramid.bands[0], magnitudes[0], parents)
     second = band_magnitudes.normalised(pyramid.bands[1], magnitudes[1])
@@ -102,11 +112,14 @@ def magnitude_features(
 
 
 def phase_features(pyramid: steerable_pyramid.Pyramid, magnitudes: Sequence[np.ndarray]) -> np.ndarray:
-    """The 24 concentrations of phase differences in the first two octaves.
+    """Compute the 24 phase features: concentrations of phase differences in the first two octaves.
 
     Args:
-        pyramid: of the map.
-        magnitudes: of its octaves' bands.
+        pyramid: pyramid of the map.
+        magnitudes: per octave the magnitudes of its bands.
+
+    Returns:
+        float64, shape (24,), 0-1.
     """
     octaves = zip(pyramid.bands[:2], magnitudes[:2], strict=True)
     bands = [pair for octave in octaves for pair in zip(*octave, strict=True)]
@@ -116,12 +129,15 @@ def phase_features(pyramid: steerable_pyramid.Pyramid, magnitudes: Sequence[np.n
 def similarity_features(
     pyramid: steerable_pyramid.Pyramid, magnitudes: Sequence[np.ndarray], parents: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """The 30 values SIMILARITIES, each for all orientations.
+    """Compute the 30 similarity features: the pairs of bands in `SIMILARITIES`, each for all orientations.
 
     Args:
-        pyramid: of the map.
-        magnitudes: of its octaves' bands.
-        parents: the second octave enlarged to the first one's size.
+        pyramid: pyramid of the map.
+        magnitudes: per octave the magnitudes of its bands.
+        parents: per orientation the band of the second octave, enlarged to the size of the first octave.
+
+    Returns:
+        float64, shape (30,), 0-1.
     """
     residual = SmoothedBand(pyramid.residual.astype(np.complex128))
     thirds_small = enlarged(pyramid.bands[2], pyramid.bands[1].shape[1:])

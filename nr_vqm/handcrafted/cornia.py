@@ -1,9 +1,9 @@
-"""V-CORNIA*: how strongly the words of a learned codebook of patches appear in a frame; 20 000 features.
+"""V-CORNIA*: strongest responses of a frame to the words of a learned codebook of patches; 20 000 features.
 
 Source: Ye, Kumar, Kang and Doermann, "Unsupervised feature learning framework for no-reference image quality
-assessment", CVPR 2012. The codebook is our own, learned from frames that the caller gives (theirs is for non-commercial
-use), and so are the number of patches of a frame and their choice; the mean over frames replaces the temporal pooling
-of V-CORNIA (Xu, Ye, Liu and Doermann, ICIP 2014), hence the star.
+assessment", CVPR 2012. The star marks the differences from V-CORNIA (Xu, Ye, Liu and Doermann, ICIP 2014): the codebook
+is learned from frames that the caller provides, because the published one is for non-commercial use only; number and
+choice of the patches of a frame are ours; and the mean over frames replaces temporal pooling.
 """
 
 import dataclasses
@@ -19,27 +19,28 @@ from nr_vqm.handcrafted import frame_sampling
 from nr_vqm.video.raw_video import RawFormat
 
 NUM_WORDS = 10_000
-PATCH = 7  # pixels a side
-PATCHES_OF_FRAME = 10_000  # that are compared with the codebook
+PATCH = 7  # patch height and width in pixels
+PATCHES_OF_FRAME = 10_000  # patches per frame that are compared with the codebook
 CONTRAST = 10.0  # added to the variance of a patch
 WHITENING = 0.1  # added to the variances of the principal components
-PATCHES_TO_LEARN = 500  # of each frame of the codebook's sample
+PATCHES_TO_LEARN = 500  # patches per frame from which the codebook is learned
 LEARNING_BATCH = 10_000
 LEARNING_EPOCHS = 10
-BLOCK = 500  # patches, and words, of one matrix product: its result stays in the processor's cache
+BLOCK = 500  # patches and words per matrix product, so that the result stays in the processor's cache
 FORMAT = 1
-MAX_WORDS = 100_000  # of a file: more is damage, and would ask for gigabytes
+MAX_WORDS = 100_000  # a file that declares more is damaged, and reading it would need gigabytes
 
 
 @dataclasses.dataclass(frozen=True)
 class Codebook:
-    """Words and whitening, learned together.
+    """A codebook of patches, and the whitening transform that belongs to it.
 
     Attributes:
-        words: float32, shape (num_words, 49), of length 1.
-        mean: float32, shape (49,), of normalised patches.
-        whitening: float32, shape (49, 49), symmetric (ZCA).
-        videos: identifiers of the videos it was learned from, to show that no test content is among them.
+        words: float32, shape (num_words, 49), whitened patches of Euclidean length 1.
+        mean: float32, shape (49,), mean of the normalised patches.
+        whitening: float32, shape (49, 49), the symmetric (ZCA) whitening matrix.
+        videos: identifiers of the videos from which it was learned, so that a reader can check that no test content is
+            among them.
     """
 
     words: np.ndarray
@@ -49,25 +50,25 @@ class Codebook:
 
 
 def feature_names(num_words: int = NUM_WORDS) -> list[str]:
-    """Name the 2 x num_words features, in order."""
+    """Return the names of the 2 * num_words features, in the order of `features`."""
     return [f"word_{number:05d}_{sign}" for sign in ("positive", "negative") for number in range(num_words)]
 
 
 def seed_of(video_id: str, frame: int) -> int:
-    """A seed for the patches of a frame, the same on every machine."""
+    """Return a seed for the choice of the patches of a frame, identical on every machine."""
     return int.from_bytes(hashlib.sha256(f"{video_id}\n{frame}".encode()).digest()[:8])
 
 
 def sample_patches(luma: np.ndarray, count: int, *, seed: int) -> np.ndarray:
-    """Draw patches of a frame without replacement, and normalise their brightness and contrast.
+    """Draw patches of a frame without replacement and normalise their brightness and contrast.
 
     Args:
-        luma: shape (height, width), 0-255, at least 7 x 7.
-        count: patches; fewer where the frame has fewer positions.
-        seed: of the choice.
+        luma: shape (height, width), 0-255, at least 7 x 7 pixels.
+        count: number of patches to draw; all are drawn where the frame has fewer.
+        seed: seed of the random choice.
 
     Returns:
-        float32, shape (patches, 49): (x - mean) / sqrt(variance (N - 1) + 10).
+        float32, shape (num_patches, 49): (x - mean) / sqrt(variance + 10), variance with divisor N - 1.
 
     Raises:
         ValueError: the frame is smaller than a patch.
@@ -87,19 +88,20 @@ def sample_patches(luma: np.ndarray, count: int, *, seed: int) -> np.ndarray:
 def learn_codebook(
     frames: Iterable[np.ndarray], *, videos: Sequence[str], num_words: int = NUM_WORDS, seed: int
 ) -> Codebook:
-    """Learn a codebook by k-means.
+    """Learn a codebook with k-means.
 
     Args:
-        frames: luma planes, about 400 for 10 000 words, of contents that occur in no test set.
-        videos: identifiers of the videos that they are from.
-        num_words: clusters.
-        seed: of the patches and of k-means.
+        frames: luma planes, shape (height, width), 0-255; about 400 for 10 000 words. Their contents must not occur in
+            a test set.
+        videos: identifiers of the videos from which the frames are taken.
+        num_words: number of clusters.
+        seed: seed of the choice of patches and of k-means.
 
     Returns:
-        Codebook.
+        The codebook.
 
     Raises:
-        ValueError: fewer patches than words.
+        ValueError: the frames give fewer patches than words, or a frame is smaller than 7 x 7.
     """
     from sklearn.cluster import MiniBatchKMeans
 
@@ -119,18 +121,22 @@ def learn_codebook(
     return Codebook(words.astype(np.float32), mean, whitening, tuple(videos))
 
 
-def _whitening(patches):
-    """Mean and ZCA matrix, float32."""
+def _whitening(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean, shape (49,), and the ZCA whitening matrix, shape (49, 49), both float32."""
     mean = patches.mean(axis=0, dtype=np.float64)
     variances, vectors = np.linalg.eigh(np.cov(patches, rowvar=False))
     return mean.astype(np.float32), ((vectors / np.sqrt(variances + WHITENING)) @ vectors.T).astype(np.float32)
 
 
-def save_codebook(path: str | os.PathLike, codebook: Codebook) -> None:
-    """Write a codebook as HDF5; the file appears whole or not at all.
+def save_codebook(path: str | os.PathLike[str], codebook: Codebook) -> None:
+    """Write a codebook to an HDF5 file, atomically.
+
+    Args:
+        path: the file; replaced if it exists.
+        codebook: the codebook.
 
     Raises:
-        OSError: it could not be written.
+        OSError: the file could not be written.
     """
     with hdf5_files.writing(path) as file:
         file.attrs["format"] = FORMAT
@@ -139,50 +145,59 @@ def save_codebook(path: str | os.PathLike, codebook: Codebook) -> None:
         file.create_dataset("videos", data=list(codebook.videos), dtype=h5py.string_dtype())
 
 
-def load_codebook(path: str | os.PathLike) -> Codebook:
-    """Read what `save_codebook` wrote.
+_SHAPES = {"words": (None, PATCH**2), "mean": (PATCH**2,), "whitening": (PATCH**2, PATCH**2)}
+
+
+def load_codebook(path: str | os.PathLike[str]) -> Codebook:
+    """Read a codebook written by `save_codebook`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The codebook.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is damaged, or no codebook.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged, or is not a codebook.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"No codebook of CORNIA at {path}.")
+        raise FileNotFoundError(f"There is no CORNIA codebook at {path}.")
     try:
         with h5py.File(path) as file:
             if file.attrs["format"] != FORMAT:
                 raise ValueError(f"format {file.attrs['format']}, not {FORMAT}")
-            arrays = [_array(file, name, shape) for name, shape in _SHAPES.items()]
-            return Codebook(*arrays, tuple(file["videos"].asstr()[()]))
+            arrays = {name: _read_array(file, name, shape) for name, shape in _SHAPES.items()}
+            return Codebook(arrays["words"], arrays["mean"], arrays["whitening"], tuple(file["videos"].asstr()[()]))
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"A codebook of CORNIA is needed, {path} is none: {error}. Learn it again.") from error
+        raise ValueError(
+            f"A CORNIA codebook is needed, {path} is not one: {error}. Learn the codebook again."
+        ) from error
 
 
-_SHAPES = {"words": (None, PATCH**2), "mean": (PATCH**2,), "whitening": (PATCH**2, PATCH**2)}
-
-
-def _array(file, name, shape):
+def _read_array(file: h5py.File, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Read one array of a codebook; None in `shape` stands for any length. ValueError if it is not as expected."""
     array = file[name]
     wanted = (array.shape[:1] if shape[0] is None else shape[:1]) + shape[1:]
     if array.shape != wanted or not 0 < len(array) <= MAX_WORDS:
         raise ValueError(f"{name} has shape {array.shape}")
-    array = array[()]
-    if array.dtype != np.float32 or not np.isfinite(array).all():
+    values: np.ndarray = array[()]
+    if values.dtype != np.float32 or not np.isfinite(values).all():
         raise ValueError(f"{name} does not hold finite float32 values")
-    return array
+    return values
 
 
 def features(luma: np.ndarray, codebook: Codebook, *, seed: int) -> np.ndarray:
-    """Compute CORNIA's features of one frame.
+    """Compute the CORNIA features of one frame.
 
     Args:
-        luma: shape (height, width), 0-255, the decoder's own, at least 7 x 7.
-        codebook: of `learn_codebook`.
-        seed: of the choice of patches, for example `seed_of`.
+        luma: the decoded luma plane without range conversion, shape (height, width), 0-255, at least 7 x 7 pixels.
+        codebook: from `learn_codebook` or `load_codebook`.
+        seed: seed of the choice of patches, for example from `seed_of`.
 
     Returns:
-        float64, shape (2 * num_words,), at least 0: for each word the largest projection of a patch on it, then of a
-        patch on its negative.
+        float64, shape (2 * num_words,), at least 0: for each word the largest projection of a patch on it, then for
+        each word the largest projection of a patch on its negative.
 
     Raises:
         ValueError: the frame is smaller than a patch.
@@ -201,21 +216,22 @@ def features(luma: np.ndarray, codebook: Codebook, *, seed: int) -> np.ndarray:
 
 
 def video_features(
-    path: str | os.PathLike, codebook: Codebook, *, video_id: str, raw: RawFormat | str | None = None
+    path: str | os.PathLike[str], codebook: Codebook, *, video_id: str, raw: RawFormat | str | None = None
 ) -> np.ndarray:
-    """Average `features` over one frame a second of a video.
+    """Compute the CORNIA features of a video: the mean of `features` over one frame per second.
 
     Args:
-        path: the file.
-        codebook: of `learn_codebook`.
-        video_id: decides, with the number of the sampled frame, which patches are drawn.
-        raw: the format of a headerless .yuv file, or its text.
+        path: the video file.
+        codebook: from `learn_codebook` or `load_codebook`.
+        video_id: identifier of the video; together with the number of the sampled frame it seeds the choice of patches.
+        raw: format of a headerless .yuv file, as a `RawFormat` or its text form; None for all other files.
 
     Returns:
         float64, shape (2 * num_words,), finite.
 
     Raises:
-        FileNotFoundError, ValueError: as `frame_sampling.read_sampled`; or frames smaller than a patch.
+        FileNotFoundError: the file does not exist.
+        ValueError: the video cannot be decoded or declares no frame rate, or its frames are smaller than 7 x 7.
     """
     return frame_sampling.average(
         path, raw, lambda frame, number: features(frame.y, codebook, seed=seed_of(video_id, number))

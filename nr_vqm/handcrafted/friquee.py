@@ -1,17 +1,21 @@
 """FRIQUEE: 560 natural-scene statistics of a frame in several colour spaces.
 
 Source: D. Ghadiyaram and A. C. Bovik, "Perceptual quality prediction on authentically distorted images using a bag of
-features approach" (Journal of Vision, 2017). Where the article leaves a choice open, it follows the authors' release.
+features approach" (Journal of Vision, 2017). Where the article leaves a choice open, the code follows the authors'
+release.
 FRIQUEE: copyright Laboratory for Image and Video Engineering, University of Texas at Austin.
 
-A frame becomes maps (`colour_maps`); a map is normalised once (`NormalisedMap`) and described by blocks of statistics
-(`pair_block` and those after it).
+A frame is converted to several maps (`colour_maps`). Each map is normalised once (`NormalisedMap`) and described by
+blocks of statistics (the functions whose names end in `_block`).
+
+In feature names and variables, "deviation" is a local or global standard deviation.
 """
 
 import dataclasses
 import functools
 import math
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import gamma
@@ -20,9 +24,9 @@ from nr_vqm.handcrafted import colour_maps, complex_diivine, frame_sampling, nat
 from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 560
-NUM_GRAY_FEATURES = 62  # that stand first: a frame without them has no texture
+NUM_GRAY_FEATURES = 62  # the first features; if they are undefined, the frame has no texture
 MIN_SIZE = steerable_pyramid.MIN_SIZE
-PAIRS = ("right", "down", "down_right", "up_right")  # natural_scene.PAIR_SHIFTS in words
+PAIRS = ("right", "down", "down_right", "up_right")  # names of natural_scene.PAIR_SHIFTS
 PAIR_NAMES = tuple(f"pair_{pair}_{name}" for pair in PAIRS for name in ("shape", "mean", "left", "right")) + tuple(
     f"pair_{pair}_{name}" for pair in PAIRS for name in ("skewness", "kurtosis")
 )
@@ -46,7 +50,9 @@ HISTOGRAM_BINS = 100
 
 @dataclasses.dataclass(frozen=True)
 class NormalisedMap:
-    """A map with what several blocks need, each computed once, with zeros outside the frame.
+    """A map with the normalised maps that several statistics share, each computed once.
+
+    Values outside the frame are taken as zero.
 
     Attributes:
         values: float64, shape (height, width).
@@ -60,38 +66,38 @@ class NormalisedMap:
 
     @property
     def mscn(self) -> np.ndarray:
-        """Normalised values, float64, same shape."""
+        """MSCN coefficients of the map, float64, shape (height, width)."""
         return self._normalised[0]
 
     @functools.cached_property
     def sided_mscn(self) -> np.ndarray:
-        """`mscn` with flat areas just above zero, for fits that tell the sides of zero apart."""
+        """MSCN coefficients with flat areas just above zero, for asymmetric fits (`natural_scene.with_sides`)."""
         return natural_scene.with_sides(self.mscn, self.values)
 
     @property
     def deviation(self) -> np.ndarray:
-        """Local standard deviations, float64, same shape."""
+        """Local standard deviations of the map, float64, shape (height, width)."""
         return self._normalised[1]
 
     @functools.cached_property
     def mscn_of_deviation(self) -> np.ndarray:
-        """Normalised local standard deviations, float64, same shape."""
+        """MSCN coefficients of the local standard deviations, float64, shape (height, width)."""
         return natural_scene.mscn(self.deviation, border="zero")[0]
 
 
 def features(rgb: np.ndarray) -> np.ndarray:
-    """FRIQUEE features of one frame.
+    """Compute the FRIQUEE features of one frame.
 
     Args:
-        rgb: uint8 RGB, shape (height, width, 3), at least MIN_SIZE x MIN_SIZE. For a video, from
+        rgb: uint8 RGB, shape (height, width, 3), at least `MIN_SIZE` pixels high and wide. For frames of a video use
             `colour_maps.rgb_for_friquee`.
 
     Returns:
-        float64, shape (560,), in the order of `feature_names`. NaN where a value is not defined: shapes and skewness
-        of a map without contrast (the chroma and yellow maps of a grey frame), and fits that do not converge.
+        float64, shape (560,), in the order of `feature_names`. Undefined values are NaN: shapes and skewness of a map
+        without contrast (the chroma and yellow maps of a grey frame), and fits that do not converge.
 
     Raises:
-        ValueError: the frame is not uint8 RGB, or smaller than MIN_SIZE.
+        ValueError: the frame is not uint8 RGB, or is smaller than `MIN_SIZE`.
     """
     _check(rgb)
     gray, chroma, yellow = (colour(rgb) for colour in (colour_maps.gray, colour_maps.chroma, colour_maps.yellow))
@@ -106,7 +112,7 @@ def features(rgb: np.ndarray) -> np.ndarray:
 
 
 def feature_names() -> list[str]:
-    """Names of the values of `features`, in order."""
+    """Return the names of the 560 features, in the order of `features`."""
     whole = [*DIFFERENCE_NAMES, *LAPLACIAN_NAMES]
     names = _at_two_scales("gray", [*PAIR_NAMES, *DEVIATION_NAMES, *MSCN_NAMES])
     names += ["yellow_deviation_mscn_misfit", "yellow_mscn_misfit", *(f"gray_full_{name}" for name in whole)]
@@ -121,30 +127,34 @@ def feature_names() -> list[str]:
     return names + [f"{name}_{value}" for name in maps for value in complex_diivine.feature_names()]
 
 
-def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None) -> np.ndarray:
-    """Average `features` over one frame a second of a video.
+def video_features(path: str | os.PathLike[str], *, raw: RawFormat | str | None = None) -> np.ndarray:
+    """Compute the FRIQUEE features of a video: the mean of `features` over one frame per second, ignoring NaN.
 
     Args:
-        path: the file.
-        raw: the format of a headerless .yuv file, or its text.
+        path: the video file.
+        raw: format of a headerless .yuv file, as a `RawFormat` or its text form; None for all other files.
 
     Returns:
-        float64, shape (560,): means that ignore NaN. NaN where a value is undefined in every frame, as those of the
-        chroma map of a video without colour are; a regression fills them with the mean of its training videos.
+        float64, shape (560,). NaN where a value is undefined in every sampled frame, for example the chroma features of
+        a video without colour; a regression should replace them by the mean over its training videos.
 
     Raises:
-        FileNotFoundError, ValueError: as `frame_sampling.read_sampled`; or no sampled frame has texture.
+        FileNotFoundError: the file does not exist.
+        ValueError: the video cannot be decoded or declares no frame rate, its frames are smaller than `MIN_SIZE`, or no
+            sampled frame has texture.
     """
     mean = frame_sampling.average(path, raw, lambda frame, _: features(colour_maps.rgb_for_friquee(*frame)))
     frame_sampling.require_defined(mean[:NUM_GRAY_FEATURES], "FRIQUEE", path)
     return mean
 
 
-def _at_two_scales(image, names):
+def _at_two_scales(image: str, names: Sequence[str]) -> list[str]:
+    """Return the names of a map's values at full size, then at half size."""
     return [f"{image}_{scale}_{name}" for scale in ("full", "half") for name in names]
 
 
-def _check(rgb):
+def _check(rgb: np.ndarray) -> None:
+    """Raise ValueError unless rgb is a uint8 RGB frame of sufficient size."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"FRIQUEE needs uint8 RGB of shape (height, width, 3). Received: {rgb.dtype} {rgb.shape}.")
     height, width = rgb.shape[:2]
@@ -153,14 +163,14 @@ def _check(rgb):
 
 
 def luma_features(gray: np.ndarray, yellow: np.ndarray) -> list[float]:
-    """The 74 values of the grey map, two of which are of the yellow one.
+    """Compute the 74 features of the grey map, which include two of the yellow-blue map.
 
     Args:
-        gray: `colour_maps.gray`, shape (height, width).
-        yellow: `colour_maps.yellow`, the same shape.
+        gray: float64, shape (height, width), from `colour_maps.gray`.
+        yellow: float64, shape (height, width), from `colour_maps.yellow`.
     """
     full, half = NormalisedMap(gray), _halved(gray)
-    values = []
+    values: list[float] = []
     for scale in (full, half):
         values += [*pair_block(scale.sided_mscn), *deviation_block(scale.deviation), *mscn_block(scale.mscn)]
     contrast = NormalisedMap(yellow)
@@ -169,49 +179,53 @@ def luma_features(gray: np.ndarray, yellow: np.ndarray) -> list[float]:
 
 
 def chroma_features(chroma: np.ndarray) -> list[float]:
-    """The 80 values of the chroma map.
+    """Compute the 80 features of the chroma map.
 
     Args:
-        chroma: `colour_maps.chroma`, shape (height, width).
+        chroma: float64, shape (height, width), from `colour_maps.chroma`.
     """
     full, half = NormalisedMap(chroma), _halved(chroma)
-    values = []
+    values: list[float] = []
     for scale in (full, half):
         values += [*pair_block(scale.sided_mscn), *_deviation_and_mscn_blocks(scale)]
     return [*values, *difference_block(full.deviation), *laplacian_block(chroma)]
 
 
 def cone_features(cone: np.ndarray) -> list[float]:
-    """The 32 values of the medium or the short cone's map.
+    """Compute the 32 features of the map of the medium or the short cone.
 
     Args:
-        cone: of `colour_maps.lms`, shape (height, width).
+        cone: float64, shape (height, width), from `colour_maps.lms`.
     """
     full, half = NormalisedMap(cone), _halved(cone)
     values = [*_deviation_and_mscn_blocks(full), *_deviation_and_mscn_blocks(half)]
     return [*values, *difference_block(full.deviation), *laplacian_block(cone)]
 
 
-def _halved(image):
+def _halved(image: np.ndarray) -> NormalisedMap:
     return NormalisedMap(np.ascontiguousarray(natural_scene.halve(image)))
 
 
-def _deviation_and_mscn_blocks(image):
+def _deviation_and_mscn_blocks(image: NormalisedMap) -> list[float]:
     blocks = deviation_block(image.deviation), mscn_block(image.mscn), mscn_block(image.mscn_of_deviation)
     return [value for block in blocks for value in block]
 
 
 def opponent_features(long: np.ndarray, medium: np.ndarray, short: np.ndarray) -> list[float]:
-    """The 10 values of the opponent maps red-green and blue-yellow, of the cones' normalised logarithms.
+    """Compute the 10 features of the opponent maps red-green and blue-yellow.
+
+    The opponent maps combine the MSCN coefficients of the logarithms of the cone responses.
 
     Args:
-        long, medium, short: `colour_maps.lms`, each of shape (height, width).
+        long: response of the long cones, float64, shape (height, width), from `colour_maps.lms`.
+        medium: response of the medium cones.
+        short: response of the short cones.
     """
     black = long == 0
     long, medium, short = (natural_scene.mscn(np.log1p(cone), border="zero")[0] for cone in (long, medium, short))
     flat = ~black & (long == 0) & (medium == 0) & (short == 0)
-    values = []
-    # The sides are those on which the release's rounding errors put flat white.
+    values: list[float] = []
+    # Rounding errors of the release place flat white areas below zero in red-green and above zero in blue-yellow.
     for opponent, side in (
         ((long - medium) / math.sqrt(2), -natural_scene.JUST_ABOVE_ZERO),
         ((long + medium - 2 * short) / math.sqrt(6), natural_scene.JUST_ABOVE_ZERO),
@@ -223,27 +237,34 @@ def opponent_features(long: np.ndarray, medium: np.ndarray, short: np.ndarray) -
 
 
 def hue_and_saturation_features(rgb: np.ndarray) -> list[float]:
-    """Mean and standard deviation (N - 1) of hue and of saturation, of uint8 RGB."""
+    """Compute mean and standard deviation (divisor N - 1) of hue, then of saturation.
+
+    Args:
+        rgb: uint8 RGB, shape (height, width, 3).
+    """
     maps = colour_maps.hue_and_saturation(rgb)
     return [value for image in maps for value in (image.mean(), image.std(ddof=1))]
 
 
 def pair_block(sided_mscn: np.ndarray) -> list[float]:
-    """The 24 values PAIR_NAMES of the products of neighbours, of `NormalisedMap.sided_mscn`."""
+    """Compute the 24 values `PAIR_NAMES` of the products of neighbouring MSCN coefficients.
+
+    Args:
+        sided_mscn: float64, shape (height, width), from `NormalisedMap.sided_mscn`.
+    """
     products = list(natural_scene.shift_products(sided_mscn))
-    values = [natural_scene.pair_statistics(product) for product in products]
-    values += [natural_scene.skew_kurt(product) for product in products]
-    return [value for group in values for value in group]
+    fits = [value for product in products for value in natural_scene.pair_statistics(product)]
+    return fits + [value for product in products for value in natural_scene.skew_kurt(product)]
 
 
 def deviation_block(deviation: np.ndarray) -> list[float]:
-    """The 3 values DEVIATION_NAMES of local standard deviations."""
+    """Compute the 3 values `DEVIATION_NAMES` of a map of local standard deviations."""
     skewness, kurtosis = natural_scene.skew_kurt(deviation)
     return [kurtosis, skewness, deviation.mean()]
 
 
 def mscn_block(mscn: np.ndarray) -> list[float]:
-    """The 4 values MSCN_NAMES of a normalised map."""
+    """Compute the 4 values `MSCN_NAMES` of a map of MSCN coefficients."""
     skewness, kurtosis = natural_scene.skew_kurt(mscn)
     return [*natural_scene.ggd(mscn), kurtosis, skewness]
 
@@ -262,7 +283,7 @@ def difference_block(deviation: np.ndarray) -> list[float]:
 
 
 def laplacian_block(image: np.ndarray) -> list[float]:
-    """The 4 values LAPLACIAN_NAMES of the finest level of a map's Laplacian pyramid."""
+    """Compute the 4 values `LAPLACIAN_NAMES` of the finest level of a map's Laplacian pyramid."""
     low = np.zeros_like(image)
     low[::2, ::2] = natural_scene.separable_filter(image, LAPLACIAN_FILTER, border="mirror")[::2, ::2]
     detail = image - natural_scene.separable_filter(low, LAPLACIAN_FILTER, border="mirror")
@@ -271,15 +292,15 @@ def laplacian_block(image: np.ndarray) -> list[float]:
 
 
 def misfit(mscn: np.ndarray) -> float:
-    """Squared distance between the histogram of a normalised map and a generalised Gaussian.
+    """Compute the squared distance between the histogram of MSCN coefficients and a generalised Gaussian.
 
-    The Gaussian is fitted to the centres of the 100 bins, each counted once, as the authors' release does.
+    As in the authors' release, the Gaussian is fitted to the centres of the 100 histogram bins, each counted once.
 
     Args:
         mscn: float64, shape (height, width).
 
     Returns:
-        the distance over the fitted variance, at least 0; NaN where all values are equal.
+        The squared distance divided by the fitted variance, at least 0; NaN if all coefficients are equal.
     """
     low, high = mscn.min(), mscn.max()
     if low == high:

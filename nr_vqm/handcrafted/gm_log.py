@@ -48,8 +48,8 @@ def features(luma: np.ndarray) -> np.ndarray:
         height, width = luma.shape
         raise ValueError(f"GM-LOG needs frames of at least {MIN_SIZE} x {MIN_SIZE} pixels, found {width} x {height}.")
     gradient, laplacian = normalised_maps(np.asarray(luma, np.float64))
-    joint = np.bincount((BINS * _bin(gradient) + _bin(laplacian)).ravel(), minlength=BINS * BINS)
-    joint = joint.reshape(BINS, BINS) / gradient.size
+    counts = np.bincount((BINS * _bin(gradient) + _bin(laplacian)).ravel(), minlength=BINS * BINS)
+    joint = counts.reshape(BINS, BINS) / gradient.size
     marginals = joint.sum(axis=1), joint.sum(axis=0)
     of_gradient = (joint / (marginals[1] + EMPTY)).sum(axis=1)
     of_laplacian = (joint / (marginals[0][:, None] + EMPTY)).sum(axis=0)
@@ -74,17 +74,17 @@ def normalised_maps(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (gradient / norm)[inside], (laplacian / norm)[inside]
 
 
-def _bin(value):
-    """Bin numbers from 0; the last bin is open."""
+def _bin(value: np.ndarray) -> np.ndarray:
+    """Return zero-based bin numbers; the last bin has no upper limit."""
     return np.clip(np.ceil(value / BIN_WIDTH), 1, BINS).astype(np.intp) - 1
 
 
-def _correlate(image, kernel):
+def _correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return cv2.filter2D(image, cv2.CV_64F, kernel, borderType=cv2.BORDER_CONSTANT)
 
 
-def _gradient_kernels():
-    """Differences of a Gaussian with its neighbour to the right, and below."""
+def _gradient_kernels() -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernels of the horizontal and vertical derivative: differences of shifted Gaussians."""
     window = natural_scene.gaussian_window(WINDOW + 2, SIGMA)
     window = np.outer(window, window)
     across = window[1:-1, 1:-1] - window[1:-1, 2:]
@@ -92,8 +92,8 @@ def _gradient_kernels():
     return across, np.ascontiguousarray(across.T)
 
 
-def _laplacian_kernel():
-    """Laplacian of Gaussian of sum 0, its magnitudes adding up to 1."""
+def _laplacian_kernel() -> np.ndarray:
+    """Return a Laplacian-of-Gaussian kernel with sum 0 and sum of magnitudes 1."""
     x = np.arange(WINDOW) - WINDOW // 2
     squares = np.square(x)[:, None] + np.square(x)
     gauss = np.exp(-squares / (2 * SIGMA**2))

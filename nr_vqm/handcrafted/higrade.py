@@ -72,10 +72,10 @@ def gradient_magnitude(luma: np.ndarray) -> np.ndarray:
     return np.sqrt(across * across + down * down)
 
 
-def _fit(samples):
-    """Shape and standard deviation of a generalised Gaussian about the mean."""
+def _fit(samples: np.ndarray) -> tuple[float, float]:
+    """Fit a generalised Gaussian to the mean-free samples; return its shape and standard deviation."""
     return natural_scene.ggd(samples - samples.mean())
 
 
-def _cross(image):
+def _cross(image: np.ndarray) -> np.ndarray:
     return cv2.filter2D(image, cv2.CV_64F, CROSS, borderType=cv2.BORDER_CONSTANT)

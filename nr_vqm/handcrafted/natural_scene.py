@@ -1,16 +1,18 @@
-"""Natural-scene statistics that the hand-crafted methods share: normalised maps, shape estimates, bicubic resizing.
+"""Natural-scene statistics shared by the hand-crafted methods: normalised maps, distribution fits, bicubic resizing.
 
-All in float64: the local variance is a difference of squares, which cancels. Values that are undefined (the shape of a
-map without contrast) are NaN, without a NumPy warning.
+All computations use float64, because a local variance is the difference of two nearly equal squares. Undefined values,
+such as the shape of a map without contrast, are NaN and cause no NumPy warning.
 
 Sources: Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain", TIP 2012; Lasmar,
 Stitou and Berthoumieu, "Multiscale skewed heavy tailed model for texture analysis", ICIP 2009. Where they leave a
-choice open, it follows the authors' releases (University of Texas at Austin); the flat rule is ours.
+choice open, this module follows the authors' releases (University of Texas at Austin). The treatment of flat areas
+(`FLAT`) is our own, decision 0015.
 """
 
 import functools
 import math
 from collections.abc import Iterable, Iterator
+from typing import TypeVar, overload
 
 import cv2
 import numpy as np
@@ -19,11 +21,13 @@ from scipy.linalg.blas import dasum
 from scipy.special import gamma, gammaln
 
 PAIR_SHIFTS = ((0, 1), (1, 0), (1, 1), (-1, 1))  # (rows down, columns right) of BRISQUE and FRIQUEE
-FLAT = 1e-9  # below it a normalised value is rounding noise, whose sign would decide its side of an AGGD
+# A normalised value of smaller magnitude is rounding noise, whose sign would assign it to one side of an AGGD fit.
+FLAT = 1e-9
 # In flat areas MATLAB's normalised values are the rounding error of a sum of weights, mostly just above zero.
 JUST_ABOVE_ZERO = 1e-15
-CHUNK = 2**14  # samples that are summed at a time
-SHAPES = np.arange(200, 10001) / 1000  # the shapes that a fit chooses from
+CHUNK = 2**14  # samples summed at a time, so that they stay in the cache
+SHAPES = np.arange(200, 10001) / 1000  # the candidate shapes of a fit
+Real = TypeVar("Real", float, np.ndarray)
 _BORDERS = {
     "zero": cv2.BORDER_CONSTANT,
     "nearest": cv2.BORDER_REPLICATE,
@@ -53,11 +57,11 @@ def separable_filter(x: np.ndarray, window: np.ndarray, *, border: str) -> np.nd
     Args:
         x: float64, shape (height, width).
         window: float64, one-dimensional, of odd length.
-        border: what lies outside: 'zero', 'nearest' (the edge pixel), 'symmetric' (mirrored with the edge pixel) or
-            'mirror' (mirrored without it).
+        border: values outside the map: 'zero', 'nearest' (the edge pixel), 'symmetric' (mirrored, edge pixel repeated)
+            or 'mirror' (mirrored, edge pixel not repeated).
 
     Returns:
-        float64, of the same shape.
+        float64, shape (height, width).
     """
     return cv2.sepFilter2D(np.ascontiguousarray(x, np.float64), -1, window, window, borderType=_BORDERS[border])
 
@@ -66,15 +70,16 @@ MSCN_WINDOW = gaussian_window(7, 7 / 6)
 
 
 def mscn(x: np.ndarray, *, border: str) -> tuple[np.ndarray, np.ndarray]:
-    """Normalise a map by its local mean and standard deviation (MSCN coefficients).
+    """Compute mean-subtracted contrast-normalised (MSCN) coefficients.
 
     Args:
-        x: shape (height, width), usually 0-255.
-        border: 'zero' (BRISQUE, FRIQUEE) or 'nearest' (NIQE, V-BLIINDS): what lies outside.
+        x: any real type, shape (height, width), usually 0-255.
+        border: values outside the map, as in `separable_filter`: 'zero' for BRISQUE and FRIQUEE, 'nearest' for NIQE and
+            V-BLIINDS.
 
     Returns:
-        z, float64: (x - mean) / (sigma + 1), exactly 0 where its magnitude is below `FLAT`.
-        sigma, float64: the local standard deviation, at least 0.
+        z and sigma, both float64, shape (height, width). sigma is the local standard deviation, at least 0;
+        z = (x - local mean) / (sigma + 1), exactly 0 where its magnitude is below `FLAT`.
     """
     x = np.asarray(x, np.float64)
     mean = separable_filter(x, MSCN_WINDOW, border=border)
@@ -89,34 +94,37 @@ def mscn(x: np.ndarray, *, border: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_sides(z: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Lift flat areas just above zero, unless they are black.
+    """Set MSCN coefficients of flat areas to `JUST_ABOVE_ZERO`, except in black areas.
 
-    A fit that tells the sides of zero apart counts a product of flat neighbours as positive then, as the published
-    values of BRISQUE and FRIQUEE do. Where x is 0 the release's sum of weights is exact, and z stays 0.
+    An asymmetric fit then counts the product of two flat neighbours as positive, as the published values of BRISQUE and
+    FRIQUEE do. In black areas (x = 0) the authors' release has no rounding error, so z stays 0.
 
     Args:
-        z: `mscn` of x.
-        x: shape (height, width).
+        z: float64, shape (height, width): the coefficients that `mscn` returns for x.
+        x: the map, shape (height, width).
 
     Returns:
-        float64, same shape.
+        float64, shape (height, width).
     """
     return np.where((z == 0) & (x != 0), JUST_ABOVE_ZERO, z)
 
 
 def shift_products(z: np.ndarray, shifts: Iterable[tuple[int, int]] = PAIR_SHIFTS) -> Iterator[np.ndarray]:
-    """Yield the products of a map with itself, shifted circularly in its last two axes.
+    """Yield the products of a map with circularly shifted copies of itself.
 
     Args:
-        z: shape (..., height, width).
-        shifts: pairs (rows down, columns right).
+        z: float64, shape (..., height, width); the last two axes are shifted.
+        shifts: (rows down, columns right) of each copy, in pixels.
+
+    Yields:
+        float64, the shape of z, one array per shift.
     """
     for shift in shifts:
         yield z * np.roll(z, shift, axis=(-2, -1))
 
 
 def _gaussian_ratio(shape: np.ndarray) -> np.ndarray:
-    """Variance over squared mean magnitude of a generalised Gaussian; falls with the shape."""
+    """Return variance / (mean magnitude)^2 of a generalised Gaussian; it decreases with the shape."""
     return np.exp(gammaln(1 / shape) + gammaln(3 / shape) - 2 * gammaln(2 / shape))
 
 
@@ -124,19 +132,25 @@ _NEGATIVE_RATIOS = -_gaussian_ratio(SHAPES)  # ascending
 _INVERSE_RATIOS = 1 / _gaussian_ratio(SHAPES)  # ascending
 
 
-def _nearest_shape(table, values):
-    """The shape whose ascending table entry is nearest, the smaller on a tie; NaN for NaN."""
+def _nearest_shape(table: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the shapes whose entries of an ascending table are nearest to values; NaN for NaN.
+
+    Of two equally near entries the one of the smaller shape is used.
+    """
     after = np.clip(np.searchsorted(table, values), 1, len(table) - 1)
     before = after - 1
     nearest = np.where(values - table[before] <= table[after] - values, before, after)
     return np.where(np.isnan(values), np.nan, SHAPES[nearest])
 
 
-def _sums(v, sample_axes):
-    """Sums over the trailing axes, float64, shape (6, ...).
+def _sums(v: np.ndarray, sample_axes: int) -> np.ndarray:
+    """Sum over the last `sample_axes` axes of v, separately for negative and positive samples.
 
-    They are the number, the squares and the magnitudes of the samples below zero, then of those above. Taken in chunks
-    that stay in the processor's cache, three times as fast as in one piece.
+    Chunks that stay in the processor's cache make this three times as fast as sums over whole arrays.
+
+    Returns:
+        float64, shape (6, ...): count, sum of squares and sum of magnitudes of the negative samples, then of the
+        positive ones.
     """
     shape = v.shape[: v.ndim - sample_axes]
     rows = np.ascontiguousarray(v, np.float64).reshape(math.prod(shape), -1)
@@ -156,16 +170,21 @@ def _sums(v, sample_axes):
     return sums.T.reshape(6, *shape)
 
 
-def ggd(v: np.ndarray, *, sample_axes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a generalised Gaussian of mean zero by its moments.
+@overload
+def ggd(v: np.ndarray) -> tuple[float, float]: ...
+@overload
+def ggd(v: np.ndarray, *, sample_axes: int) -> tuple[np.ndarray, np.ndarray]: ...
+def ggd(v: np.ndarray, *, sample_axes: int | None = None) -> tuple[float | np.ndarray, float | np.ndarray]:
+    """Fit a zero-mean generalised Gaussian distribution (GGD) by moment matching.
 
     Args:
-        v: float64 samples, at least one; no mean is removed.
-        sample_axes: the number of last axes that hold the samples of one fit; None: all are one fit.
+        v: float64, at least one sample; the mean is not subtracted.
+        sample_axes: number of trailing axes that hold the samples of one fit, so that an array of shape (n, height,
+            width) with 2 sample axes gives n fits. None: all samples belong to one fit.
 
     Returns:
-        alpha: the shape, 0.2-10 in steps of 0.001 (2 is a Gaussian, 1 a Laplacian); NaN where all samples are 0.
-        s: the standard deviation about zero.
+        The shape alpha, 0.2-10 in steps of 0.001 (2 is a Gaussian, 1 a Laplacian; NaN where all samples are 0), and
+        the root mean square of the samples. Two numbers, or with `sample_axes` two float64 arrays, one entry per fit.
     """
     _, below_square, below, _, above_square, above = _sums(v, v.ndim if sample_axes is None else sample_axes)
     count = v.size / np.size(below)
@@ -175,17 +194,23 @@ def ggd(v: np.ndarray, *, sample_axes: int | None = None) -> tuple[np.ndarray, n
     return _nearest_shape(_NEGATIVE_RATIOS, -ratio)[()], np.sqrt(variance)
 
 
-def aggd(v: np.ndarray, *, sample_axes: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit an asymmetric generalised Gaussian with its mode at zero by its moments.
+@overload
+def aggd(v: np.ndarray) -> tuple[float, float, float]: ...
+@overload
+def aggd(v: np.ndarray, *, sample_axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+def aggd(
+    v: np.ndarray, *, sample_axes: int | None = None
+) -> tuple[float | np.ndarray, float | np.ndarray, float | np.ndarray]:
+    """Fit an asymmetric generalised Gaussian distribution (AGGD) with its mode at zero by moment matching.
 
     Args:
-        v: float64 samples, at least one.
-        sample_axes: the number of last axes that hold the samples of one fit; None: all are one fit.
+        v: float64, at least one sample.
+        sample_axes: number of trailing axes that hold the samples of one fit. None: all samples belong to one fit.
 
     Returns:
-        alpha: the shape, 0.2-10 in steps of 0.001.
-        left, right: root mean square of the samples below and above zero; zeros count for neither.
-        A side without samples is NaN, and makes alpha NaN.
+        The shape alpha, 0.2-10 in steps of 0.001, and the root mean squares of the negative and of the positive
+        samples; zeros belong to neither. Without negative (or positive) samples that root mean square and alpha are
+        NaN. Three numbers, or with `sample_axes` three float64 arrays, one entry per fit.
     """
     count_below, below_square, below, count_above, above_square, above = _sums(
         v, v.ndim if sample_axes is None else sample_axes
@@ -200,24 +225,33 @@ def aggd(v: np.ndarray, *, sample_axes: int | None = None) -> tuple[np.ndarray, 
     return _nearest_shape(_INVERSE_RATIOS, ratio)[()], left, right
 
 
-def scale_factor(alpha: np.ndarray) -> np.ndarray:
-    """Scale over standard deviation of a generalised Gaussian of shape alpha: sqrt(gamma(1/alpha)/gamma(3/alpha))."""
+def scale_factor(alpha: Real) -> Real:
+    """Return scale / standard deviation of a generalised Gaussian of shape alpha.
+
+    The value is sqrt(gamma(1/alpha) / gamma(3/alpha)).
+    """
     return np.exp((gammaln(1 / alpha) - gammaln(3 / alpha)) / 2)
 
 
-def aggd_mean(alpha: np.ndarray, left_scale: np.ndarray, right_scale: np.ndarray) -> np.ndarray:
-    """Mean of an asymmetric generalised Gaussian, from its shape and its two scales (deviations x `scale_factor`)."""
+def aggd_mean(alpha: Real, left_scale: Real, right_scale: Real) -> Real:
+    """Return the mean of an asymmetric generalised Gaussian.
+
+    Args:
+        alpha: its shape.
+        left_scale: its scale below zero: root mean square (see `aggd`) times `scale_factor`.
+        right_scale: its scale above zero.
+    """
     return (right_scale - left_scale) * gamma(2 / alpha) / gamma(1 / alpha)
 
 
 def pair_statistics(product: np.ndarray) -> list[float]:
-    """Describe a product of neighbours as BRISQUE and FRIQUEE do.
+    """Compute the four AGGD parameters that BRISQUE and FRIQUEE use for a product of neighbouring coefficients.
 
     Args:
-        product: of `shift_products`.
+        product: float64, shape (height, width), from `shift_products`.
 
     Returns:
-        alpha, mean, squared left and right deviation of its AGGD.
+        Shape, mean, left and right variance of the fitted AGGD.
     """
     alpha, left, right = aggd(product)
     factor = scale_factor(alpha)
@@ -225,13 +259,13 @@ def pair_statistics(product: np.ndarray) -> list[float]:
 
 
 def skew_kurt(v: np.ndarray) -> tuple[float, float]:
-    """Skewness m3 / m2^1.5 and kurtosis m4 / m2^2 (3 for a Gaussian), of central moments with 1/N.
+    """Compute the skewness m3 / m2^1.5 and the kurtosis m4 / m2^2 (3 for a Gaussian).
 
     Args:
-        v: float64 samples of any shape.
+        v: float64 samples, any array shape. Central moments are divided by their number N.
 
     Returns:
-        skewness and kurtosis; NaN where all samples are equal.
+        Skewness and kurtosis; NaN where all samples are equal.
     """
     centred = v - v.mean()
     square = centred * centred
@@ -241,24 +275,25 @@ def skew_kurt(v: np.ndarray) -> tuple[float, float]:
 
 
 def skew(v: np.ndarray) -> float:
-    """Skewness alone, as `skew_kurt`."""
+    """Compute the skewness only; see `skew_kurt`."""
     return skew_kurt(v)[0]
 
 
 def kurt(v: np.ndarray) -> float:
-    """Kurtosis alone, as `skew_kurt`."""
+    """Compute the kurtosis only; see `skew_kurt`."""
     return skew_kurt(v)[1]
 
 
 def resize(x: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize bicubically, with anti-aliasing where it shrinks, as MATLAB's imresize to a given size.
+    """Resize to a given size by bicubic interpolation, as MATLAB's imresize(x, [height width]).
 
     Args:
         x: real or complex, shape (rows, columns, ...).
-        height, width: of the result.
+        height: rows of the result. An axis that shrinks is anti-aliased.
+        width: columns of the result.
 
     Returns:
-        float64 or complex128, shape (height, width, ...); not rounded, not clipped.
+        float64 or complex128, shape (height, width, ...); neither rounded nor clipped.
     """
     rows, columns = x.shape[:2]
     return _resize(x, _resize_matrix(rows, height, height / rows), _resize_matrix(columns, width, width / columns))
@@ -289,30 +324,30 @@ def rescale(x: np.ndarray, scale: float) -> np.ndarray:
     return _resize(x, *(_resize_matrix(size, math.ceil(scale * size), scale) for size in x.shape[:2]))
 
 
-def _resize(x, rows, columns):
-    """Resize the axes in the order that makes the array between them small."""
+def _resize(x: np.ndarray, rows: scipy.sparse.csr_array, columns: scipy.sparse.csr_array) -> np.ndarray:
+    """Apply the weights of both axes, in the order that keeps the intermediate array small."""
     x = np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64)
     if rows.shape[0] < rows.shape[1]:
         return np.swapaxes(_apply(columns, np.swapaxes(_apply(rows, x), 0, 1)), 0, 1)
     return _apply(rows, np.swapaxes(_apply(columns, np.swapaxes(x, 0, 1)), 0, 1))
 
 
-def _apply(matrix, x):
-    """Multiply a matrix of weights with the first axis; real and imaginary parts are columns side by side."""
+def _apply(matrix: scipy.sparse.csr_array, x: np.ndarray) -> np.ndarray:
+    """Multiply a weight matrix with the first axis of x, viewing complex values as pairs of real columns."""
     columns = np.ascontiguousarray(x).reshape(len(x), -1)
     return (matrix @ columns.view(np.float64)).view(x.dtype).reshape(-1, *x.shape[1:])
 
 
 @functools.lru_cache(maxsize=64)
-def _resize_matrix(n_in, n_out, scale):
-    """The weights of one axis, sparse, shape (n_out, n_in)."""
+def _resize_matrix(n_in: int, n_out: int, scale: float) -> scipy.sparse.csr_array:
+    """Return the interpolation weights of one axis, shape (n_out, n_in)."""
     antialias = min(scale, 1)
     width = 4 / antialias
     centres = np.arange(1, n_out + 1) / scale + (1 - 1 / scale) / 2
     taps = np.floor(centres - width / 2)[:, None] + np.arange(int(np.ceil(width)) + 2)
     weights = _cubic(antialias * (centres[:, None] - taps))
     weights /= weights.sum(axis=1, keepdims=True)
-    mirrored = (taps.astype(int) - 1) % (2 * n_in)  # from 0, the edge repeated
+    mirrored = (taps.astype(int) - 1) % (2 * n_in)  # zero-based; the edge pixel is repeated
     mirrored = np.minimum(mirrored, 2 * n_in - 1 - mirrored)
     rows = np.repeat(np.arange(n_out), taps.shape[1])
     matrix = scipy.sparse.csr_array((weights.ravel(), (rows, mirrored.ravel())), shape=(n_out, n_in))
@@ -320,8 +355,8 @@ def _resize_matrix(n_in, n_out, scale):
     return matrix
 
 
-def _cubic(x):
-    """Keys' kernel with a = -0.5."""
+def _cubic(x: np.ndarray) -> np.ndarray:
+    """Evaluate Keys' cubic convolution kernel with a = -0.5."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2

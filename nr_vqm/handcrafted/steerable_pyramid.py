@@ -1,8 +1,8 @@
-"""Complex steerable pyramid: three octaves, six orientations, bands with a one-sided spectrum.
+"""Complex steerable pyramid with three octaves and six orientations.
 
 Source: E. P. Simoncelli and W. T. Freeman, "The steerable pyramid" (ICIP 1995), in the complex form of J. Portilla
-and E. P. Simoncelli (IJCV 2000). The filters are interpolated in tables, as the programs of the time did: FRIQUEE's
-published values are reached to 1e-12 only with the same tables.
+and E. P. Simoncelli (IJCV 2000). The filters are interpolated in tables, as in the original program: only
+with the same tables are FRIQUEE's published values reproduced to 1e-12.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ MIN_SIZE = 16
 
 @dataclasses.dataclass(frozen=True)
 class Pyramid:
-    """Bands of one image.
+    """The bands of one image.
 
     Attributes:
-        residual: float64, shape (height, width): what is above the first octave.
+        residual: float64, shape (height, width): the frequencies above the first octave.
         bands: for each octave, finest first, complex128 of shape (NUM_ORIENTATIONS, rows, columns). The first has the
             size of the image, each following one half of it.
     """
@@ -34,13 +34,13 @@ class Pyramid:
 
 @dataclasses.dataclass(frozen=True)
 class _Filters:
-    """Frequency responses for one image size; frequencies in the order of `scipy.fft`, zero first.
+    """Filter responses for one image size, in the frequency order of `scipy.fft` (zero first).
 
     Attributes:
-        high: (height, width), response of the residual.
-        oriented: for each octave, (NUM_ORIENTATIONS, rows, columns).
-        low: for each octave, (rows, columns), what passes to it from the octave before, or from the image.
-        kept: for each octave but the first, the rows and columns of the octave before that it keeps.
+        high: shape (height, width), filter of the residual.
+        oriented: per octave, shape (NUM_ORIENTATIONS, rows, columns), filters of the bands.
+        low: per octave, shape (rows, columns), low-pass filter applied to the previous octave (or to the image).
+        kept: per octave but the first, the row and column indices of the previous octave's frequencies that it keeps.
     """
 
     high: np.ndarray
@@ -56,8 +56,8 @@ def decompose(image: np.ndarray) -> Pyramid:
         image: float, shape (height, width), both at least MIN_SIZE.
 
     Returns:
-        The Pyramid. The real part of a band is an even-odd filtered image in units of the input times the octave's
-        subsampling (the factor 4 per octave of an unnormalised inverse transform is kept, as in the original).
+        The pyramid. Real and imaginary part of a band are a quadrature pair of filtered images. Band values grow by a
+        factor of 4 per octave, because the inverse transforms are not rescaled, as in the original.
 
     Raises:
         ValueError: the image is smaller than MIN_SIZE.
@@ -83,14 +83,14 @@ def decompose(image: np.ndarray) -> Pyramid:
 
 @functools.lru_cache(maxsize=1)
 def _filters(height: int, width: int) -> _Filters:
-    """All responses for one size. One size is kept: all frames of a video have it, and 540p takes 40 MB."""
+    """Compute all filters for one image size. Only the last size is cached: 540p takes 40 MB."""
     radius, angle = _frequencies(height, width)
     high = _radial(radius, 0)
-    low, oriented, kept = [np.sqrt(1 - high**2)], [], []
     low = [_radial(radius, 0, low=True)]
+    oriented, kept = [], []
     for scale in range(1, NUM_SCALES + 1):
         if scale > 1:
-            kept.append(tuple(_central(size) for size in radius.shape))
+            kept.append((_central(radius.shape[0]), _central(radius.shape[1])))
             radius, angle = radius[np.ix_(*kept[-1])], angle[np.ix_(*kept[-1])]
             low.append(_radial(radius, scale - 1, low=True))
         turns = np.pi * np.arange(NUM_ORIENTATIONS) / NUM_ORIENTATIONS
@@ -99,26 +99,35 @@ def _filters(height: int, width: int) -> _Filters:
 
 
 def _frequencies(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """log2 of the distance from frequency zero (1 = half the sampling rate along an axis), and the angle."""
+    """Return log2 of the distance from frequency zero and the angle, both of shape (height, width).
+
+    A distance of 1 is half the sampling rate along an axis; angles are in radians.
+    """
     y = (np.arange(height) - height // 2)[:, None] / (height / 2)
     x = (np.arange(width) - width // 2)[None, :] / (width / 2)
     distance = np.sqrt(x**2 + y**2)
-    # log 0 is taken from the left neighbour, as in the original.
+    # Frequency zero has no logarithm; as in the original it gets the value of its left neighbour.
     distance[height // 2, width // 2] = distance[height // 2, width // 2 - 1]
     return scipy.fft.ifftshift(np.log2(distance)), scipy.fft.ifftshift(np.arctan2(y, x))
 
 
 def _central(size: int) -> np.ndarray:
-    """Indices of the lowest half of `size` frequencies, zero first."""
+    """Return the indices of the lowest half of `size` frequencies, zero first."""
     half = math.ceil((size - 0.5) / 2)
     return scipy.fft.ifftshift(np.arange(half) - half // 2) % size
 
 
 def _radial(radius: np.ndarray, scale: int, *, low: bool = False) -> np.ndarray:
-    """Raised cosine over one octave that ends `scale` octaves below half the sampling rate; `low` its complement."""
+    """Evaluate the radial filter, a raised cosine one octave wide.
+
+    Args:
+        radius: log2 of the distance from frequency zero.
+        scale: number of octaves below half the sampling rate at which the filter reaches 1.
+        low: return the complementary low-pass filter.
+    """
     angles = np.pi * np.arange(-257, 2) / 512
     curve = np.abs(np.cos(angles))
-    # Both ends level off, so that beyond the table the value stays.
+    # np.interp repeats the end values beyond the table; as in the original, each end value equals its neighbour.
     curve[0], curve[-1] = curve[1], curve[-2]
     if low:
         curve = np.sqrt(1 - curve**2)
@@ -126,7 +135,7 @@ def _radial(radius: np.ndarray, scale: int, *, low: bool = False) -> np.ndarray:
 
 
 def _angular(angle: np.ndarray) -> np.ndarray:
-    """Fifth power of the cosine on the half plane around angle 0, zero on the other one."""
+    """Evaluate the angular filter: the fifth power of the cosine within 90 degrees of angle 0, else zero."""
     order = NUM_ORIENTATIONS - 1
     gain = 2 ** (2 * order) * math.factorial(order) ** 2 / (NUM_ORIENTATIONS * math.factorial(2 * order))
     table = np.pi * np.arange(-2049, 1026) / 1024

@@ -1,11 +1,12 @@
-"""V-BLIINDS: 46 features of a video from its frames' statistics, the DCT of their differences, and block motion.
+"""V-BLIINDS: 46 features of a video from natural-scene statistics, DCTs of frame differences, and block motion.
 
 Source: Saad, Bovik and Charrier, "Blind prediction of natural video quality", TIP 2014, as in the authors' release
-(Laboratory for Image and Video Engineering, The University of Texas at Austin); written anew. The prior is theirs:
-PRIORS_NOTICE.txt.
+(Laboratory for Image and Video Engineering, The University of Texas at Austin); The code is our own;
+the prior is the authors' (PRIORS_NOTICE.txt).
 """
 
 import collections
+import dataclasses
 import os
 import warnings
 from collections.abc import Iterable
@@ -21,23 +22,42 @@ from nr_vqm.video import reader
 from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 46
-SKIPPED = 5  # frames at either end without natural-scene statistics
-MIN_FRAMES = 3  # of two pairs, the least that has a change from pair to pair
+SKIPPED = 5  # frames at the start and at the end for which no natural-scene statistics are computed
+MIN_FRAMES = 3  # two pairs of frames: the fewest between which a change can be measured
 DC_BLOCK, DC_REACH = 16, 7
 MOTION_BLOCK, MOTION_REACH = 10, 15
 DCT_SIZE = 5
 _DCT = scipy.fft.dct(np.eye(DCT_SIZE), norm="ortho", axis=0)
-_DCT_OF_BLOCKS = np.kron(_DCT, _DCT)  # pixels of a block, row by row -> coefficients, vertical frequency first
+_DCT_OF_BLOCKS = np.kron(_DCT, _DCT)  # maps the pixels of a block, row by row, to its coefficients
 _ZIGZAG = "00 01 10 20 11 02 03 12 21 30 40 31 22 13 04 14 23 32 41 42 33 24 34 43 44".split()
-_ORDER = [DCT_SIZE * int(row) + int(column) for row, column in _ZIGZAG]
+_ORDER = [DCT_SIZE * int(cell[0]) + int(cell[1]) for cell in _ZIGZAG]
 _SHAPES = np.arange(30, 10001) / 1000
 _RATIOS = np.exp(gammaln(1 / _SHAPES) + gammaln(3 / _SHAPES) - 2 * gammaln(2 / _SHAPES))  # descending
-_NO_SHAPE = 11.0  # of a ratio outside the table, as in the release
+_NO_SHAPE = 11.0  # the release's value for a ratio outside the table
 _SMOOTHING = gaussian_window(5, 0.5)
 
 
+@dataclasses.dataclass(frozen=True)
+class _FramePair:
+    """Temporal values of one frame and the frame before it.
+
+    Attributes:
+        dc_deviation: standard deviation of the DC values of the motion-compensated difference, over blocks.
+        dc: mean DC value of the frame difference.
+        bands: shape (3,): DCT shapes of low, middle and high frequencies.
+        coherency: motion coherency, 0-1.
+        lengths: int, number of motion vectors of each squared length 0, 1, 2 ...
+    """
+
+    dc_deviation: float
+    dc: float
+    bands: np.ndarray
+    coherency: float
+    lengths: np.ndarray
+
+
 def feature_names() -> list[str]:
-    """Name the 46 features, in order."""
+    """Return the names of the 46 features, in the order of `features`."""
     return [
         *(f"mean_{name}" for name in niqe.block_feature_names()),
         "niqe_of_frames",
@@ -50,21 +70,25 @@ def feature_names() -> list[str]:
 
 
 def features(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Compute the 46 features of a video.
+    """Compute the V-BLIINDS features of a video.
 
     Args:
-        frames: luma, each of shape (height, width), at least 96 x 96, 0-255, uint8 or floating point.
+        frames: all luma planes in order, each of shape (height, width), at least 96 x 96 pixels, 0-255, uint8 or
+            floating point.
 
     Returns:
-        float64, shape (46,). 0-35: means over the frames (without the first and last five) of `niqe.moments`; 36: of
-        `niqe.distance`; all 37 NaN for fewer than 11 frames, or where no frame has two blocks with texture. 37-45, as
-        ln(1 + value), at least 0: variation of the DC of motion-compensated blocks, change of the mean difference, five
-        ratios of DCT shapes, coherency (0 to ln 2) and globality of motion.
+        float64, shape (46,). Features 0-35 are the mean block statistics (`niqe.moments`) and feature 36 the NIQE
+        distance from the prior 'frames', averaged over all frames but the first and last five. They are NaN for fewer
+        than 11 frames, or if no frame has two blocks with texture. Features 37-45 are ln(1 + value), at least 0:
+        variation of the DC values of motion-compensated blocks, change of the mean frame difference, five ratios of
+        DCT shapes, motion coherency (0 to ln 2) and global motion.
 
     Raises:
         ValueError: fewer than 3 frames, or frames smaller than 96 x 96.
     """
-    statistics, pairs, held = [], [], collections.deque(maxlen=SKIPPED + 1)
+    statistics: list[np.ndarray] = []
+    pairs: list[_FramePair] = []
+    held: collections.deque[np.ndarray] = collections.deque(maxlen=SKIPPED + 1)
     number = -1
     for number, frame in enumerate(frames):
         if min(frame.shape) < niqe.BLOCK:
@@ -82,24 +106,23 @@ def features(frames: Iterable[np.ndarray]) -> np.ndarray:
     return np.concatenate([spatial, np.log1p(_temporal(pairs, frame.size))])
 
 
-def _pair(frame, before):
-    """The values of a frame and the one before it, a dict."""
+def _pair(frame: np.ndarray, before: np.ndarray) -> _FramePair:
+    """Compute the temporal values of a frame and the frame before it."""
     difference = np.asarray(frame, np.float64) - before
     coefficients = block_dct(difference)
     vectors = three_step_search(frame, before, block=MOTION_BLOCK, reach=MOTION_REACH)
-    return {
-        "dc_deviation": _dc_deviation(frame, before),
-        "dc": coefficients[0].mean(),
-        "bands": _bands(coefficients),
-        "coherency": coherency(vectors),
-        "lengths": np.bincount(np.square(vectors).sum(axis=2).ravel()),  # how often each squared length occurs
-    }
+    return _FramePair(
+        dc_deviation=_dc_deviation(frame, before),
+        dc=coefficients[0].mean(),
+        bands=_bands(coefficients),
+        coherency=coherency(vectors),
+        lengths=np.bincount(np.square(vectors).sum(axis=2).ravel()),
+    )
 
 
-def _temporal(pairs, pixels):
-    """Features 37-45 before the logarithm."""
-    values = {name: np.array([pair[name] for pair in pairs]) for name in ("dc_deviation", "dc", "bands", "coherency")}
-    low, middle, high = values["bands"].T
+def _temporal(pairs: list[_FramePair], pixels: int) -> list[float]:
+    """Return features 37-45 before the logarithm; `pixels` is the number of pixels of a frame."""
+    low, middle, high = np.array([pair.bands for pair in pairs]).T
     ratios = [
         high / (0.1 + low),
         high / (0.1 + middle),
@@ -108,35 +131,39 @@ def _temporal(pairs, pixels):
         middle / (0.1 + low),
     ]
     return [
-        np.abs(np.diff(values["dc_deviation"])).mean(),
-        np.abs(np.diff(values["dc"])).mean(),
+        np.abs(np.diff([pair.dc_deviation for pair in pairs])).mean(),
+        np.abs(np.diff([pair.dc for pair in pairs])).mean(),
         *np.exp(np.log(ratios).mean(axis=1)),
-        values["coherency"].mean(),
-        global_motion([pair["lengths"] for pair in pairs], pixels),
+        np.mean([pair.coherency for pair in pairs]),
+        global_motion([pair.lengths for pair in pairs], pixels),
     ]
 
 
-def _dc_deviation(frame, before):
-    """Standard deviation (N - 1) of the DC of what motion compensation leaves, over blocks of 16 x 16."""
+def _dc_deviation(frame: np.ndarray, before: np.ndarray) -> float:
+    """Return the standard deviation (divisor N - 1) of the DC values of the motion-compensated frame difference.
+
+    A DC value is that of one block of 16 x 16 pixels.
+    """
     size = DC_BLOCK
     vectors = three_step_search(frame, before, block=size, reach=DC_REACH)
     rows, columns = vectors.shape[:2]
-    # A vector that leads outside is clipped to the frame; the release would stop with an error.
+    # A vector that leads outside is clipped to the frame; the release stops with an error there.
     y = np.clip(size * np.arange(rows)[:, None] + vectors[..., 0], 0, frame.shape[0] - size)
     x = np.clip(size * np.arange(columns) + vectors[..., 1], 0, frame.shape[1] - size)
     sums = integral(before)
     matches = sums[y + size, x + size] - sums[y, x + size] - sums[y + size, x] + sums[y, x]
-    return np.std((block_sums(frame, size) - matches) / size, ddof=1)
+    return float(np.std((block_sums(frame, size) - matches) / size, ddof=1))
 
 
 def block_dct(x: np.ndarray) -> np.ndarray:
-    """Orthonormal DCT of every whole block of 5 x 5.
+    """Compute the orthonormal DCT of every complete block of 5 x 5 pixels.
 
     Args:
         x: float64, shape (height, width).
 
     Returns:
-        float64, shape (25, blocks), the vertical frequency first.
+        float64, shape (25, num_blocks); the coefficient of vertical frequency i and horizontal frequency j is row
+        5 i + j.
     """
     rows, columns = x.shape[0] // DCT_SIZE, x.shape[1] // DCT_SIZE
     blocks = x[: rows * DCT_SIZE, : columns * DCT_SIZE].reshape(rows, DCT_SIZE, columns, DCT_SIZE)
@@ -144,13 +171,14 @@ def block_dct(x: np.ndarray) -> np.ndarray:
 
 
 def dct_shapes(coefficients: np.ndarray) -> np.ndarray:
-    """Fit the shape of a generalised Gaussian to the values of each frequency, without their mean.
+    """Fit a generalised Gaussian to the mean-free coefficients of each frequency and return its shape.
 
     Args:
-        coefficients: float64, shape (frequencies, blocks), at least two blocks.
+        coefficients: float64, shape (num_frequencies, num_blocks), at least two blocks.
 
     Returns:
-        float64, shape (frequencies,): 0.03-10 in steps of 0.001; 11 where none fits, as without any difference.
+        float64, shape (num_frequencies,): 0.03-10 in steps of 0.001; 11 where no shape fits, for example where all
+        coefficients are equal.
     """
     centred = coefficients - coefficients.mean(axis=1, keepdims=True)
     variances = np.einsum("ij,ij->i", centred, centred) / (centred.shape[1] - 1)
@@ -159,20 +187,20 @@ def dct_shapes(coefficients: np.ndarray) -> np.ndarray:
     return np.where((found >= 0) & (found < len(_SHAPES) - 1), _SHAPES[found], _NO_SHAPE)
 
 
-def _bands(coefficients):
-    """Geometric means of the shapes of 8 low, 8 middle and 8 high frequencies."""
+def _bands(coefficients: np.ndarray) -> np.ndarray:
+    """Return the geometric mean shapes of the 8 low, 8 middle and 8 high frequencies, shape (3,)."""
     shapes = dct_shapes(coefficients)[_ORDER][1:]
     return np.exp(np.log(shapes).reshape(3, 8).mean(axis=1))
 
 
 def coherency(vectors: np.ndarray) -> float:
-    """Mean over blocks of how much the motion around a block has one direction.
+    """Compute the motion coherency: how uniform the direction of motion is around a block, averaged over blocks.
 
     Args:
-        vectors: of `three_step_search`.
+        vectors: int, shape (block_rows, block_columns, 2), from `three_step_search`.
 
     Returns:
-        0 (no motion, or every direction) to 1.
+        0 (no motion, or all directions alike) to 1 (a single direction).
     """
     dy, dx = np.moveaxis(vectors.astype(np.float64), -1, 0)
     yy, xx, xy = (separable_filter(product, _SMOOTHING, border="symmetric") for product in (dy * dy, dx * dx, dx * dy))
@@ -182,15 +210,15 @@ def coherency(vectors: np.ndarray) -> float:
 
 
 def global_motion(lengths: list[np.ndarray], pixels: int) -> float:
-    """How far the mean length of the vectors is from the most frequent one, relative to that.
+    """Compute the mean distance between the mean and the most frequent motion vector length of a frame pair.
 
     Args:
-        lengths: for each pair of frames how often each squared length 0, 1, 2 ... occurs.
-        pixels: of a frame. The list of vectors counts as filled up with zeros to a hundredth of them, as in the
-            release.
+        lengths: per pair of frames, the number of motion vectors of each squared length 0, 1, 2 ...
+        pixels: number of pixels of a frame. As in the release, zero vectors are added until there are pixels / 100
+            vectors.
 
     Returns:
-        at least 0.
+        The distance divided by 1 + the mean of the most frequent lengths; at least 0.
     """
     means, modes = [], []
     for counts in lengths:
@@ -199,20 +227,26 @@ def global_motion(lengths: list[np.ndarray], pixels: int) -> float:
         counts = counts + (total - counts.sum()) * (values == 0)
         means.append(values @ counts / total)
         modes.append(values[counts.argmax()])  # the smallest on a tie
-    return np.abs(np.array(means) - modes).mean() / (1 + np.mean(modes))
+    return float(np.abs(np.array(means) - modes).mean() / (1 + np.mean(modes)))
 
 
-def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None) -> np.ndarray:
-    """Compute `features` from all frames of a video.
+def video_features(path: str | os.PathLike[str], *, raw: RawFormat | str | None = None) -> np.ndarray:
+    """Compute the V-BLIINDS features of a video from all of its frames.
+
+    Args:
+        path: the video file.
+        raw: format of a headerless .yuv file, as a `RawFormat` or its text form; None for all other files.
 
     Returns:
-        float64, shape (46,); 0-36 are NaN in a video of fewer than 11 frames, else all are finite.
+        float64, shape (46,), all finite; for a video of fewer than 11 frames, features 0-36 are NaN.
 
     Raises:
-        FileNotFoundError, ValueError: as `reader.read_planes` and `features`; or no frame has texture.
+        FileNotFoundError: the file does not exist.
+        ValueError: the video cannot be decoded, has fewer than 3 frames or frames smaller than 96 x 96, or no frame has
+            texture.
 
     Warns:
-        UserWarning: what makes the frames doubtful, for example damage.
+        UserWarning: the decoder reports a problem with the frames, for example a damaged file.
     """
     with reader.read_planes(path, raw) as frames:
         try:

@@ -85,7 +85,7 @@ def test_a_codebook_survives_the_disk(codebook, tmp_path):
 
 
 def test_damaged_codebooks_are_refused(codebook, tmp_path):
-    with pytest.raises(FileNotFoundError, match="No codebook of CORNIA"):
+    with pytest.raises(FileNotFoundError, match="There is no CORNIA codebook"):
         cornia.load_codebook(tmp_path / "none.h5")
     path = tmp_path / "a.h5"
 
@@ -93,7 +93,7 @@ def test_damaged_codebooks_are_refused(codebook, tmp_path):
         cornia.save_codebook(path, codebook)
         with h5py.File(path, "r+") as file:
             change(file)
-        with pytest.raises(ValueError, match=r"A codebook of CORNIA is needed, .*a\.h5 is none: .* Learn it again"):
+        with pytest.raises(ValueError, match=r"A CORNIA codebook is needed, .*a\.h5 is not one: .* Learn the codebook"):
             cornia.load_codebook(path)
 
     damage(lambda file: file.pop("words"))
@@ -102,7 +102,7 @@ def test_damaged_codebooks_are_refused(codebook, tmp_path):
     damage(lambda file: (file.pop("words"), file.create_dataset("words", (2_000_000_000, 49), np.float32)))
     damage(lambda file: (file.pop("mean"), file.create_group("mean")))
     path.write_bytes(b"no HDF5")
-    with pytest.raises(ValueError, match="is none"):
+    with pytest.raises(ValueError, match="is not one"):
         cornia.load_codebook(path)
 
 
