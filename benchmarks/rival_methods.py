@@ -51,7 +51,7 @@ def run_cornia(path: Path) -> np.ndarray:
 
 
 def run_videval_light(path: Path) -> np.ndarray:
-    """VIDEVAL in its light form."""
+    """Compute the features of VIDEVAL light for a video."""
     return videval.video_features(path, light=True)
 
 

@@ -1,8 +1,8 @@
 """python -m benchmarks.rivals: measure the computing time of each hand-crafted method and of its parts.
 
 Times are CPU seconds of one core in this process, on the first videos of a folder; decoding runs in another process and
-is not included. The time limits are for videos of 8 seconds of 960 x 540 pixels. CORNIA uses a codebook of random words,
-which takes as long as a learned one.
+is not included. The time limits are for videos of 8 seconds of 960 x 540 pixels. CORNIA uses a codebook of random
+words, which takes as long as a learned one.
 """
 
 import cProfile

@@ -6,9 +6,9 @@ Each method is a module with the same functions:
 - `video_features(path, *, raw=None)` computes the features of a video file.
 - `feature_names()` returns the names of the features, in order.
 
-Deviations: CORNIA's functions also take a codebook and a seed (for files a `video_id`), and `feature_names` the number of
-words. GM-LOG and HIGRADE are parts of VIDEVAL and have no `video_features`. FRIQUEE's `features` takes RGB, the other
-frame-based methods take luma.
+Exceptions: CORNIA's functions also take a codebook, and a seed (`features`) or a video identifier (`video_features`);
+its `feature_names` takes the number of words. GM-LOG, HIGRADE and TLVQM are parts of VIDEVAL and have no
+`video_features`. FRIQUEE takes RGB and VIDEVAL all planes; the other methods take luma.
 
 The package needs NumPy, SciPy, OpenCV and h5py, and scikit-learn to learn a codebook; it never imports TensorFlow.
 """

@@ -78,7 +78,9 @@ def feature_names() -> list[str]:
 _DEFINED_IN_GREY = [name not in UNDEFINED_IN_GREY for name in feature_names()]
 
 
-def video_features(path: str | os.PathLike, raw: RawFormat | str | None = None, *, light: bool = False) -> np.ndarray:
+def video_features(
+    path: str | os.PathLike[str], *, raw: RawFormat | str | None = None, light: bool = False
+) -> np.ndarray:
     """Compute `features` of a video file.
 
     Args:
@@ -113,9 +115,9 @@ def features(frames: Iterable[Planes], fps: float, *, light: bool = False) -> np
     """Compute VIDEVAL features of a video.
 
     Args:
-        frames: all frames in order, 0-255; taken for limited range. At most half a second of them is held in memory.
+        frames: all frames in order, 0-255, interpreted as limited range. At most half a second of them is held in memory.
         fps: frames per second, above 0.
-        light: look at 3 frames a second, reduced to 480 pixels of the shorter side where they are larger.
+        light: use 3 frames per second, reduced to 480 pixels of the shorter side where they are larger.
 
     Returns:
         float64, shape (60,), in the order of `feature_names`; NaN where a value is undefined in every frame: some of a
