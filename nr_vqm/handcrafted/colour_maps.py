@@ -146,7 +146,8 @@ def sharp_chroma(rgb: np.ndarray) -> np.ndarray:
     return _whole_chroma(rgb, _RGB_TO_XYZ_D50, _D50)
 
 
-def _whole_chroma(rgb, to_xyz, white_point):
+def _whole_chroma(rgb: np.ndarray, to_xyz: np.ndarray, white_point: np.ndarray) -> np.ndarray:
+    """Compute sqrt(a^2 + b^2) of uint8 RGB, with a and b offset by 128 and rounded to integers 0-255."""
     channels = [np.ascontiguousarray(rgb[..., channel]) for channel in range(3)]
     x, y, z = (
         _lab_curve(

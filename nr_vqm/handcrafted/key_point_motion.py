@@ -167,12 +167,12 @@ def choose_matches(costs: np.ndarray, following: np.ndarray, reach: int, *, clea
     return np.where(moves[:, None], np.stack([rows, columns], axis=1) - reach, 0)
 
 
-def _distances(reach):
+def _distances(reach: int) -> np.ndarray:
     squares = np.square(np.arange(-reach, reach + 1))
     return np.sqrt(squares[:, None] + squares).ravel()
 
 
-def _two_lowest(costs):
+def _two_lowest(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Places and values of the lowest and the second lowest cost, the first place on a tie."""
     every = np.arange(len(costs))
     first = costs.argmin(axis=1)

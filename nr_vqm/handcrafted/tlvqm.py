@@ -78,7 +78,7 @@ def motion_features(this: np.ndarray, previous: np.ndarray, following: np.ndarra
     )
 
 
-def _gradients(image):
+def _gradients(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertical and horizontal Sobel response, 0 near the border."""
     gradients = correlate(image, SOBEL), correlate(image, SOBEL.T)
     for gradient in gradients:
@@ -88,7 +88,9 @@ def _gradients(image):
     return gradients
 
 
-def _motion_statistics(motion, shape, reach):
+def _motion_statistics(
+    motion: key_point_motion.Motion, shape: tuple[int, ...], reach: int
+) -> tuple[float, float, float, float]:
     """Intensity, deviation of the background's intensity, jerkiness, vertical motion."""
     if not len(motion.points):
         return 0.0, 0.0, 0.0, 0.5
@@ -105,12 +107,12 @@ def _motion_statistics(motion, shape, reach):
     return intensity, spread, jerk, (into[:, 0] + out[:, 0]).mean() / 4 + 0.5
 
 
-def _deviation(samples):
+def _deviation(samples: np.ndarray) -> np.ndarray:
     """Standard deviation (N - 1) of each column; 0 for one sample."""
     return samples.std(axis=0, ddof=1) if len(samples) > 1 else np.zeros(samples.shape[1:])
 
 
-def _static_area(motion, shape, reach):
+def _static_area(motion: key_point_motion.Motion, shape: tuple[int, ...], reach: int) -> np.ndarray:
     """1 where no moving key point is near, in this frame or where it comes from or goes to; else 0."""
     area = np.ones(shape)
     moving = motion.backward.any(axis=1) | motion.forward.any(axis=1)
@@ -120,7 +122,7 @@ def _static_area(motion, shape, reach):
     return area
 
 
-def _flicker_deviation(changes, area):
+def _flicker_deviation(changes: tuple[np.ndarray, np.ndarray], area: np.ndarray) -> float:
     size = area.sum()
     if not size:
         return 0.0
@@ -156,7 +158,7 @@ def still_features(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.array([gradient.mean(), gradient.std(ddof=1), colourfulness, *_sharpness(gradient)])
 
 
-def _sharpness(image):
+def _sharpness(image: np.ndarray) -> list[float]:
     """Autocorrelation of edges at lags 2 to 6 and at lag 2, relative to lag 1; edge contrast of the weaker blocks."""
     if image.shape[1] > MAX_SHARPNESS_WIDTH:
         image = np.ascontiguousarray(natural_scene.halve(image))
@@ -179,9 +181,11 @@ def _sharpness(image):
     return [decay[1:].mean(), decay[1], contrast[contrast <= contrast.mean()].mean()]
 
 
-def _block_products(across, down, places, row_lag, column_lag):
+def _block_products(
+    across: np.ndarray, down: np.ndarray, places: np.ndarray, row_lag: int, column_lag: int
+) -> np.ndarray:
     """Mean products of the gradients with themselves a lag below and to the right, one value a block."""
-    weights = (1, 1)
+    weights: tuple[float, float] = (1, 1)
     if row_lag or column_lag:
         weights = row_lag / (row_lag + column_lag), column_lag / (row_lag + column_lag)
     lagged = places + np.array([[row_lag], [column_lag]])
@@ -192,6 +196,6 @@ def _block_products(across, down, places, row_lag, column_lag):
     )
 
 
-def _blocks(image, places):
+def _blocks(image: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Blocks of BLOCK + 1 pixels a side from each place (row, column), shape (places, BLOCK + 1, BLOCK + 1)."""
     return np.lib.stride_tricks.sliding_window_view(image, (BLOCK + 1, BLOCK + 1))[tuple(places)]

@@ -69,7 +69,7 @@ SPREAD = (0, 4, 5, 7, 10, 11, 16, 20, 21, 22, 23, 25, 27, 28, 30, 32, 44, 48, 49
 
 
 def feature_names() -> list[str]:
-    """Name the 60 features, in the order of the published rows."""
+    """Return the names of the 60 features, in the order of the published rows."""
     names = [f"{FRAME_NAMES[column]}_average" for column in AVERAGED]
     names += [f"{FRAME_NAMES[column]}_variation" for column in SPREAD]
     return names + tlvqm.still_feature_names()
@@ -81,22 +81,24 @@ _DEFINED_IN_GREY = [name not in UNDEFINED_IN_GREY for name in feature_names()]
 def video_features(
     path: str | os.PathLike[str], *, raw: RawFormat | str | None = None, light: bool = False
 ) -> np.ndarray:
-    """Compute `features` of a video file.
+    """Compute the VIDEVAL features of a video.
 
     Args:
-        path: the file.
-        raw: the format of a headerless .yuv file, or its text.
-        light: the light form.
+        path: the video file.
+        raw: format of a headerless .yuv file, as a `RawFormat` or its text form; None for all other files.
+        light: compute VIDEVAL light, as in `features`.
 
     Returns:
         float64, shape (60,). NaN in the two UNDEFINED_IN_GREY where no frame has colour; a regression fills them with
         the mean of its training videos. The others are finite.
 
     Raises:
-        FileNotFoundError, ValueError: as `reader.read_planes` and `features`; or no frame has texture.
+        FileNotFoundError: the file does not exist.
+        ValueError: the video cannot be decoded, declares no frame rate, is too short or too small (see `features`), or
+            no frame has texture.
 
     Warns:
-        UserWarning: what makes the frames doubtful, for example damage.
+        UserWarning: the decoder reports a problem with the frames, for example a damaged file.
     """
     with reader.read_planes(path, raw) as frames:
         if not frames.info.fps:
@@ -115,7 +117,8 @@ def features(frames: Iterable[Planes], fps: float, *, light: bool = False) -> np
     """Compute VIDEVAL features of a video.
 
     Args:
-        frames: all frames in order, 0-255, interpreted as limited range. At most half a second of them is held in memory.
+        frames: all frames in order, 0-255, interpreted as limited range. At most half a
+            second of them is held in memory.
         fps: frames per second, above 0.
         light: use 3 frames per second, reduced to 480 pixels of the shorter side where they are larger.
 
@@ -128,7 +131,7 @@ def features(frames: Iterable[Planes], fps: float, *, light: bool = False) -> np
     """
     second = max(1, int(fps + 0.5))
     step, hop = (max(1, second // LIGHT_RATE), LIGHT_RATE) if light else (2, max(1, second // 2))
-    rows = []
+    rows: list[np.ndarray] = []
     passing = _observe((_Frame(frame, light) for frame in frames), step, rows)
     stills = [tlvqm.still_features(*frame.ycbcr()) for frame in frame_sampling.sample(passing, fps)]
     if not rows:
@@ -141,7 +144,7 @@ def features(frames: Iterable[Planes], fps: float, *, light: bool = False) -> np
 class _Frame:
     """A frame, reduced in the light form; nothing but what several frames need is kept."""
 
-    def __init__(self, planes: Planes, light: bool):
+    def __init__(self, planes: Planes, light: bool) -> None:
         height, width = planes.y.shape
         if min(height, width) < MIN_SIZE:
             raise ValueError(
@@ -164,13 +167,13 @@ class _Frame:
         """As `tlvqm.halved_luma`."""
         return tlvqm.halved_luma(self.luma())
 
-    def _reduced(self, plane):
+    def _reduced(self, plane: np.ndarray) -> np.ndarray:
         return plane if self._scale == 1 else np.ascontiguousarray(natural_scene.rescale(plane, self._scale))
 
 
 def _observe(frames: Iterable[_Frame], step: int, rows: list[np.ndarray]) -> Iterator[_Frame]:
     """Pass frames through, and append the values of every step-th to rows: from the second to the last but two."""
-    held = collections.deque(maxlen=MIN_FRAMES)
+    held: collections.deque[_Frame] = collections.deque(maxlen=MIN_FRAMES)
     for number, frame in enumerate(frames):
         held.append(frame)
         if number + 1 >= MIN_FRAMES and (number + 1 - MIN_FRAMES) % step == 0:
@@ -178,7 +181,7 @@ def _observe(frames: Iterable[_Frame], step: int, rows: list[np.ndarray]) -> Ite
         yield frame
 
 
-def _frame_features(previous, this, following):
+def _frame_features(previous: _Frame, this: _Frame, following: _Frame) -> np.ndarray:
     ycbcr = this.ycbcr()
     luma = ycbcr[0]
     motion = tlvqm.motion_features(
@@ -220,7 +223,7 @@ def colour_features(y: np.ndarray, cb: np.ndarray, cr: np.ndarray) -> list[float
     return [*_chroma_features(colour_maps.sharp_chroma(rgb)), _short_cone_feature(colour_maps.lms(rgb)[2])]
 
 
-def _chroma_features(chroma):
+def _chroma_features(chroma: np.ndarray) -> list[float]:
     full, half = NormalisedMap(chroma), _halved(chroma)
     right, down, diagonal, other_diagonal = natural_scene.shift_products(full.sided_mscn)
     # The kurtosis of `down` should be that of the halved map; the published rows hold that of the full one.
@@ -233,16 +236,16 @@ def _chroma_features(chroma):
     return [*pairs, *shapes, *halves, *differences, laplacian_skewness]
 
 
-def _halved(image):
+def _halved(image: np.ndarray) -> NormalisedMap:
     return NormalisedMap(np.ascontiguousarray(natural_scene.halve(image)))
 
 
-def _shape(product):
+def _shape(product: np.ndarray) -> float:
     shape = natural_scene.aggd(product)[0]
     return UNDEFINED_SHAPE if np.isnan(shape) else shape
 
 
-def _short_cone_feature(short):
+def _short_cone_feature(short: np.ndarray) -> float:
     return natural_scene.ggd(_halved(short).mscn_of_deviation)[1]
 
 
@@ -263,7 +266,7 @@ def pool(rows: np.ndarray, hop: int) -> tuple[np.ndarray, np.ndarray]:
     return frame_sampling.mean_of_frames(averages), frame_sampling.mean_of_frames(deviations)
 
 
-def _deviation(window):
+def _deviation(window: np.ndarray) -> np.ndarray:
     count = (~np.isnan(window)).sum(axis=0)
     squares = np.square(window - frame_sampling.mean_of_frames(window))
     deviation = np.sqrt(np.nansum(squares, axis=0) / np.maximum(count - 1, 1))
