@@ -1,4 +1,4 @@
-"""Folders laid out like the databases' downloads: the official names, made-up videos and opinions.
+"""Folders with the layout and file names of the downloaded databases, with synthetic videos and MOS.
 
 Noise grows as the MOS falls, so that there is something to learn.
 """
@@ -46,7 +46,7 @@ def make_konvid1k(folder, *, num_videos=12, num_frames=20, height=40, width=56):
 def make_live_qualcomm(folder, *, num_scenes=10, phones=2, num_frames=9, height=1080, width=1920):
     """LIVE-Qualcomm as downloaded: qualcommSubjectiveData.mat and <distortion>/<name>.yuv.
 
-    One second of the real size is 93 MB. Tests make smaller pictures and say so: `--raw 72x48:yuv420p:30`.
+    One second of the real size is 93 MB. Tests use smaller frames and declare them: `--raw 72x48:yuv420p:30`.
 
     Args:
         folder: to be made.

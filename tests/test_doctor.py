@@ -15,7 +15,7 @@ def test_doctor_finds_every_codec(capsys, tmp_path, monkeypatch):
         assert line == f"ok      {name:14s} 10 of 10 frames"
 
 
-def test_what_is_wrong_is_a_line_and_an_exit_code(capsys, tmp_path, monkeypatch):
+def test_a_failed_check_is_a_line_and_an_exit_code(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "MIN_FREE", 1e18)
     monkeypatch.setattr(doctor, "CODECS", {"New": ("h299", "mkv", "yuv420p"), "AV1": ("libsvtav1", "mkv", "yuv420p")})
     assert cli.main(["doctor", "--folder", str(tmp_path)]) == command_line.EXIT_FAILED

@@ -12,8 +12,8 @@ from nr_vqm.common import atomic_files
 def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_files.replacing(path) as beside:
-        beside.write_text("half")
+    with pytest.raises(RuntimeError), atomic_files.replacing(path) as temporary:
+        temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
@@ -21,10 +21,10 @@ def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path):
 
 def test_replacing_shows_nothing_before_the_end(tmp_path):
     path = tmp_path / "a.json"
-    with atomic_files.replacing(path) as beside:
-        beside.write_text("new")
+    with atomic_files.replacing(path) as temporary:
+        temporary.write_text("new")
         assert not path.exists()
-        assert beside.suffix == ".json"
+        assert temporary.suffix == ".json"
     assert path.read_text() == "new"
 
 

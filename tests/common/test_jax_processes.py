@@ -113,7 +113,7 @@ def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(dat
     np.testing.assert_allclose(answers, json.loads(run("-c", ANSWERS, path)), atol=1e-5)
 
 
-def test_processes_stop_together_and_go_on_together(data, tmp_path):
+def test_processes_stop_together_and_resume_together(data, tmp_path):
     train = ["-m", "experiments.train_cnn", "--data", data, "--preset", "tiny", "--epochs", 12, "--devices", 2]
     train += ["--run", tmp_path / "run", "--set", "patience=12"]
     first, second = start_together(*train)

@@ -47,7 +47,7 @@ def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
 
 
 def slow_first(item, folder):
-    """Item 0 counts what was begun before it ended."""
+    """Item 0 counts the items that were started before it ended."""
     if item:
         (folder / str(item)).touch()
         return item
@@ -55,7 +55,7 @@ def slow_first(item, folder):
     return len(list(folder.iterdir()))
 
 
-def test_what_waits_for_a_slow_item_is_bounded(tmp_path):
+def test_the_number_of_items_that_wait_for_a_slow_one_is_bounded(tmp_path):
     got = list(parallel.each(functools.partial(slow_first, folder=tmp_path), list(range(200)), workers=2))
     assert got[1:] == list(range(1, 200))
     most = parallel.READY * parallel.AHEAD * 2

@@ -80,7 +80,7 @@ def test_repeated_starts_give_repeated_groups():
     assert [group[0, 0, 0, 0, 0] for group in groups] == [0, 1, 1]
 
 
-def test_a_small_picture_is_padded_by_reflection_and_never_rescaled():
+def test_a_small_frame_is_padded_by_reflection_and_never_rescaled():
     grid = grid_of(5, 10, 7, num_groups=1)
     (group,) = clips.iter_groups((place_frame(t, 10, 7) for t in range(5)), grid)
     assert group[0, 0, :, 0, 1].tolist() == [*range(10), 8, 7, 6, 5, 4, 3]
@@ -105,7 +105,7 @@ def test_published_number_of_training_clips():
     assert np.prod((16, 224, 224, 3)) == 2_408_448
 
 
-def test_a_downscaled_picture_is_one_clip_of_means():
+def test_a_downscaled_frame_is_one_clip_of_means():
     grid = clips.plan_grid(
         9, 32, 48, num_groups=2, block_grid=(1, 1), clip_frames=5, clip_size=16, stride=4, downscale=True
     )

@@ -131,7 +131,7 @@ def test_the_decoder_process_never_loads_tensorflow(long_video):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_damage_inside_is_said(tmp_path):
+def test_damage_is_a_warning(tmp_path):
     path = tmp_path / "mpeg4.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (128, 96))
     rng = np.random.default_rng(1)
