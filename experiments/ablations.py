@@ -1,23 +1,28 @@
-"""python -m experiments.ablations: what a setting of the heads does, the 3D-CNN of a run unchanged."""
+"""Vary one setting of the heads of a run, with the same 3D-CNN, and compare the results."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from experiments import compare_heads, extract_features
 from nr_vqm import command_line
+from nr_vqm.common import atomic_files
+from nr_vqm.evaluation import comparison_tables
+from nr_vqm.runs import run_folder
+from nr_vqm.runs.run_folder import RunFolder
 
-GRIDS = {8: (2, 4), 16: (4, 4), 32: (4, 8)}  # so many groups, and blocks as (rows, columns)
+GRIDS = {8: (2, 4), 16: (4, 4), 32: (4, 8)}  # number of groups, and of blocks as (rows, columns)
 UNITS = (8, 16, 32, 64, 128)
 GRID_SETTINGS = ("num_groups", "block_grid")
-SETTINGS = {
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "grid": {f"{n} x {n}": {"num_groups": n, "block_grid": grid} for n, grid in GRIDS.items()},
     "lstm_units": {str(units): {"lstm_units": units} for units in UNITS},
 }
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    from nr_vqm.common import atomic_files
-    from nr_vqm.evaluation import comparison_tables
-    from nr_vqm.runs.run_folder import RunFolder
-
     run = RunFolder(args.run)
     for repeat in run.repeats():
         atomic_files.require(repeat.cnn3d, made_by="make train")
@@ -31,28 +36,26 @@ def main(argv=None):
     print(f"{args.setting}, {run.read_facts().get('database')}, also in {path}\n{table}")
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m experiments.ablations", __doc__)
-    parser.add_argument("setting", choices=SETTINGS, help="the clip grid that the heads read, or the size of the LSTM")
+    parser.add_argument("setting", choices=SETTINGS, help="the clip grid of the heads, or the number of LSTM units")
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
-    parser.add_argument("--root", help="the folder of the videos, where it has moved since prep")
+    parser.add_argument("--root", help="the folder of the videos, if it has moved since make prep")
     return parser
 
 
-def _measure(run, args, name, changes):
-    """The metrics of the run with some settings changed: its features are taken where the grid is the same."""
-    from nr_vqm.common import atomic_files
-    from nr_vqm.runs import run_folder
-
+def _measure(run: RunFolder, args: argparse.Namespace, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit and test the heads with changed settings; reuse the features if the grid is the same."""
     preset, variant = run.read_preset(), run.ablation(args.setting, name.replace(" ", ""))
-    same_grid = all(changes.get(name, getattr(preset, name)) == getattr(preset, name) for name in GRID_SETTINGS)
+    same_grid = all(changes.get(one, getattr(preset, one)) == getattr(preset, one) for one in GRID_SETTINGS)
     keep = (run_folder.CNN3D, run_folder.SPLITS, *([run_folder.FEATURES] if same_grid else []))
     run_folder.derive(run, variant, keep=keep, **changes)
     root = ["--root", args.root] if args.root else []
     extract_features.main(["--data", args.data, "--run", str(variant), *root])
     compare_heads.main(["--run", str(variant)])
-    return atomic_files.read_json(variant.metrics, made_by="make compare")
+    metrics: dict[str, Any] = atomic_files.read_json(variant.metrics, made_by="make compare")
+    return metrics
 
 
 if __name__ == "__main__":

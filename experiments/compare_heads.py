@@ -1,17 +1,24 @@
-"""python -m experiments.compare_heads: features -> the SVR and LSTM heads, their test scores and metrics."""
+"""Fit and compare the heads of a run: features -> SVR and LSTM heads, test scores and metrics."""
 
-from nr_vqm import command_line
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nr_vqm import command_line, presets
+from nr_vqm.common import atomic_files, devices, provenance
+from nr_vqm.dataset import splits
+from nr_vqm.evaluation import comparison_tables
+from nr_vqm.models import head_table
+from nr_vqm.runs import features, prediction_intervals, results
+from nr_vqm.runs.run_folder import RunFolder
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    from nr_vqm.common import devices
-    from nr_vqm.evaluation import comparison_tables
-
     devices.start(args.device, hide_startup_lines=True)
-    from nr_vqm.runs import results
-    from nr_vqm.runs.run_folder import RunFolder
-
     run = RunFolder(args.run)
     with run.lock():
         for repeat, folder in enumerate(run.repeats()):
@@ -20,25 +27,23 @@ def main(argv=None):
     print(comparison_tables.to_text(metrics))
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m experiments.compare_heads", __doc__)
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
     command_line.add_device_option(parser)
-    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="of the bootstrap")
+    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="number of bootstrap draws")
     return parser
 
 
-def _fit_and_score(run, repeat):
-    """Fit all heads of one repeat on train and val and score its test videos, unless that is complete."""
-    from nr_vqm.common import atomic_files, provenance
-    from nr_vqm.dataset import splits
-    from nr_vqm.runs import features, heads, prediction_intervals, results
+def _fit_and_score(run: RunFolder, repeat: int) -> None:
+    """Fit all heads of one repeat and score its test videos; skip a complete repeat."""
+    from nr_vqm.runs import heads
 
     preset = run.read_preset()
     atomic_files.drop_leftovers(run)
     run.require_complete("features")
     if run.is_complete("compare"):
-        print(f"{run}: the heads are fitted already; delete its {run.score_file('compare').name} to fit them again.")
+        print(f"{run}: the heads are fitted already; delete {run.score_file('compare')} to fit them again.")
         return
     videos, split = features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
@@ -51,10 +56,10 @@ def _fit_and_score(run, repeat):
         prediction_intervals.write(run, {head.row.name: (outputs, val.quality) for head, outputs in fitted})
 
 
-def _fit(run, preset, train, val):
-    """[(Head, its outputs for val)] of every head of this stage."""
-    from nr_vqm.common import devices
-    from nr_vqm.models import head_table
+def _fit(
+    run: RunFolder, preset: presets.Preset, train: features.HeadInputs, val: features.HeadInputs
+) -> list[tuple[Any, np.ndarray]]:
+    """Fit every head of this stage; return each head with its outputs for the validation videos."""
     from nr_vqm.runs import heads
 
     devices.seed_everything(preset.seed)

@@ -1,22 +1,25 @@
-"""python -m experiments.cross_database: a run's 3D-CNN and heads, trained on one database, tested on all of another."""
+"""Test a run's 3D-CNN and heads on all videos of another database."""
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import extract_features
 from nr_vqm import command_line
+from nr_vqm.common import devices, provenance
+from nr_vqm.dataset import label_origin, manifest, splits
+from nr_vqm.evaluation import comparison_tables
+from nr_vqm.models import head_table
+from nr_vqm.runs import features, results, run_folder
+from nr_vqm.runs.run_folder import RunFolder
 
-REMEDY = "Test on another database; for the test part of its own: make compare."
+REMEDY = "Test on another database; make compare tests on the run's own."
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    from nr_vqm.common import devices
-    from nr_vqm.evaluation import comparison_tables
-
     devices.start(hide_startup_lines=True)
-    from nr_vqm.runs import results
-    from nr_vqm.runs.run_folder import RunFolder
-
     run, data, out = RunFolder(args.run), Path(args.data), RunFolder(args.out)
     with out.lock(new=True):
         names = _heads_of(run)
@@ -29,22 +32,18 @@ def main(argv=None):
     print(comparison_tables.to_text(metrics))
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m experiments.cross_database", __doc__)
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted")
-    parser.add_argument("--data", required=True, help="the other database's folder, prepared; its clips are not read")
-    parser.add_argument("--root", help="the folder of the other database's videos, where it has moved since prep")
-    parser.add_argument("--out", required=True, metavar="RUN", help="the folder to write; make report reads it")
-    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="of the bootstrap")
+    parser.add_argument("--data", required=True, help="the other database's data folder; its clips are not used")
+    parser.add_argument("--root", help="the folder of the other database's videos, if it has moved since make prep")
+    parser.add_argument("--out", required=True, metavar="RUN", help="the run folder to write, for make report")
+    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="number of bootstrap draws")
     return parser
 
 
-def _start(run, data, out, names):
-    """Make the folder of the test: the run's networks, and what is known about the other database."""
-    from nr_vqm.dataset import label_origin, manifest, splits
-    from nr_vqm.models import head_table
-    from nr_vqm.runs import run_folder
-
+def _start(run: RunFolder, data: Path, out: RunFolder, names: Sequence[str]) -> None:
+    """Create the run folder of the test with the run's models and the facts of the other database."""
     prep, videos = manifest.read_prep(data), manifest.usable(data)
     trained_on = run.read_facts().get("database")
     facts = {
@@ -69,10 +68,9 @@ def _start(run, data, out, names):
     run_folder.derive(run, out, keep=(run_folder.CNN3D, *filter(None, models)), facts=facts)
 
 
-def _score(run, repeat, names):
-    """Score all videos with the heads of one repeat, unless that is complete."""
-    from nr_vqm.common import provenance
-    from nr_vqm.runs import features, heads, results
+def _score(run: RunFolder, repeat: int, names: Sequence[str]) -> None:
+    """Score all videos with the heads of one repeat; skip a complete repeat."""
+    from nr_vqm.runs import heads
 
     if run.is_complete("cross_database", heads=names):
         print(f"{run}: all videos are scored already.")
@@ -84,10 +82,8 @@ def _score(run, repeat, names):
         results.write_scores(run, "cross_database", rows, [])
 
 
-def _heads_of(run):
-    """The names of the run's heads: those of compare, and those of later stages that are complete in every repeat."""
-    from nr_vqm.models import head_table
-
+def _heads_of(run: RunFolder) -> list[str]:
+    """Return the names of the run's heads: those of compare, and those of other stages complete in every repeat."""
     repeats = run.repeats()
     return [
         row.name

@@ -1,17 +1,21 @@
-"""python -m experiments.extract_features: 3D-CNN + videos -> <run>/features.h5."""
+"""Extract the features of all videos: 3D-CNN and videos -> <run>/features.h5."""
 
+import argparse
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from nr_vqm import command_line
+from nr_vqm.common import atomic_files, devices, parallel, provenance
+from nr_vqm.dataset import manifest
+from nr_vqm.runs import features
+from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.scoring import worker_tasks
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    from nr_vqm.common import devices
-    from nr_vqm.dataset import manifest
-    from nr_vqm.runs.run_folder import RunFolder
-
     devices.start(args.device, hide_startup_lines=True)
     data = Path(args.data)
     prep, videos = manifest.read_prep(data), manifest.usable(data)
@@ -23,20 +27,15 @@ def main(argv=None):
             _extract_all(repeat, videos, args)
 
 
-def _extract_all(run, videos, args):
-    """Write features.h5 of one 3D-CNN, unless that is complete."""
-    from nr_vqm.common import atomic_files, devices, parallel, provenance
-    from nr_vqm.dataset import manifest
-    from nr_vqm.runs import features
-    from nr_vqm.scoring import worker_tasks
-
+def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], args: argparse.Namespace) -> None:
+    """Write features.h5 of one 3D-CNN; skip a complete file."""
     atomic_files.require(run.cnn3d, made_by="make train")
     atomic_files.drop_leftovers(run)
     wanted, made_from = args.precision or run.read_preset().precision, atomic_files.sha256(run.cnn3d)
     precision = devices.chosen_precision(wanted)
     made_of = {"videos": features.videos_sha256(videos), "clips": run.read_preset().head_clips}
     made_of |= {"schema": features.SCHEMA}
-    # With 'auto' features of either precision are accepted: another machine may have made them.
+    # 'auto' accepts features of either precision, which another machine may have extracted.
     accepted = run.read_facts().get("precision", {}).get("features") if wanted == "auto" else precision
     file = features.FeatureFile(run, precision=precision)
     if run.is_complete("features", precision=accepted, **made_of):
@@ -45,10 +44,10 @@ def _extract_all(run, videos, args):
         return
     missing = [one for one in videos if not file.part(one.video_id, made_from).exists()]
     missing = manifest.locate(missing, manifest.find_root(args.data, args.root)) if missing else []
-    print(f"{len(missing)} of {len(videos)} videos to do", flush=True)
+    print(f"{len(missing)} of {len(videos)} videos to extract", flush=True)
     facts = {"versions": provenance.versions(), "precision": {"features": precision}}
     with run.stage("features", facts=facts, precision=precision, **made_of):
-        # Two videos at a time: one decodes and waits for the disk while the other computes.
+        # Two videos at a time: one is decoded while the features of the other are computed.
         settings = {"made_from": made_from, "precision": precision, "device": args.device}
         extract = functools.partial(worker_tasks.write_part, run_dir=run.path.resolve(), **settings)
         done = parallel.each(extract, missing, workers=args.workers, scheduler=args.scheduler, threads=2)
@@ -56,15 +55,15 @@ def _extract_all(run, videos, args):
             if number % 100 == 0:
                 print(f"{number} of {len(missing)} videos", flush=True)
         file.join(videos, made_from)
-    file.drop_parts()  # after the record: a kill before it costs no video
+    file.drop_parts()  # after the stage is recorded, so that a killed command keeps the extracted videos
     print(f"Saved in {file.path}")
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m experiments.extract_features", __doc__)
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
     parser.add_argument("--run", required=True, help="a run folder with a trained 3D-CNN")
-    parser.add_argument("--root", help="the folder of the videos, where it has moved since prep")
+    parser.add_argument("--root", help="the folder of the videos, if it has moved since make prep")
     command_line.add_device_option(parser)
     command_line.add_precision_option(parser)
     command_line.add_worker_options(parser)

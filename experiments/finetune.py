@@ -1,19 +1,23 @@
-"""python -m experiments.finetune: the LSTM head of another database's run, fine-tuned on this run's training videos."""
+"""Fine-tune the LSTM head of another database's run on this run's training videos."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
 
 from nr_vqm import command_line
+from nr_vqm.common import atomic_files, devices, provenance
+from nr_vqm.dataset import splits
+from nr_vqm.evaluation import comparison_tables
+from nr_vqm.runs import features, prediction_intervals, results
+from nr_vqm.runs.run_folder import RunFolder
 
 REMEDY = "Start from a run of another database, or of the same split."
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    from nr_vqm.common import devices
-    from nr_vqm.evaluation import comparison_tables
-
     devices.start(hide_startup_lines=True)
-    from nr_vqm.runs import results
-    from nr_vqm.runs.run_folder import RunFolder
-
     run, starts = RunFolder(args.run), RunFolder(args.start).repeats()
     with run.lock():
         for folder in run.repeats():
@@ -24,23 +28,21 @@ def main(argv=None):
     print(comparison_tables.to_text(metrics))
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m experiments.finetune", __doc__)
-    parser.add_argument("--run", required=True, help="a run folder whose heads are compared already")
-    parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run, its LSTM head fitted")
+    parser.add_argument("--run", required=True, help="a run folder whose heads are fitted and compared")
+    parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run with its LSTM head")
     parser.add_argument("--learning-rate", type=float, help="instead of finetune_rate x head_learning_rate")
-    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="of the bootstrap")
+    parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="number of bootstrap draws")
     return parser
 
 
-def _finetune(run, start, repeat, learning_rate):
-    """Fit and score one repeat's head, unless that is complete.
+def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: float | None) -> None:
+    """Fine-tune one repeat's head and score its videos; skip a complete repeat.
 
-    Heads read and answer on 1-5, so the two scales are mapped already.
+    The scales of the two databases may differ, because inputs and outputs of a head are on the 1-5 scale.
     """
-    from nr_vqm.common import atomic_files, devices, provenance
-    from nr_vqm.dataset import splits
-    from nr_vqm.runs import features, heads, prediction_intervals, results
+    from nr_vqm.runs import heads
 
     atomic_files.drop_leftovers(run)
     preset, videos, split = run.read_preset(), features.read_head_inputs(run), splits.read(run.splits)
@@ -70,8 +72,8 @@ def _finetune(run, start, repeat, learning_rate):
         prediction_intervals.write(run, {head.row.name: (outputs, val.quality)})
 
 
-def _origin(start):
-    """What run.json records of the run that a head started from."""
+def _origin(start: RunFolder) -> dict[str, Any]:
+    """Return the facts for run.json about the run that the head comes from."""
     return {"run": str(start), "database": start.read_facts().get("database"), "labels": start.read_labels()[0]}
 
 

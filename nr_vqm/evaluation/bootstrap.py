@@ -1,11 +1,14 @@
-"""The bootstrap behind the intervals: contents drawn with replacement, and the figures of each draw. Decision 0006."""
+"""Bootstrap over contents: resample contents with replacement and compute every figure of each draw. Decision 0006.
+
+`scipy.stats.bootstrap` does not apply: contents, not videos, are drawn, and all heads and repeats share the draws.
+"""
 
 import numpy as np
 
 from nr_vqm.evaluation import metrics
 
 CONFIDENCE = 0.95
-# From the whole sample's curve a few steps suffice; where b1 and b2 drift apart the curve stands still long before.
+# A refit starts at the whole sample's curve and needs few steps; where b1 and b2 drift apart it converges early.
 MAX_EVALUATIONS = 200
 
 
@@ -13,12 +16,12 @@ def draw(num_contents: int, *, num_resamples: int, seed: int) -> np.ndarray:
     """Draw contents with replacement.
 
     Returns:
-        uint16, shape (num_resamples, num_contents): how often each content was drawn; rows sum to num_contents.
+        uint16, shape (num_resamples, num_contents): how often each content was drawn; each row sums to num_contents.
     """
     rng = np.random.default_rng(seed)
     even = np.full(num_contents, 1 / num_contents)
     draws = np.empty((num_resamples, num_contents), np.uint16)
-    for row in draws:  # one at a time: NumPy counts in eight bytes
+    for row in draws:  # row by row: NumPy would return all draws as int64, four times the memory
         row[:] = rng.multinomial(num_contents, even)
     return draws
 
@@ -31,37 +34,46 @@ def figures(
     draws: np.ndarray,
     mapping: metrics.Mapping | None,
     train_mapping: metrics.Mapping | None = None,
-    ci95: np.ndarray | None = None,
+    mos_ci95: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Compute every figure for every draw, on the drawn videos, each taken as often as its content was drawn.
+    """Compute every figure of every draw; a video counts as often as its content was drawn.
 
     Args:
-        mos: shape (num_videos,).
+        mos: float64, shape (num_videos,).
         scores: the same shape.
         contents: int, the same shape: each video's column in `draws`.
-        draws: of `draw`.
-        mapping: fitted on all videos; each draw's fit starts there. None omits the figures of a fit on the draw.
-        train_mapping: fitted elsewhere, the same for all draws; None omits its figures.
-        ci95: half widths of the MOS's 95 % intervals, shape (num_videos,); None omits the outlier ratios.
+        draws: counts from `draw`, shape (num_resamples, num_contents).
+        mapping: the curve fitted on all videos, from which each draw's refit starts; None omits `*_mapped`.
+        train_mapping: the curve of the training videos, the same for all draws; None omits `*_mapped_train`.
+        mos_ci95: half widths of the MOS's 95 % intervals, shape (num_videos,); None omits the outlier ratios.
 
     Returns:
-        {figure: float64 of shape (num_resamples,)}, NaN where a draw does not define it (all scores the same, ...).
+        {figure: float64 of shape (num_resamples,)}, NaN where a draw does not define the figure.
     """
-    names = (*metrics.RAW, *metrics.MAPPED, *metrics.TRAIN_MAPPED, *metrics.OUTLIERS)
-    found = {name: np.full(len(draws), np.nan) for name in names}
+    found = {name: np.full(len(draws), np.nan) for name in metrics.FIGURES}
     for number, counts in enumerate(draws):
         times = counts[contents]
         if np.count_nonzero(times) < metrics.MIN_VIDEOS:
             continue
         rows = np.repeat(np.arange(len(mos)), times)
-        widths = None if ci95 is None else ci95[rows]
-        for name, value in _of_one_draw(mos[rows], scores[rows], mapping, train_mapping, widths).items():
+        drawn = metrics.figures(
+            mos=mos[rows],
+            scores=scores[rows],
+            mapping=mapping and _refit(mapping, mos[rows], scores[rows]),
+            train_mapping=train_mapping,
+            mos_ci95=None if mos_ci95 is None else mos_ci95[rows],
+        )
+        for name, value in drawn.items():
             found[name][number] = np.nan if value is None else value
     return found
 
 
 def median_over(repeats: list[np.ndarray]) -> np.ndarray:
-    """The median over repeats of each draw, ignoring repeats that do not define it; NaN where none does."""
+    """Compute the median of each draw over the repeats that define it; NaN where none does.
+
+    >>> median_over([np.array([1.0, np.nan, np.nan]), np.array([3.0, 4.0, np.nan])])
+    array([ 2.,  4., nan])
+    """
     stacked = np.array(repeats)
     known = np.isfinite(stacked).any(axis=0)
     result = np.full(stacked.shape[1], np.nan)
@@ -70,7 +82,7 @@ def median_over(repeats: list[np.ndarray]) -> np.ndarray:
 
 
 def interval(samples: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    """(low, high) of the percentile interval, or (None, None) where fewer than half the draws give a value."""
+    """Compute the 95 % percentile interval; (None, None) where fewer than half the draws are finite."""
     known = _known(samples)
     if known is None:
         return None, None
@@ -79,7 +91,10 @@ def interval(samples: np.ndarray) -> tuple[float, float] | tuple[None, None]:
 
 
 def two_sided_p(differences: np.ndarray) -> float | None:
-    """Twice the smaller share of draws on one side of zero; never 0, as the draws are finite. None as `interval`."""
+    """Compute the two-sided p value of differences from zero: twice the smaller share of draws on one side.
+
+    It is never 0, because the number of draws is finite; None where fewer than half the draws are finite.
+    """
     known = _known(differences)
     if known is None:
         return None
@@ -87,28 +102,14 @@ def two_sided_p(differences: np.ndarray) -> float | None:
     return float(min(1.0, 2 * (1 + min(below, above)) / (1 + len(known))))
 
 
-def _known(samples):
-    """The finite draws, or None where they are fewer than half."""
+def _known(samples: np.ndarray) -> np.ndarray | None:
+    """Return the finite draws, or None where they are fewer than half."""
     known = samples[np.isfinite(samples)]
     return known if len(known) and 2 * len(known) >= len(samples) else None
 
 
-def _of_one_draw(mos, scores, mapping, train_mapping, ci95):
-    """{figure: value or None} of the videos of one draw; figures that were not asked for are absent."""
-    found = metrics.correlations(mos=mos, scores=scores) | {"rmse": metrics.rmse(mos, scores)}
-    curve = mapping and _refit(mos, scores, mapping)
-    for fitted, names in ((curve, metrics.MAPPED), (train_mapping, metrics.TRAIN_MAPPED)):
-        if fitted:
-            found |= zip(names, metrics.mapped_figures(mos, fitted(scores)), strict=True)
-    if ci95 is not None:
-        found["outlier_ratio"] = metrics.share_outside(mos, scores, ci95)
-        if curve:
-            found["outlier_ratio_mapped"] = metrics.share_outside(mos, curve(scores), ci95)
-    return found
-
-
-def _refit(mos, scores, mapping):
-    """The mapping fitted on one draw, of the kind that the whole sample has; None where that fails."""
+def _refit(mapping: metrics.Mapping, mos: np.ndarray, scores: np.ndarray) -> metrics.Mapping | None:
+    """Fit a curve of the same kind on one draw; None where that fails."""
     if len(np.unique(scores)) < metrics.MIN_MAPPED:
         return None
     if mapping.kind == "line":

@@ -1,34 +1,37 @@
-"""A comparison as tables: for the terminal, as CSV, as LaTeX and as rows of docs/results.md.
+"""Tables of a comparison: text for a terminal, CSV, LaTeX, and Markdown rows for docs/results.md.
 
-All take what metrics.json holds, as `results.write` writes it.
+`metrics` is the content of metrics.json: `comparison.compare` and the values that `results.write` adds.
 """
 
 import csv
 import io
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from nr_vqm.dataset import label_origin
 from nr_vqm.models.head_table import label
 
 
-def to_text(metrics):
-    """The table for a terminal: medians, and the standard deviation over repeats below them."""
-    figures = metrics["figures"]
-    lines = [f"{'':27}" + "".join(f"{_short(name):>14}" for name in figures)]
+def to_text(metrics: Mapping[str, Any]) -> str:
+    """Format medians, and their standard deviation over repeats, for a terminal."""
+    widths = {name: max(9, len(name) + 2) for name in metrics["figures"]}
+    lines = [_text_line("", {name: name for name in widths}, widths)]
     for head, summary in metrics["heads"].items():
-        lines.append(f"{label(head):27}" + "".join(f"{_cell(summary[name]['median']):>14}" for name in figures))
+        lines.append(_text_line(label(head), {name: _cell(summary[name]["median"]) for name in widths}, widths))
         if metrics["num_repeats"] > 1:
-            cells = "".join(f"{'±' + _cell(summary[name]['std']):>14}" for name in figures)
-            lines.append(f"{'  over repeats':27}{cells}")
+            spread = {name: f"±{_cell(summary[name]['std'])}" for name in widths}
+            lines.append(_text_line("  over repeats", spread, widths))
     first = metrics["tests"][0]["srocc"] if metrics["tests"] else None
     if first and first["p"] is not None:
         names = [label(metrics["tests"][0][side]) for side in ("first", "second")]
         interval = f"[{first['low']:+.3f}, {first['high']:+.3f}]"
-        lines.append(f"SROCC of {names[0]} less {names[1]}: {first['difference']:+.3f} {interval}, p {first['p']:.3f}")
+        difference = f"{first['difference']:+.3f} {interval}, p = {first['p']:.3f}"
+        lines.append(f"SROCC of {names[0]} minus that of {names[1]}: {difference}")
     return "\n".join([*lines, _labels(metrics), _fitted_on(metrics), *metrics["notes"]])
 
 
-def to_csv(metrics):
-    """One line per head and figure: head, figure, median, low, high, std, and what the figures are of."""
+def to_csv(metrics: Mapping[str, Any]) -> str:
+    """Format one line per head and figure, with the origin of the labels and the videos that the head was fitted on."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["head", "figure", "median", "low", "high", "std", "labels", "trained_labels", "fitted_on"])
@@ -40,10 +43,10 @@ def to_csv(metrics):
     return out.getvalue()
 
 
-def to_latex(metrics):
-    """A tabular of the medians with their intervals, for the booktabs package; its last row says what they are of."""
+def to_latex(metrics: Mapping[str, Any]) -> str:
+    """Format medians with intervals as a LaTeX tabular for the booktabs package; its last rows describe the labels."""
     figures = metrics["figures"]
-    header = " & ".join(["", *(_latex(_title(name)) for name in figures)])
+    header = " & ".join(["", *(_latex(name) for name in figures)])
     lines = [r"\begin{tabular}{l" + "c" * len(figures) + "}", r"\toprule", header + r" \\", r"\midrule"]
     for head, summary in metrics["heads"].items():
         lines.append(" & ".join([_latex(label(head)), *(_with_interval(summary[name]) for name in figures)]) + r" \\")
@@ -53,14 +56,14 @@ def to_latex(metrics):
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def of_variants(variants):
-    """One line per variant and head, medians with intervals, as Markdown, and the origin of the labels below.
+def of_variants(variants: Mapping[str, Mapping[str, Any]]) -> str:
+    """Format medians with intervals as Markdown, one line per variant and head, and the origin of the labels below.
 
     Args:
-        variants: {name: what metrics.json holds}.
+        variants: {name of the variant: content of its metrics.json}.
     """
     figures = ("srocc", "plcc", "plcc_mapped", "rmse")
-    lines = [_markdown(["variant", "head", *map(_title, figures)]), "|" + "-|" * (2 + len(figures))]
+    lines = [_markdown(["variant", "head", *figures]), "|" + "-|" * (2 + len(figures))]
     for name, metrics in variants.items():
         for head, summary in metrics["heads"].items():
             lines.append(_markdown([name, label(head), *(_with_interval(summary[figure]) for figure in figures)]))
@@ -68,10 +71,21 @@ def of_variants(variants):
     return "\n".join([*lines, "", *origins, ""])
 
 
-def to_results(metrics, *, database, preset, commit, hardware, hours):
-    """The table for docs/results.md: one row per head with what it was made with and its medians."""
+def to_results(
+    metrics: Mapping[str, Any], *, database: str, preset: str, commit: str, hardware: str, hours: float
+) -> str:
+    """Format the Markdown table for docs/results.md: one row per head with its run and its medians.
+
+    Args:
+        metrics: content of metrics.json.
+        database: name of the database.
+        preset: name of the preset and the changed settings.
+        commit: Git commit that the run was started with.
+        hardware: description of the machine.
+        hours: computing time of all stages.
+    """
     titles = ["head", "fitted on", "database", "labels", "preset", "commit", "hardware", "hours", "repeats"]
-    titles += map(_title, metrics["figures"])
+    titles += metrics["figures"]
     origin = label_origin.describe(metrics["labels"], metrics["trained_labels"])
     facts = [database, origin, preset, commit, hardware, f"{hours:.2f}", metrics["num_repeats"]]
     lines = [_markdown(titles), "|" + "-|" * len(titles)]
@@ -81,44 +95,38 @@ def to_results(metrics, *, database, preset, commit, hardware, hours):
     return "\n".join([*lines, ""])
 
 
-def _labels(metrics):
-    """'Labels: simulated raters', of the tested and, where they are of another origin, of the training videos."""
+def _text_line(head: str, cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
+    return f"{head:27}" + "".join(f"{cells[name]:>{width}}" for name, width in widths.items())
+
+
+def _labels(metrics: Mapping[str, Any]) -> str:
+    """Return the origin of the labels of test and training videos: 'Labels: simulated raters'."""
     return f"Labels: {label_origin.describe(metrics['labels'], metrics['trained_labels'])}"
 
 
-def _fitted_on(metrics):
-    """'Fitted on: 3D-CNN + LSTM train, val stops it; 3D-CNN + SVR train'."""
+def _fitted_on(metrics: Mapping[str, Any]) -> str:
+    """Return the videos that each head was fitted on: 'Fitted on: 3D-CNN + SVR: train; ...'."""
     parts = "; ".join(f"{label(head)}: {metrics['fitted_on'][head]}" for head in metrics["heads"])
     return f"Fitted on: {parts}"
 
 
-def _short(name):
-    return name.replace("_mapped", "_m").replace("outlier_ratio", "outliers")
-
-
-def _cell(value):
+def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _title(name):
-    """A figure's name for people: plcc_mapped_train -> PLCC (mapped, train)."""
-    measure, *curve = name.replace("outlier_ratio", "outlier ratio").split("_")
-    return (measure if " " in measure else measure.upper()) + (f" ({', '.join(curve)})" if curve else "")
-
-
-def _results_cell(figure):
+def _results_cell(figure: Mapping[str, Any]) -> str:
     return _cell(figure["median"]) + (f" ± {figure['std']:.3f}" if figure["std"] is not None else "")
 
 
-def _markdown(cells):
+def _markdown(cells: Iterable[object]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |"
 
 
-def _with_interval(figure):
+def _with_interval(figure: Mapping[str, Any]) -> str:
     if figure["low"] is None:
         return _cell(figure["median"])
     return f"{figure['median']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
-def _latex(text):
+def _latex(text: str) -> str:
     return "".join({"\\": r"\textbackslash{}"}.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)

@@ -1,7 +1,11 @@
-"""Evaluate any features: random splits, an SVR on each, the agreement of its scores with the held-out MOS."""
+"""Evaluate features of any method: random splits, an SVR on each, agreement of its scores with the MOS of test videos.
 
-import dataclasses
+scikit-learn and joblib are imported inside functions because they slow the start of a command.
+"""
+
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,37 +14,50 @@ from nr_vqm.evaluation import metrics
 from nr_vqm.models import svr_head
 
 TEST_FRACTION = 0.2  # the field's 80/20 splits
-MIN_VIDEOS = 15  # 3 test videos of 20 %
+MIN_VIDEOS = 15  # a test part of 20 % then has 3 videos
 FIGURES = (*metrics.RAW, *metrics.MAPPED, *metrics.TRAIN_MAPPED)
+Setting = tuple[float, float]  # C and gamma of an SVR
 
-# The protocol of VIDEVAL's published code, decision 0007: its grid, its epsilon, its seeds per repeat.
+# The protocol of VIDEVAL's published code, decision 0007: grid, epsilon and seeds.
 VIDEVAL_REPEATS = 100
 VIDEVAL_C = tuple(2.0**power for power in range(1, 11))
 VIDEVAL_GAMMA = tuple(2.0**power for power in range(-8, 2))
 VIDEVAL_EPSILON = 0.1
-# Decision 0007: most of the time of the whole grid goes into large C, far from the best. Settings are fitted roughly,
-# along C until the error has clearly turned up; then those near the best as SVR does.
+# Decision 0007: most of the time of the full grid is spent on large C, far from the best setting. So settings are first
+# fitted with a large tolerance, for each gamma with rising C until the error grows clearly; then those near the best
+# are fitted with SVR's usual tolerance.
 ROUGH_TOLERANCE = 0.03
 ROUGH_MARGIN = 0.006
-TURNED_UP = 0.016  # above the best so far, in standard deviations of the MOS, after two rises in a row
+STOP_MARGIN = 0.016  # above the best error so far, in standard deviations of the MOS, after two rises in a row
 
 
-def evaluate(features, mos, *, contents, repeats, seed, svr_search, num_jobs, protocol="default", progress=None):
-    """Split, fit and score `repeats` times.
+def evaluate(
+    features: np.ndarray,
+    mos: np.ndarray,
+    *,
+    contents: Sequence[object],
+    repeats: int,
+    seed: int,
+    svr_search: Mapping[str, Any],
+    num_jobs: int,
+    protocol: str = "default",
+    progress: Callable[[int], None] | None = None,
+) -> list[metrics.Agreement]:
+    """Evaluate features on random 80/20 splits.
 
     Args:
         features: shape (num_videos, feature_dim), finite.
-        mos: shape (num_videos,), in any unit.
-        contents: shape (num_videos,); no content is on both sides of a split. Unused by protocol 'videval'.
-        repeats: number of splits, numbered from 1.
-        seed: of the default protocol's splits; 'videval' has seeds of its own.
-        svr_search: num_folds, search_videos and the grids of `svr_head.fit_svr`; 'videval' has its own.
-        num_jobs: processes, each with one thread.
+        mos: float64, shape (num_videos,), in any unit.
+        contents: content of each video; no content is on both sides of a split. Protocol 'videval' splits by video.
+        repeats: number of splits.
+        seed: seed of the default protocol's splits; 'videval' has its own.
+        svr_search: keyword arguments of `svr_head.fit_svr` for the default protocol; 'videval' has its own grid.
+        num_jobs: number of processes, each with one thread.
         protocol: 'default' or 'videval'.
-        progress: called with the number of repeats done.
+        progress: called with the number of completed repeats.
 
     Returns:
-        list of metrics.Agreement, one per repeat; the same whatever `num_jobs` is.
+        The agreement on the test part of each repeat; it does not depend on `num_jobs`.
 
     Raises:
         ValueError: too few videos or contents, all MOS the same, or the MOS among the features.
@@ -66,10 +83,13 @@ def evaluate(features, mos, *, contents, repeats, seed, svr_search, num_jobs, pr
     return agreements
 
 
-def content_repeat(features, mos, *, contents, seed, svr_search):
-    """One content-disjoint 80/20 split with the SVR of `svr_head.fit_svr`; an Agreement on its test part.
+def content_repeat(
+    features: np.ndarray, mos: np.ndarray, *, contents: np.ndarray, seed: int, svr_search: Mapping[str, Any]
+) -> metrics.Agreement:
+    """Evaluate features on one 80/20 split that keeps contents apart, with `svr_head.fit_svr`.
 
-    The SVR learns on the 1-5 scale, whose ends are the lowest and highest MOS of the training part.
+    The SVR learns on the 1-5 scale, whose ends are the lowest and highest MOS of the training part. Arguments as in
+    `evaluate`.
     """
     from sklearn.model_selection import GroupShuffleSplit
 
@@ -87,16 +107,18 @@ def content_repeat(features, mos, *, contents, seed, svr_search):
     return _agreement(lambda part: mos_scale.from_unit_5(svr.predict(part), low, high), features, mos, train, test)
 
 
-def videval_repeat(features, mos, *, number):
-    """One repeat of VIDEVAL's published protocol; an Agreement on its test part.
+def videval_repeat(features: np.ndarray, mos: np.ndarray, *, number: int) -> metrics.Agreement:
+    """Evaluate features on one 80/20 split with VIDEVAL's published protocol.
 
-    Splits by video. C and gamma are chosen by the RMSE on an inner 20 %, after a logistic fitted on that part;
-    then the SVR is fitted again on the whole 80 %.
+    It splits by video. C and gamma are chosen by the RMSE on 20 % of the training part, after a logistic fitted on
+    these videos; then the SVR is fitted again on the whole training part.
 
     Args:
         features: shape (num_videos, feature_dim), NaN and infinity set to 0.
         mos: shape (num_videos,).
-        number: of the repeat, from 1; the splits' seeds follow from it.
+        number: number of the repeat, from 1, which determines the seeds.
+
+    Source: VIDEVAL's published code; the shortened search is ours, decision 0007.
     """
     from sklearn.model_selection import train_test_split
 
@@ -107,13 +129,13 @@ def videval_repeat(features, mos, *, number):
     rough = _rough_errors(*part)
     close = [setting for setting in rough if rough[setting] <= min(rough.values()) + ROUGH_MARGIN]
     errors = dict(_iter_errors(*part, settings=close, tolerance=svr_head.TOLERANCE))
-    svr = _svr(min(errors, key=errors.get), svr_head.TOLERANCE).fit(features[train], mos[train])
+    svr = _svr(min(errors, key=lambda setting: errors[setting]), svr_head.TOLERANCE).fit(features[train], mos[train])
     return _agreement(svr.predict, features, mos, train, test)
 
 
-def summary(agreements):
-    """{figure: median, figure_std: standard deviation} over repeats, None where no repeat has the figure."""
-    result = {"repeats": len(agreements)}
+def summary(agreements: Sequence[metrics.Agreement]) -> dict[str, float | None]:
+    """Return {figure: median, figure_std: standard deviation} over repeats, None where no repeat has the figure."""
+    result: dict[str, float | None] = {"repeats": len(agreements)}
     for name in FIGURES:
         values = [value for value in (getattr(one, name) for one in agreements) if value is not None]
         result[name] = float(np.median(values)) if values else None
@@ -121,24 +143,31 @@ def summary(agreements):
     return result
 
 
-def per_repeat(agreements):
-    """The figures of every repeat as {figure: [values]}."""
-    rows = [dataclasses.asdict(one) for one in agreements]
-    return {name: [row[name] for row in rows] for name in FIGURES}
+def per_repeat(agreements: Sequence[metrics.Agreement]) -> dict[str, list[float | None]]:
+    """Return {figure: its value in each repeat}."""
+    return {name: [getattr(one, name) for one in agreements] for name in FIGURES}
 
 
-def _agreement(predict, features, mos, train, test):
-    """The agreement on the test part; the curve of the `*_mapped_train` figures is fitted on the training part."""
+def _agreement(
+    predict: Callable[[np.ndarray], np.ndarray],
+    features: np.ndarray,
+    mos: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+) -> metrics.Agreement:
+    """Return the agreement on the test part; the curve of the `*_mapped_train` figures is fitted on the train part."""
     try:
         curve = metrics.fit_mapping(mos=mos[train], scores=predict(features[train]))
-    except ValueError:  # all scores the same: no curve
+    except ValueError:  # all scores are the same
         curve = None
     return metrics.agreement(mos=mos[test], scores=predict(features[test]), train_mapping=curve)
 
 
-def _rough_errors(features, mos, held_out, held_out_mos):
-    """{(C, gamma): error} of VIDEVAL's grid, each gamma's C rising until the error has clearly turned up."""
-    part, found = (features, mos, held_out, held_out_mos), {}
+def _rough_errors(
+    features: np.ndarray, mos: np.ndarray, held_out: np.ndarray, held_out_mos: np.ndarray
+) -> dict[Setting, float]:
+    """Return {(C, gamma): error} for each gamma and rising C, until the error grows clearly."""
+    part, found = (features, mos, held_out, held_out_mos), dict[Setting, float]()
     for gamma in VIDEVAL_GAMMA:
         settings = [(c, gamma) for c in VIDEVAL_C]
         rises, last = 0, np.inf
@@ -146,30 +175,39 @@ def _rough_errors(features, mos, held_out, held_out_mos):
             found[setting] = error
             rises = rises + 1 if error > last else 0
             last = error
-            if rises >= 2 and error > min(found.values()) + TURNED_UP * mos.std():
+            if rises >= 2 and error > min(found.values()) + STOP_MARGIN * mos.std():
                 break
     return found
 
 
-def _iter_errors(features, mos, held_out, held_out_mos, *, settings, tolerance):
+def _iter_errors(
+    features: np.ndarray,
+    mos: np.ndarray,
+    held_out: np.ndarray,
+    held_out_mos: np.ndarray,
+    *,
+    settings: Sequence[Setting],
+    tolerance: float,
+) -> Iterator[tuple[Setting, float]]:
+    """Yield each setting with its RMSE on the held-out videos, after a logistic."""
     for setting in settings:
         scores = _svr(setting, tolerance).fit(features, mos).predict(held_out)
         yield setting, _mapped_rmse(held_out_mos, scores)
 
 
-def _svr(setting, tolerance):
+def _svr(setting: Setting, tolerance: float) -> Any:
     c, gamma = setting
     return svr_head.new_pipeline(c=c, gamma=gamma, epsilon=VIDEVAL_EPSILON, tolerance=tolerance)
 
 
-def _mapped_rmse(mos, scores):
+def _mapped_rmse(mos: np.ndarray, scores: np.ndarray) -> float:
     try:
         return metrics.rmse(mos, metrics.fit_mapping(mos=mos, scores=scores)(scores))
-    except ValueError:  # all scores the same: nothing to map
+    except ValueError:  # all scores are the same
         return metrics.rmse(mos, scores)
 
 
-def _check(features, mos):
+def _check(features: np.ndarray, mos: np.ndarray) -> None:
     if len(mos) < MIN_VIDEOS or len(features) != len(mos):
         raise ValueError(
             f"Evaluating features needs at least {MIN_VIDEOS} videos, each with a MOS. "

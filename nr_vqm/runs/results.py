@@ -1,6 +1,8 @@
-"""What a comparison leaves in a run folder: the scores of all repeats, their metrics, and tables of them."""
+"""Results of a run: scores of all repeats, metrics.json and its tables."""
 
 import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nr_vqm import presets
@@ -12,35 +14,42 @@ from nr_vqm.runs import features
 from nr_vqm.runs.run_folder import RunFolder
 
 
-def write_scores(run: RunFolder, stage: str, test_rows: list[dict], train_rows: list[dict]) -> None:
-    """Write the scores of one repeat, within its stage.
+def write_scores(
+    run: RunFolder, stage: str, test_rows: Sequence[Mapping[str, object]], train_rows: Sequence[Mapping[str, object]]
+) -> None:
+    """Write the scores of one repeat; called within its stage.
 
     Args:
         run: a folder of `RunFolder.repeats`.
-        stage: of `run_folder.SCORED`.
-        test_rows, train_rows: of `heads.score_rows`; the training videos serve the curve that is fitted on them only,
-            and there may be none.
+        stage: one of `run_folder.SCORED`.
+        test_rows: rows of test videos from `heads.score_rows`.
+        train_rows: rows of training videos, for the curve that is fitted on them only; may be empty.
     """
-    if train_rows:
-        comparison.write_scores(run.score_file(stage, train=True), train_rows)
-    comparison.write_scores(run.score_file(stage), test_rows)
+    for train, rows in ((True, train_rows), (False, test_rows)):
+        path = run.score_file(stage, train=train)
+        if path and rows:
+            comparison.write_scores(path, rows)
 
 
-def write(run_dir: str | os.PathLike, *, num_resamples: int, seed: int) -> dict[str, Any]:
+def write(run_dir: str | os.PathLike[str], *, num_resamples: int, seed: int) -> dict[str, Any]:
     """Join the scores of a run's repeats, compare the heads, and write metrics.json and the tables.
 
     Args:
         run_dir: the run folder; at least one of `run_folder.SCORED` is complete in every repeat.
-        num_resamples, seed: of the bootstrap, as in `comparison.compare`.
+        num_resamples: number of bootstrap draws, see `comparison.compare`.
+        seed: seed of the draws.
 
     Returns:
-        What metrics.json holds.
+        The content of metrics.json.
+
+    Raises:
+        ValueError: no stage is complete in every repeat, or the scores cannot be compared.
     """
     run = RunFolder(run_dir)
     atomic_files.drop_leftovers(run)
     folders = run.repeats()
     if not run.score_files():
-        raise ValueError(f"{run} has no scores of a complete stage to compare. Run first: make compare.")
+        raise ValueError(f"{run} has no scores of a complete stage. Run first: make compare.")
     with run.stage("results", facts={"versions": provenance.versions()}, num_resamples=num_resamples):
         rows, train_rows = _joined(run.score_files()), _joined(run.score_files(train=True))
         metrics = comparison.compare(
@@ -61,37 +70,37 @@ def write(run_dir: str | os.PathLike, *, num_resamples: int, seed: int) -> dict[
     return metrics
 
 
-def _joined(paths):
-    """The rows of all files, in order."""
+def _joined(paths: Iterable[Path]) -> list[comparison.ScoreRow]:
+    """Read the rows of all files that exist, in order."""
     return [row for path in paths if path.exists() for row in comparison.read_scores(path)]
 
 
-def _origin(run, heads):
-    """Where the labels come from, and the videos that each head was fitted on."""
+def _origin(run: RunFolder, heads: Iterable[str]) -> dict[str, Any]:
+    """Return the origin of the labels and the videos that each head was fitted on."""
     labels, trained_labels = run.read_labels()
     svr_fit_on = run.read_preset().svr_fit_on
     fitted_on = {head: head_table.fitted_on(head, svr_fit_on=svr_fit_on) for head in heads}
     return {"labels": labels, "trained_labels": trained_labels, "fitted_on": fitted_on}
 
 
-def _leaks(folders):
-    """The contents on two sides of a split; none where there is no split (another database)."""
+def _leaks(folders: Iterable[RunFolder]) -> set[str]:
+    """Return the contents on two sides of a split; empty for a test on another database, which has no split."""
     paths = [folder.splits for folder in folders]
     return {content for path in paths if path.exists() for content in splits.read_facts(path)[1]}
 
 
-def _notes(folders, metrics):
-    """What a reader of the figures must know: leaks, and the start of a fine-tuned head."""
+def _notes(folders: Sequence[RunFolder], metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Yield warnings for the reader of the figures: leaked contents, and the start of a fine-tuned head."""
     if leaked := metrics["leaked_contents"]:
-        yield f"{leaked} contents are on two sides of the published split: the figures flatter."
+        yield f"{leaked} contents are on two sides of the published split: the figures are too optimistic."
     start = folders[0].read_facts().get("finetuned_from")
     if start and "lstm_finetuned" in metrics["heads"]:
         origin = label_origin.ORIGINS[start["labels"]]
         yield f"{head_table.label('lstm_finetuned')}: first fitted on {start['database']}, {origin}."
 
 
-def _facts(run):
-    """What a row of results.md says beside the figures."""
+def _facts(run: RunFolder) -> dict[str, Any]:
+    """Return the arguments of `comparison_tables.to_results` that describe the run."""
     facts, seconds, preset = run.read_facts(), run.total_seconds(), run.read_preset()
     return {
         "database": facts.get("database") or "-",

@@ -1,4 +1,4 @@
-"""Comparing heads: medians, intervals and tests, against plain repetition and synthetic scores."""
+"""Comparison of heads: medians, intervals, paired tests and tables, on synthetic scores."""
 
 import csv
 import io
@@ -11,15 +11,15 @@ import pytest
 from nr_vqm.evaluation import bootstrap, comparison, comparison_tables, metrics
 
 
-def made_up(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
-    """Rows of heads that differ in their noise."""
+def synthetic_rows(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
+    """Rows of heads whose scores are the MOS with noise of different standard deviations."""
     rng = np.random.default_rng(seed)
     rows = []
     for repeat in repeats:
         for video in range(num_videos):
             mos = float(rng.uniform(1, 5))
-            for head, deviation in noise.items():
-                score = mos + float(rng.normal(0, deviation))
+            for head, std in noise.items():
+                score = mos + float(rng.normal(0, std))
                 content = f"scene {video // per_content}"
                 row = {"repeat": repeat, "head": head, "video_id": f"v{video}", "content": content}
                 rows.append(row | {"mos": mos, "score": score})
@@ -28,17 +28,17 @@ def made_up(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
 
 @pytest.fixture(scope="module")
 def compared():
-    rows = made_up({"mean": 1.5, "svr": 0.9, "lstm": 0.3, "other": 0.9}, repeats=(4, 7))
-    return rows, described(comparison.compare(rows, num_resamples=1000, seed=9))
+    rows = synthetic_rows({"mean": 1.5, "svr": 0.9, "lstm": 0.3, "other": 0.9}, repeats=(4, 7))
+    return rows, with_origin(comparison.compare(rows, num_resamples=1000, seed=9))
 
 
-def described(metrics, labels="people", trained_labels="people"):
-    """With what `results.write` adds."""
+def with_origin(metrics, labels="people", trained_labels="people"):
+    """Add the values that `results.write` adds."""
     fitted_on = dict.fromkeys(metrics["heads"], "train")
     return metrics | {"labels": labels, "trained_labels": trained_labels, "fitted_on": fitted_on}
 
 
-def test_every_figure_of_a_draw_is_that_of_the_repeated_videos():
+def test_figures_of_a_draw_equal_the_agreement_of_the_repeated_videos():
     rng = np.random.default_rng(0)
     mos = np.round(rng.uniform(1, 5, 37))  # with ties
     scores = np.round(mos + rng.normal(0, 1, 37), 1)
@@ -46,18 +46,18 @@ def test_every_figure_of_a_draw_is_that_of_the_repeated_videos():
     contents = np.arange(37) // 3
     draws = bootstrap.draw(13, num_resamples=11, seed=4)
     mapping, train_mapping = metrics.fit_mapping(mos=mos, scores=scores), metrics.Mapping("line", (0.5, 1.0))
-    options = {"contents": contents, "draws": draws, "mapping": mapping, "train_mapping": train_mapping, "ci95": ci95}
-    drawn = bootstrap.figures(mos=mos, scores=scores, **options)
+    curves = {"mapping": mapping, "train_mapping": train_mapping}
+    drawn = bootstrap.figures(mos=mos, scores=scores, contents=contents, draws=draws, mos_ci95=ci95, **curves)
     for row, counts in enumerate(draws):
         rows = [video for video in range(37) for _ in range(counts[contents[video]])]
         plain = metrics.agreement(mos=mos[rows], scores=scores[rows], train_mapping=train_mapping, mos_ci95=ci95[rows])
         for name, values in drawn.items():
-            if name != "outlier_ratio_mapped":  # it jumps where a curve moves past the end of an interval
+            if name != "outlier_ratio_mapped":  # it changes abruptly where the curve crosses the end of an interval
                 allowed = 5e-3 if name in metrics.MAPPED else 1e-9
                 assert values[row] == pytest.approx(getattr(plain, name), abs=allowed), name
 
 
-def test_draws_take_whole_contents():
+def test_draws_are_of_whole_contents():
     draws = bootstrap.draw(13, num_resamples=1000, seed=4)
     assert draws.shape == (1000, 13)
     assert (draws.sum(axis=1) == 13).all()
@@ -72,7 +72,7 @@ def test_the_memory_of_a_comparison_does_not_grow_with_the_square_of_the_videos(
     bootstrap.figures(mos=mos, scores=mos + rng.normal(0, 1, 5000), **options)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 5000**2  # one byte for each pair of videos; it was twenty
+    assert peak < 5000**2  # one byte per pair of videos
 
 
 def test_medians_are_over_repeats(compared):
@@ -107,31 +107,31 @@ def test_order_of_heads_and_pairs(compared):
 
 
 def test_the_same_rows_give_the_same_result_in_any_order():
-    rows = made_up({"lstm": 0.3}, num_videos=30)
+    rows = synthetic_rows({"lstm": 0.3}, num_videos=30)
     found = comparison.compare(rows, num_resamples=1000, seed=9)
     assert comparison.compare(rows[::-1], num_resamples=1000, seed=9) == found
 
 
 def test_a_head_does_not_differ_from_itself():
-    rows = made_up({"lstm": 0.5})
+    rows = synthetic_rows({"lstm": 0.5})
     rows += [row | {"head": "svr"} for row in rows]
     test = comparison.compare(rows, num_resamples=1000, seed=1)["tests"][0]
     assert test["srocc"] == {"difference": 0, "low": 0, "high": 0, "p": 1}
 
 
 def test_few_contents_give_medians_without_intervals():
-    found = comparison.compare(made_up({"lstm": 0.2, "svr": 0.4}, num_videos=12), num_resamples=1000, seed=1)
+    found = comparison.compare(synthetic_rows({"lstm": 0.2, "svr": 0.4}, num_videos=12), num_resamples=1000, seed=1)
     assert found["heads"]["lstm"]["srocc"]["median"] is not None
     assert found["heads"]["lstm"]["srocc"]["low"] is None
     assert found["tests"][0]["plcc"]["p"] is None
     assert "at least 5 test contents, found 4" in found["notes"][0]
     json.dumps(found, allow_nan=False)
-    found = described(found)
+    found = with_origin(found)
     comparison_tables.to_text(found), comparison_tables.to_csv(found), comparison_tables.to_latex(found)
 
 
-def test_a_head_that_gives_one_score_has_none_and_the_rest_is_whole():
-    rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in made_up({"lstm": 0.2, "svr": 1})]
+def test_a_head_with_constant_scores_has_no_correlation_but_other_figures():
+    rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in synthetic_rows({"lstm": 0.2, "svr": 1})]
     found = comparison.compare(rows, num_resamples=1000, seed=1)
     assert found["heads"]["svr"]["srocc"] == {
         "median": None, "low": None, "high": None, "std": None, "per_repeat": [None],
@@ -144,7 +144,7 @@ def test_a_head_that_gives_one_score_has_none_and_the_rest_is_whole():
 
 
 def test_scores_written_and_read_are_the_same(tmp_path):
-    rows = made_up({"lstm": 0.2, "svr": 1})
+    rows = synthetic_rows({"lstm": 0.2, "svr": 1})
     rows[0]["video_id"] = 'a,"b"\n<script>'
     comparison.write_scores(tmp_path / "scores.csv", rows)
     assert comparison.read_scores(tmp_path / "scores.csv") == rows
@@ -165,7 +165,7 @@ def test_broken_score_files_are_refused(tmp_path, text, message):
         comparison.read_scores(tmp_path / "scores.csv")
 
 
-def test_missing_scores_say_what_makes_them(tmp_path):
+def test_missing_scores_name_the_make_target(tmp_path):
     with pytest.raises(FileNotFoundError, match="make compare"):
         comparison.read_scores(tmp_path / "scores.csv")
 
@@ -174,19 +174,19 @@ def test_missing_scores_say_what_makes_them(tmp_path):
     ("change", "message"),
     [
         (lambda rows: rows[:-1], "All heads must score the same videos, 'v59' of repeat 0"),
-        (lambda rows: [*rows, rows[-1]], "video 'v59' of head 'svr' in repeat 0 comes twice"),
+        (lambda rows: [*rows, rows[-1]], "video 'v59' of head 'svr' in repeat 0 occurs twice"),
         (lambda rows: [*rows[:-1], rows[-1] | {"mos": 1.0}], "One MOS and content per video is needed, video 'v59'"),
         (lambda rows: rows[:4], "in repeat 0: Agreement needs at least 3 videos, found 2"),
     ],
 )
 def test_heads_that_cannot_be_compared_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        comparison.compare(change(made_up({"lstm": 0.2, "svr": 1})), num_resamples=1000, seed=1)
+        comparison.compare(change(synthetic_rows({"lstm": 0.2, "svr": 1})), num_resamples=1000, seed=1)
 
 
 def test_too_few_resamples_are_refused():
     with pytest.raises(ValueError, match="At least 1000 resamples"):
-        comparison.compare(made_up({"lstm": 1}), num_resamples=99, seed=1)
+        comparison.compare(synthetic_rows({"lstm": 1}), num_resamples=99, seed=1)
 
 
 def test_tables(compared):
@@ -197,9 +197,9 @@ def test_tables(compared):
     )
     assert len(comparison_tables.to_csv(found).splitlines()) == 1 + 4 * 6
     assert r"3D-CNN + LSTM & 0." in comparison_tables.to_latex(found)
-    assert "PLCC (mapped)" in comparison_tables.to_latex(found)
+    assert r"plcc\_mapped" in comparison_tables.to_latex(found)
     assert "outlier" not in comparison_tables.to_latex(found)
-    assert "SROCC of 3D-CNN + LSTM less 3D-CNN + SVR: +0." in comparison_tables.to_text(found)
+    assert "SROCC of 3D-CNN + LSTM minus that of 3D-CNN + SVR: +0." in comparison_tables.to_text(found)
     assert "over repeats" in comparison_tables.to_text(found)
     facts = {"database": "konvid1k", "preset": "small", "commit": "abc123", "hardware": "2 cores | CPU", "hours": 0.25}
     lines = comparison_tables.to_results(found, **facts).splitlines()
@@ -219,7 +219,7 @@ def test_tables(compared):
     ],
 )
 def test_every_table_states_the_origin_of_the_labels(compared, labels, trained_labels, words):
-    found = described(compared[1], labels, trained_labels)
+    found = with_origin(compared[1], labels, trained_labels)
     facts = {"database": "d", "preset": "p", "commit": "c", "hardware": "h", "hours": 1.0}
     assert f"Labels: {words}\n" in comparison_tables.to_text(found)
     assert f"{{Labels: {words}}}" in comparison_tables.to_latex(found)
@@ -230,7 +230,7 @@ def test_every_table_states_the_origin_of_the_labels(compared, labels, trained_l
 
 
 def test_every_table_states_what_a_head_was_fitted_on(compared):
-    found = described(compared[1])
+    found = with_origin(compared[1])
     found["fitted_on"] = found["fitted_on"] | {"svr": "train+val"}
     facts = {"database": "d", "preset": "p", "commit": "c", "hardware": "h", "hours": 1.0}
     assert "3D-CNN + SVR: train+val;" in comparison_tables.to_text(found)
@@ -240,18 +240,18 @@ def test_every_table_states_what_a_head_was_fitted_on(compared):
     assert {row["fitted_on"] for row in rows if row["head"] == "svr"} == {"train+val"}
 
 
-def test_the_spread_is_over_repeats(compared):
+def test_the_standard_deviation_is_over_repeats(compared):
     _, found = compared
     srocc = found["heads"]["lstm"]["srocc"]
     assert srocc["std"] == pytest.approx(abs(np.diff(srocc["per_repeat"])[0]) / 2)
-    alone = comparison.compare(made_up({"lstm": 0.5}), num_resamples=1000, seed=1)
+    alone = comparison.compare(synthetic_rows({"lstm": 0.5}), num_resamples=1000, seed=1)
     assert alone["heads"]["lstm"]["srocc"]["std"] is None
 
 
-def test_a_curve_from_training_scores_is_a_second_column():
-    rows, train = made_up({"lstm": 0.3, "svr": 0.3}), made_up({"lstm": 0.3, "svr": 0.3}, seed=2)
+def test_a_curve_of_training_scores_gives_figures_of_its_own():
+    rows, train = synthetic_rows({"lstm": 0.3, "svr": 0.3}), synthetic_rows({"lstm": 0.3, "svr": 0.3}, seed=2)
     for row in (*rows, *train):
-        row["score"] = 3 * row["score"] + 10  # another unit than the MOS: the curve brings it back
+        row["score"] = 3 * row["score"] + 10  # another unit than the MOS, which the curve corrects
     found = comparison.compare(rows, train_rows=train, num_resamples=1000, seed=1)["heads"]["lstm"]
     assert found["rmse"]["median"] > 5
     assert found["rmse_mapped"]["median"] <= found["rmse_mapped_train"]["median"] < 0.4
@@ -265,7 +265,7 @@ def test_a_curve_from_training_scores_is_a_second_column():
 
 
 def test_outlier_ratios_where_the_mos_have_intervals():
-    rows = made_up({"lstm": 0.1, "svr": 1.5})
+    rows = synthetic_rows({"lstm": 0.1, "svr": 1.5})
     widths = {row["video_id"]: 0.4 for row in rows}
     found = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
     lstm, svr = (found["heads"][head]["outlier_ratio"] for head in ("lstm", "svr"))
@@ -273,7 +273,7 @@ def test_outlier_ratios_where_the_mos_have_intervals():
     assert svr["median"] == pytest.approx(np.mean(outside))
     assert lstm["median"] <= lstm["high"] < svr["low"] < svr["median"] < svr["high"]
     assert found["heads"]["svr"]["outlier_ratio_mapped"]["low"] is not None
-    assert "outlier ratio (mapped)" in comparison_tables.to_latex(described(found))
+    assert r"outlier\_ratio\_mapped" in comparison_tables.to_latex(with_origin(found))
     del widths["v3"]
     without = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
     assert without["heads"]["svr"]["outlier_ratio"]["median"] is None
@@ -286,5 +286,5 @@ def _pair(rows):
 
 
 def test_latex_escapes_head_names():
-    found = comparison.compare(made_up({"a_b&50%": 0.5}), num_resamples=1000, seed=1)
-    assert r"a\_b\&50\%" in comparison_tables.to_latex(described(found))
+    found = comparison.compare(synthetic_rows({"a_b&50%": 0.5}), num_resamples=1000, seed=1)
+    assert r"a\_b\&50\%" in comparison_tables.to_latex(with_origin(found))

@@ -1,4 +1,4 @@
-"""Evaluating feature files: reading what others publish, refusing the rest, splits that keep contents apart."""
+"""Evaluation of feature files: published formats, clear errors, splits that keep contents apart."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SEARCH = presets.PRESETS["tiny"].svr_search
 SCENE_REGEX = r"^(\d{4})_?([A-Za-z0-9]+?)_"
 
 
-def made_up(num_videos=40, feature_dim=5, seed=0):
+def synthetic_features(num_videos=40, feature_dim=5, seed=0):
     rng = np.random.default_rng(seed)
     features = rng.random((num_videos, feature_dim))
     return features, 20 + 60 * features[:, 1]
@@ -34,23 +34,23 @@ def labels_csv(path, mos, *, header="file_name,MOS,scene"):
 
 
 def call(*arguments):
-    """(exit code) of the command in this process, one job."""
+    """Return the exit code of the command, run in this process with one job."""
     with pytest.raises(SystemExit) as ended:
         command_line.run(evaluate_features.main, [str(argument) for argument in (*arguments, "--jobs", 1)])
     return ended.value.code
 
 
-@pytest.mark.parametrize("kind", ["mat", "npy", "csv", "mat73"])
-def test_the_same_features_from_every_kind_of_file(tmp_path, kind):
-    features, _ = made_up(11, 3)
-    path = tmp_path / f"features.{kind.removesuffix('73')}"
-    if kind == "mat":
+@pytest.mark.parametrize("file_format", ["mat", "npy", "csv", "mat73"])
+def test_features_are_read_from_every_format(tmp_path, file_format):
+    features, _ = synthetic_features(11, 3)
+    path = tmp_path / f"features.{file_format.removesuffix('73')}"
+    if file_format == "mat":
         scipy.io.savemat(path, {"anything": features, "note": "text", "other": np.zeros((2, 3))})
-    elif kind == "mat73":
-        with h5py.File(path, "w") as file:  # with the 512 bytes that MATLAB puts before
+    elif file_format == "mat73":
+        with h5py.File(path, "w") as file:  # after the 512 bytes of MATLAB's header
             file["anything"] = features.T
         path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(384) + path.read_bytes())
-    elif kind == "npy":
+    elif file_format == "npy":
         np.save(path, features)
     else:
         lines = [",".join(["video_name", "f1", "f2", "f3", "mos"])]
@@ -59,14 +59,14 @@ def test_the_same_features_from_every_kind_of_file(tmp_path, kind):
     np.testing.assert_array_equal(label_tables.read_features(path, num_videos=11), features)
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path):
+def test_a_column_that_occurs_twice_is_refused(tmp_path):
     (tmp_path / "features.csv").write_text("a,b,a\n0,0.5,0.25\n1,0.75,0.125\n")
     with pytest.raises(ValueError, match="found the column 'a' twice"):
         label_tables.read_features(tmp_path / "features.csv", num_videos=2)
 
 
 @pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
-def test_row_numbers_are_no_features(tmp_path, name):
+def test_row_numbers_are_not_features(tmp_path, name):
     (tmp_path / "features.csv").write_text(f"{name},f1,f2\n0,0.5,0.25\n1,0.75,0.125\n")
     np.testing.assert_array_equal(label_tables.read_features(tmp_path / "features.csv"), [[0.5, 0.25], [0.75, 0.125]])
 
@@ -124,14 +124,14 @@ def test_wrong_label_options_are_refused(tmp_path, options, message):
         label_tables.read_labels(labels_csv(tmp_path / "labels.csv", [1.5, 2.5]), **options)
 
 
-def test_clean_counts_what_it_sets_to_zero():
+def test_clean_counts_the_values_that_it_sets_to_zero():
     cleaned, count = label_tables.clean(np.array([[1, np.nan], [-np.inf, 4], [np.inf, 6]]))
     np.testing.assert_array_equal(cleaned, [[1, 0], [0, 4], [0, 6]])
     assert count == 3
 
 
-def test_the_command_writes_medians_and_spread(tmp_path, capsys):
-    features, mos = made_up()
+def test_the_command_writes_medians_and_standard_deviations(tmp_path, capsys):
+    features, mos = synthetic_features()
     features[3, 4] = np.nan
     np.save(tmp_path / "features.npy", features)
     labels = labels_csv(tmp_path / "labels.csv", mos)
@@ -147,10 +147,10 @@ def test_the_command_writes_medians_and_spread(tmp_path, capsys):
 
 
 def test_contents_are_kept_apart(monkeypatch):
-    features, mos = made_up()
+    features, mos = synthetic_features()
     contents = np.arange(40) // 4
     rows = {row.tobytes(): content for row, content in zip(features, contents, strict=True)}
-    real = feature_evaluation.svr_baseline.fit_svr
+    real = feature_evaluation.svr_head.fit_svr
     seen = []
 
     def spy(train, train_mos, **options):
@@ -160,27 +160,27 @@ def test_contents_are_kept_apart(monkeypatch):
         seen.append(len(set(options["contents"])))
         return real(train, train_mos, **options)
 
-    monkeypatch.setattr(feature_evaluation.svr_baseline, "fit_svr", spy)
+    monkeypatch.setattr(feature_evaluation.svr_head, "fit_svr", spy)
     got = feature_evaluation.content_repeat(features, mos, contents=contents, seed=3, svr_search=SEARCH)
     assert seen == [8]
     assert got.num_videos == 8
 
 
-def test_the_number_of_processes_changes_nothing():
-    features, mos = made_up()
+def test_results_do_not_depend_on_the_number_of_processes():
+    features, mos = synthetic_features()
     options = {"contents": list(range(40)), "repeats": 3, "seed": 1, "svr_search": SEARCH}
     one = feature_evaluation.evaluate(features, mos, num_jobs=1, **options)
     assert one == feature_evaluation.evaluate(features, mos, num_jobs=2, **options)
 
 
-def test_the_shortened_search_of_videval_ends_where_the_whole_one_does(monkeypatch):
+def test_the_shortened_search_of_videval_finds_the_setting_of_the_full_search(monkeypatch):
     rng = np.random.default_rng(0)
-    features, mos = made_up(150)
+    features, mos = synthetic_features(150)
     mos = mos / 20 + rng.normal(0, 0.5, 150)  # noise that large C fits
     parts = features[:100], mos[:100], features[100:], mos[100:]
     short = feature_evaluation._rough_errors(*parts)
     chosen = feature_evaluation.videval_repeat(features, mos, number=1)
-    monkeypatch.setattr(feature_evaluation, "TURNED_UP", 1e9)
+    monkeypatch.setattr(feature_evaluation, "STOP_MARGIN", 1e9)
     monkeypatch.setattr(feature_evaluation, "ROUGH_MARGIN", 1e9)
     whole = feature_evaluation._rough_errors(*parts)
     assert len(short) < len(whole) == 100
@@ -189,7 +189,7 @@ def test_the_shortened_search_of_videval_ends_where_the_whole_one_does(monkeypat
 
 
 def test_the_mos_among_the_features_is_refused(tmp_path, capsys):
-    features, mos = made_up()
+    features, mos = synthetic_features()
     features[:, 3] = mos
     np.save(tmp_path / "features.npy", features)
     assert call(tmp_path / "features.npy", "--labels", labels_csv(tmp_path / "labels.csv", mos)) == 1
@@ -211,7 +211,7 @@ def test_data_that_cannot_be_evaluated_is_refused(features, mos, message):
 
 
 @pytest.mark.parametrize("name", ["none.mat", "labels.txt", "broken.mat"])
-def test_files_that_cannot_be_read_are_one_line(tmp_path, capsys, name):
+def test_files_that_cannot_be_read_give_a_one_line_error(tmp_path, capsys, name):
     labels = labels_csv(tmp_path / "labels.csv", [1.5, 2.5])
     (tmp_path / "labels.txt").write_text("1 2 3")
     (tmp_path / "broken.mat").write_bytes(b"not MATLAB")

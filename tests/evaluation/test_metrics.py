@@ -1,13 +1,22 @@
-"""Agreement figures against numbers that can be done by hand, and clear answers where there is no figure."""
+"""Agreement figures against values computed by hand, and reasons where a figure is undefined."""
 
 import dataclasses
+import doctest
 import json
 import math
 
 import numpy as np
 import pytest
 
-from nr_vqm.evaluation import metrics
+from nr_vqm.dataset import label_tables
+from nr_vqm.evaluation import bootstrap, metrics
+
+
+@pytest.mark.parametrize("module", [bootstrap, label_tables, metrics])
+def test_doctests(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_agreement_worked_by_hand():
@@ -39,7 +48,7 @@ def test_mapping_finds_the_curve_that_made_the_data():
 
 @pytest.mark.parametrize("scale", [1, 25, 1000])
 def test_mapping_does_not_depend_on_the_unit(scale):
-    # the field's starting slope of 0.5 is a cliff on a 0-100 scale
+    # the published starting slope of 0.5 is too steep for a 0-100 scale
     rng = np.random.default_rng(3)
     mos = rng.uniform(1, 5, 90)
     scores = mos + rng.normal(0, 0.4, 90)
@@ -56,7 +65,7 @@ def test_mapping_of_a_straight_line_is_as_good_as_the_line():
     assert got.rmse_mapped < 0.02
 
 
-def test_a_fit_that_fails_is_the_line_and_says_so(monkeypatch):
+def test_a_failed_fit_is_replaced_by_the_line_with_a_note(monkeypatch):
     monkeypatch.setattr(metrics, "fit_logistic", lambda **_: None)
     got = metrics.agreement(mos=[1, 2, 3, 4, 6], scores=[2, 4, 6, 8, 12])
     assert got.mapping.kind == "line"
@@ -65,7 +74,7 @@ def test_a_fit_that_fails_is_the_line_and_says_so(monkeypatch):
     assert any("straight line" in note for note in got.notes)
 
 
-def test_scores_that_run_against_the_mos_are_told():
+def test_scores_that_run_against_the_mos_are_noted():
     mos = np.linspace(1, 5, 25) + np.tile([0.1, -0.1, 0, 0.2, -0.2], 5)
     got = metrics.agreement(mos=mos, scores=-mos)
     assert got.srocc == pytest.approx(-1)
@@ -73,7 +82,7 @@ def test_scores_that_run_against_the_mos_are_told():
     assert any("run against the MOS" in note for note in got.notes)
 
 
-def test_a_mapping_from_training_scores_is_reported_beside():
+def test_a_mapping_of_training_scores_has_figures_of_its_own():
     train = metrics.Mapping("line", (2.0, 1.0))
     got = metrics.agreement(mos=[3, 5, 7, 10, 11], scores=[1, 2, 3, 4, 5], train_mapping=train)
     assert got.rmse_mapped_train == pytest.approx(math.sqrt(1 / 5))
@@ -120,7 +129,7 @@ def test_wrong_input_is_refused(mos, scores, message):
         metrics.agreement(mos=mos, scores=scores)
 
 
-def test_four_videos_are_not_mapped_and_the_answer_is_json():
+def test_four_videos_are_not_mapped_and_the_result_is_valid_json():
     got = metrics.agreement(mos=[1, 2, 3, 4], scores=[1, 2, 4, 3])
     assert got.plcc_mapped is None
     assert any("at least 5 videos, found 4" in note for note in got.notes)

@@ -32,14 +32,14 @@ TABLES = {"scores.csv", "metrics.json", "comparison.csv", "comparison.tex", "res
 
 
 def call(main, *arguments):
-    """A command in this process; AssertionError unless it ends well."""
+    """Run a command in this process and require that it succeeds."""
     with pytest.raises(SystemExit) as ended:
         command_line.run(main, [str(argument) for argument in arguments])
     assert ended.value.code == 0, arguments
 
 
 def fails(capsys, main, *arguments):
-    """The one line that a command ends with."""
+    """Run a command that must fail and return its error message."""
     with pytest.raises(SystemExit) as ended:
         command_line.run(main, [str(argument) for argument in arguments])
     assert ended.value.code == 1
@@ -76,7 +76,7 @@ def live_qualcomm(tmp_path_factory):
     return data, run
 
 
-def test_every_repeat_is_a_run_with_a_split_of_its_own(konvid1k):
+def test_every_repeat_is_a_run_with_its_own_split(konvid1k):
     data, run = konvid1k
     contents = {one.video_id: one.content for one in manifest.usable(data)}
     assert [one.path.name for one in RunFolder(run).repeats()] == ["repeat-00", "repeat-01"]
@@ -90,7 +90,7 @@ def test_every_repeat_is_a_run_with_a_split_of_its_own(konvid1k):
     assert not (run / "cnn3d.keras").exists()
 
 
-def test_medians_and_spread_are_over_the_repeats(konvid1k):
+def test_medians_and_standard_deviations_are_over_the_repeats(konvid1k):
     _, run = konvid1k
     rows = comparison.read_scores(run / "scores.csv")
     for repeat, folder in enumerate(RunFolder(run).repeats()):
@@ -115,11 +115,11 @@ def test_the_tables_of_a_comparison(konvid1k):
     assert (cells[8], cells[9]) == (f"{sum(RunFolder(run).total_seconds().values()) / 3600:.2f}", "2")
     assert set(RunFolder(run).total_seconds()) == {"train", "features", "compare", "results"}
     page = (run / "report.html").read_text()
-    assert "2 repeats, medians" in page
+    assert "medians of 2 repeats" in page
     assert "3D-CNN, repeat-01" in page
 
 
-def test_every_stage_goes_on_where_it_was_stopped(konvid1k, capsys):
+def test_every_stage_resumes(konvid1k, capsys):
     data, run = konvid1k
     last = run / "repeat-01"
     kept = {path: path.read_bytes() for path in [*run.glob("repeat-*/*.keras"), *run.glob("repeat-*/features.h5")]}
@@ -127,9 +127,9 @@ def test_every_stage_goes_on_where_it_was_stopped(konvid1k, capsys):
     RunFolder(last).score_file("compare").unlink()  # as if stopped between the repeats
     call(train_cnn.main, "--data", data, "--run", run, *SHORT, "--split", "paper", "--repeats", 2)
     heads_and_report(data, run)
-    told = capsys.readouterr().out
-    assert told.count("is complete already") == 4  # train and features of two repeats
-    assert told.count("the heads are fitted already") == 1
+    printed = capsys.readouterr().out
+    assert printed.count("is complete already") == 4  # train and features of two repeats
+    assert printed.count("the heads are fitted already") == 1
     for path, content in kept.items():
         if "head" not in path.name:
             assert path.read_bytes() == content
@@ -166,7 +166,7 @@ def test_too_few_resamples_are_refused_at_once(konvid1k, capsys):
     assert "must be at least 1,000, received 100" in capsys.readouterr().err
 
 
-def test_a_head_that_knows_the_test_videos_is_refused(live_qualcomm, tmp_path, capsys):
+def test_a_head_fitted_on_test_videos_is_refused(live_qualcomm, tmp_path, capsys):
     _, run = live_qualcomm
     start = run_folder.derive(RunFolder(run), RunFolder(tmp_path / "start"), keep=("cnn3d.keras", "lstm_head.keras"))
     split = splits.read(run / "splits.json")
@@ -177,7 +177,7 @@ def test_a_head_that_knows_the_test_videos_is_refused(live_qualcomm, tmp_path, c
     assert f"The models of {start} were fitted on 4 of the 4 test videos" in message
 
 
-def test_features_that_are_all_one_number_are_no_end(live_qualcomm, tmp_path):
+def test_constant_features_give_finite_scores(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     videos = features.read_head_inputs(run)
     flat = dataclasses.replace(videos, stored=np.ones_like(videos.stored))
@@ -208,7 +208,7 @@ def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     assert "was started with the split 'published.json (" in other and "), number 0', not" in other
 
 
-def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcomm, tmp_path, capsys):
+def test_scenes_are_not_divided_and_the_head_is_fine_tuned(konvid1k, live_qualcomm, tmp_path, capsys):
     (other, start), (_, run) = konvid1k, live_qualcomm
     split = splits.read(run / "splits.json")
     assert [len(split.train), len(split.val), len(split.test)] == [14, 2, 4]
@@ -221,7 +221,7 @@ def test_scenes_are_kept_apart_and_the_head_is_fine_tuned(konvid1k, live_qualcom
     assert "3D-CNN + LSTM, fine-tuned" in (run / "results.md").read_text()
     notes = json.loads((run / "metrics.json").read_text())["notes"]
     assert "3D-CNN + LSTM, fine-tuned: first fitted on konvid1k, people's opinions (MOS)." in notes
-    # It began with the other run's weights and went on from them, in small steps.
+    # It started from the other run's weights and changed them in small steps.
     old, new = (
         keras.models.load_model(folder / name).get_weights()
         for folder, name in ((start / "repeat-00", "lstm_head.keras"), (run, "lstm_finetuned_head.keras"))
@@ -296,7 +296,7 @@ def test_ids_are_unique_within_a_database_only(konvid1k, live_qualcomm, tmp_path
         ("lstm_units", {"3": {"lstm_units": 3}}),
     ],
 )
-def test_ablations_change_one_thing(live_qualcomm, monkeypatch, capsys, setting, variants):
+def test_ablations_change_one_setting(live_qualcomm, monkeypatch, capsys, setting, variants):
     data, run = live_qualcomm
     monkeypatch.setitem(ablations.SETTINGS, setting, variants)
     call(ablations.main, setting, "--run", run, "--data", data)
@@ -320,7 +320,7 @@ def test_ablations_change_one_thing(live_qualcomm, monkeypatch, capsys, setting,
             assert keras.models.load_model(folder / "lstm_head.keras").get_layer("lstm").units == 3
 
 
-def test_downscaled_pictures_are_one_clip(live_qualcomm, tmp_path, capsys):
+def test_downscaled_frames_are_one_clip(live_qualcomm, tmp_path, capsys):
     data, _ = live_qualcomm
     small = [*SHORT, *(part for name in ("train_grid", "block_grid") for part in ("--set", f"{name}=1x1"))]
     assert "A downscaled picture is one block" in fails(
@@ -337,7 +337,7 @@ def test_downscaled_pictures_are_one_clip(live_qualcomm, tmp_path, capsys):
     heads_and_report(tmp_path / "data", run)
     assert features.read_head_inputs(run).clip_quality.shape == (20, 5, 1)
     assert "downscale=True" in (run / "results.md").read_text()
-    one = manifest.read(tmp_path / "data" / "manifest.csv")[0]  # scoring looks at the same pixels
+    one = manifest.read(tmp_path / "data" / "manifest.csv")[0]  # scoring uses the same pixels
     score = nr_vqm.load(run).score(root / one.path, raw_video.parse("72x48:yuv420p:30"))
     kept = features.read_head_inputs(run).of([one.video_id]).clip_quality[0]
     np.testing.assert_allclose(score.clip_quality, kept, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The whole line on `tiny`: the commands as a user calls them, each in a process of its own."""
+"""All stages on preset `tiny`: the commands as a user calls them, each in its own process."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def line(tmp_path_factory):
     return data, run
 
 
-def test_what_the_contract_promises_is_there(line):
+def test_every_documented_file_exists(line):
     data, run = line
     assert {"manifest.csv", "index.json", "clips-00000.h5"} <= {path.name for path in data.iterdir()}
     assert {
@@ -51,7 +51,7 @@ def test_what_the_contract_promises_is_there(line):
     assert not [path for folder in line for path in folder.rglob("*.part-*")]
 
 
-def test_precision_is_recorded_and_told(line):
+def test_precision_is_recorded_and_shown_by_info(line):
     _data, run = line
     facts = json.loads((run / "run.json").read_text())
     assert facts["precision"] == {stage: devices.best_precision() for stage in ("train", "features")}
@@ -60,15 +60,15 @@ def test_precision_is_recorded_and_told(line):
     assert set(json.loads((run / "preset.json").read_text())) == {one.name for one in fields(presets.Preset)}
 
 
-def test_features_in_another_precision_are_others(line, tmp_path, capsys):
+def test_features_of_another_precision_are_extracted_again(line, tmp_path, capsys):
     data, run = line
     other = shutil.copytree(run, tmp_path / "run")
     extract = ["--data", str(data), "--run", str(other)]
     asked = {"float32", "mixed_bfloat16"} - {devices.best_precision()}
     extract_features.main([*extract, "--precision", *asked])
-    assert "20 of 20 videos to do" in capsys.readouterr().out
+    assert "20 of 20 videos to extract" in capsys.readouterr().out
     assert json.loads((other / "run.json").read_text())["precision"]["features"] in asked
-    extract_features.main(extract)  # 'auto' takes what is there
+    extract_features.main(extract)  # 'auto' accepts the existing features
     assert "complete already" in capsys.readouterr().out
 
 
@@ -121,11 +121,11 @@ def test_every_head_has_an_interval_from_the_validation_videos(line):
         assert spread["scores"] == pytest.approx(scores, abs=1e-4)
 
 
-def test_the_report_says_that_no_human_was_asked(line):
+def test_the_report_states_that_the_labels_are_not_human_opinions(line):
     _, run = line
     page = (run / "report.html").read_text()
     assert "ynthetic" in page
-    assert "these labels hold no human opinion" in page
+    assert "the labels are not human opinions" in page
     assert 'src="http' not in page
 
 
@@ -154,7 +154,7 @@ def test_scoring_agrees_with_the_comparison(line, head):
 
 
 @pytest.mark.slow
-def test_every_stage_run_again_has_nothing_to_do(line):
+def test_a_repeated_stage_changes_nothing(line):
     data, run = line
     before = {path: path.read_bytes() for path in (run / "cnn3d.keras", run / "features.h5", data / "index.json")}
     assert "complete already" in command("data_prep", "synthetic", "--out", data, "--preset", "tiny")
@@ -163,7 +163,7 @@ def test_every_stage_run_again_has_nothing_to_do(line):
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_missing_input_says_which_target_makes_it(tmp_path, capsys):
+def test_a_missing_input_names_the_make_target(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         command_line.run(compare_heads.main, ["--run", str(tmp_path)])
     assert ended.value.code == 1

@@ -1,12 +1,13 @@
-"""The page of a run: what it says, that it stands alone, and that names from data stay text."""
+"""The report of a run: its statements, that it is self-contained, and that names from data are escaped."""
 
 import base64
+import doctest
 import re
 
 import numpy as np
 import pytest
 
-from experiments import report
+from experiments import report, report_headline
 from nr_vqm import command_line, presets
 from nr_vqm.common import atomic_files, figures
 from nr_vqm.dataset import manifest
@@ -16,21 +17,21 @@ from nr_vqm.runs.run_folder import RunFolder
 HOSTILE = "<script>alert('id')</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} $\\frac$"
 
 
-def made_up_run(folder, noise, *, num_videos=30, names=lambda number: f"video{number}"):
+def synthetic_run(folder, noise, *, num_videos=30, names=lambda number: f"video{number}"):
     rng = np.random.default_rng(1)
     rows = []
     for number in range(num_videos):
         mos = float(rng.uniform(1, 5))
-        for head, deviation in noise.items():
+        for head, std in noise.items():
             row = {"repeat": 0, "head": head, "video_id": names(number), "content": f"scene{number // 3}"}
-            rows.append(row | {"mos": mos, "score": mos + float(rng.normal(0, deviation))})
+            rows.append(row | {"mos": mos, "score": mos + float(rng.normal(0, std))})
     write_results(folder, rows)
     RunFolder(folder).write_preset(presets.get_preset("tiny"))
     return rows
 
 
 def write_results(folder, rows, **facts):
-    """The files of stage 'results'; `facts` replace values of metrics.json."""
+    """Write the files of stage 'results'; `facts` replace values of metrics.json."""
     run, found = RunFolder(folder), comparison.compare(rows, num_resamples=1000, seed=1)
     found |= {"labels": "people", "trained_labels": "people", "leaked_contents": 0}
     found["fitted_on"] = dict.fromkeys(found["heads"], "train")
@@ -48,19 +49,21 @@ def make_report(folder):
     return (folder / "report.html").read_text()
 
 
-def test_a_run_without_anything_optional(tmp_path):
-    made_up_run(tmp_path, {"lstm": 0.3, "svr": 1.4})
+def test_a_run_without_optional_files(tmp_path):
+    synthetic_run(tmp_path, {"lstm": 0.3, "svr": 1.4})
     page = make_report(tmp_path)
     assert "3D-CNN + LSTM agrees best with people" in page
-    assert "which is more than chance explains (p " in page
-    assert "no human opinion" not in page
+    assert ", a statistically significant difference (p " in page
+    assert "not human opinions" not in page
     assert "Training</h2>" not in page
-    assert page.count("no picture") == 12  # 6 best and 6 worst
+    assert "<th>plcc_<wbr>mapped</th>" in page
+    assert ">better</span>" in page
+    assert page.count("no thumbnail") == 12  # 6 best and 6 worst
     assert "synthetic_videos" in page  # a setting
 
 
-def test_the_page_needs_nothing_from_elsewhere(tmp_path):
-    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+def test_the_page_is_self_contained(tmp_path):
+    synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
     page = make_report(tmp_path)
     sources = re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^">)]+)', page)
     assert sources
@@ -72,15 +75,15 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "trained_labels", "words", "raters"),
     [
-        ("synthetic", "synthetic", "Simulated raters: these labels hold no human opinion", "simulated raters"),
+        ("synthetic", "synthetic", "Simulated raters: the labels are not human opinions", "simulated raters"),
         ("synthetic", "people", "Labels: simulated raters, trained on people&#39;s opinions", "simulated raters"),
-        ("pseudo", "pseudo", "Pseudo-labels: these labels hold no human opinion", "the pseudo-labels"),
+        ("pseudo", "pseudo", "Pseudo-labels: the labels are not human opinions", "the pseudo-labels"),
         ("people", "synthetic", "Tested on people&#39;s opinions (MOS), trained on simulated raters.", "people"),
         ("people", "people", "Labels: people&#39;s opinions (MOS).", "people"),
     ],
 )
 def test_the_page_states_the_origin_of_the_labels(tmp_path, labels, trained_labels, words, raters):
-    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    rows = synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
     write_results(tmp_path, rows, labels=labels, trained_labels=trained_labels)
     RunFolder(tmp_path).update_facts(database="other", seconds={"train": 7300})
     page = make_report(tmp_path)
@@ -89,20 +92,20 @@ def test_the_page_states_the_origin_of_the_labels(tmp_path, labels, trained_labe
     assert "2.0 h" in page
 
 
-def test_the_page_states_which_contents_training_has_seen(tmp_path):
-    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
-    assert "10 contents that no part of training has seen" in make_report(tmp_path)
+def test_the_page_states_whether_test_contents_were_used_for_training(tmp_path):
+    rows = synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    assert "10 contents, none of which was used for training" in make_report(tmp_path)
     write_results(tmp_path, rows, leaked_contents=3)
     page = make_report(tmp_path)
-    assert "no part of training has seen" not in page
+    assert "none of which was used for training" not in page
     assert "3 contents are on two sides of the split" in page
     write_results(tmp_path, rows)
     RunFolder(tmp_path).update_facts(trained_on="other")
-    assert "all of another database than that of training" in make_report(tmp_path)
+    assert "all of another database than the training videos" in make_report(tmp_path)
 
 
 def test_names_from_data_stay_text(tmp_path):
-    made_up_run(tmp_path, {"lstm": 0.3, HOSTILE: 0.4}, names=lambda number: f"{number} {HOSTILE}")
+    synthetic_run(tmp_path, {"lstm": 0.3, HOSTILE: 0.4}, names=lambda number: f"{number} {HOSTILE}")
     page = make_report(tmp_path)
     assert "<script" not in page
     assert "<img src=x" not in page
@@ -111,7 +114,7 @@ def test_names_from_data_stay_text(tmp_path):
 
 
 def test_thumbnails_and_broken_videos(tmp_path, place_video):
-    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=15)
+    synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=15)
     video = place_video("good.mkv", num_frames=9, height=40, width=64)
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     paths = ["good.mkv" if number % 2 else "broken.mp4" for number in range(15)]
@@ -124,12 +127,14 @@ def test_thumbnails_and_broken_videos(tmp_path, place_video):
         atomic_files.write_json(tmp_path / name, {"labels_sha256": "0", "root": "."})
     RunFolder(tmp_path).update_facts(data_dir=str(tmp_path))
     page = make_report(tmp_path)
+    assert str(tmp_path) not in page
+    assert f"<dt>data folder</dt><dd>{tmp_path.name}</dd>" in page
     assert 0 < page.count("data:image/jpeg") < 14
-    assert page.count("data:image/jpeg") + page.count("no picture") == 12
+    assert page.count("data:image/jpeg") + page.count("no thumbnail") == 12
 
 
-def test_loss_curves_of_the_histories_that_are_there(tmp_path):
-    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+def test_loss_curves_of_the_histories_that_exist(tmp_path):
+    synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
     (tmp_path / "history.csv").write_text("epoch,mse,val_mse,val_srocc\n1,2.5,3.0,0.5\n2,1.5,2.0,nan\n")
     page = make_report(tmp_path)
     assert "<h3>3D-CNN</h3>" in page
@@ -137,23 +142,27 @@ def test_loss_curves_of_the_histories_that_are_there(tmp_path):
 
 
 def test_a_head_without_correlation_is_shown_without_figures(tmp_path):
-    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    rows = synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
     rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in rows]
     write_results(tmp_path, rows)
     page = make_report(tmp_path)
-    assert "cannot be compared: one of them gave all videos one score" in page
+    assert "cannot be compared: the scores of one of them are all the same" in page
     assert "no correlation" in page
 
 
-def test_too_few_contents_are_told(tmp_path):
-    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
+def test_too_few_contents_are_stated(tmp_path):
+    synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
     page = make_report(tmp_path)
-    assert "too few test contents to tell that from chance" in page
+    assert "too few test contents for a significance test" in page
     assert "at least 5 test contents, found 2" in page
 
 
+def test_doctests():
+    assert doctest.testmod(report_headline).failed == 0
+
+
 def heads(srocc, p):
-    """metrics.json as far as the headline reads it; `srocc` by head, one p for all pairs."""
+    """The values of metrics.json that the headline reads; `srocc` by head, one p for all pairs."""
     names = list(srocc)
     pairs = [(a, b) for index, a in enumerate(names) for b in names[index + 1 :]]
     tests = [
@@ -166,22 +175,40 @@ def heads(srocc, p):
 @pytest.mark.parametrize(
     ("srocc", "p", "winner", "sentence", "claim"),
     [
-        ({"lstm": 0.8, "svr": 0.7}, 0.2, "No head clearly", "0.100 above .* not beyond chance .p = 0.20", "^$"),
-        ({"lstm": 0.8, "svr": 0.7}, None, "No head clearly", "too few test contents", "^$"),
-        ({"lstm": 0.7, "svr": 0.8}, 0.01, "3D-CNN + SVR agrees", "SVR is 0.100 above .* more than chance", "^$"),
-        ({"lstm": 0.7, "svr": 0.6, "mean": 0.9}, 0.5, "No head clearly", "0.200 above that of 3D-CNN . LSTM", "SVR"),
+        (
+            {"lstm": 0.8, "svr": 0.7},
+            0.2,
+            "No head agrees",
+            "higher .* no significant difference .p = 0.20",
+            "^$",
+        ),
+        ({"lstm": 0.8, "svr": 0.7}, None, "No head agrees", "too few test contents", "^$"),
+        (
+            {"lstm": 0.7, "svr": 0.8},
+            0.01,
+            "3D-CNN + SVR agrees",
+            "SVR is 0.100 higher .* significant",
+            "^$",
+        ),
+        (
+            {"lstm": 0.7, "svr": 0.6, "mean": 0.9},
+            0.5,
+            "No head agrees",
+            "0.200 higher than that of 3D-CNN . LSTM",
+            "SVR",
+        ),
     ],
 )
 def test_headline(srocc, p, winner, sentence, claim):
-    got = report.headline(heads(srocc, p), raters="people")
+    got = report_headline.headline(heads(srocc, p), raters="people")
     assert winner in got["winner"]
     assert re.search(sentence, got["sentence"])
     assert re.search(claim, got["claim"])
 
 
 @pytest.mark.parametrize("missing", ["metrics.json", "scores.csv", "preset.json"])
-def test_a_missing_file_says_what_makes_it(tmp_path, missing, capsys):
-    made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
+def test_a_missing_file_names_the_make_target(tmp_path, missing, capsys):
+    synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
     (tmp_path / missing).unlink()
     with pytest.raises(SystemExit) as ended:
         command_line.run(report.main, ["--run", str(tmp_path)])
@@ -190,7 +217,7 @@ def test_a_missing_file_says_what_makes_it(tmp_path, missing, capsys):
 
 
 def test_metrics_of_other_scores_are_refused(tmp_path, capsys):
-    rows = made_up_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
+    rows = synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4}, num_videos=4)
     comparison.write_scores(tmp_path / "scores.csv", [row for row in rows if row["head"] == "svr"])
     with pytest.raises(SystemExit):
         command_line.run(report.main, ["--run", str(tmp_path)])

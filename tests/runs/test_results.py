@@ -1,4 +1,4 @@
-"""What a comparison leaves in a run folder: joined repeats, outlier ratios, tables, leaks."""
+"""Results of a run: joined repeats, outlier ratios, tables, leaks."""
 
 import json
 
@@ -16,14 +16,14 @@ from nr_vqm.runs.run_folder import RunFolder
 
 @pytest.fixture
 def run(tmp_path):
-    """A run with the features of 12 videos whose clip qualities are their MOS and some noise."""
+    """A run with the features of 12 videos whose clip qualities are their MOS with noise."""
     rng = np.random.default_rng(0)
     videos = [
         manifest.Video(f"v{n}", f"v{n}.mp4", f"c{n // 2}", 10 + 7.0 * n, 0.0, 100.0, mos_ci95=4.0) for n in range(12)
     ]
     RunFolder(tmp_path).write_preset(presets.get_preset("tiny", overrides=["lstm_units=5"]))
     RunFolder(tmp_path).update_facts(
-        database="made up", labels="pseudo", hardware="3 cores", commit="abc", seconds={"train": 1800.0}
+        database="synthetic", labels="pseudo", hardware="3 cores", commit="abc", seconds={"train": 1800.0}
     )
     file = features.FeatureFile(tmp_path, precision="float32")
     for one in videos:
@@ -46,12 +46,12 @@ def write_scores(folder, stage, test_rows, train_rows):
         results.write_scores(run, stage, test_rows, train_rows)
 
 
-def test_intervals_of_the_mos_become_outlier_ratios(run):
+def test_confidence_intervals_of_the_mos_give_outlier_ratios(run):
     rows = score(run)
     assert features.read_ci95(run) == {f"v{n}": 4.0 for n in range(12)}
     found = results.write(run, num_resamples=1000, seed=1)["heads"]["mean"]["outlier_ratio"]
     assert found["median"] == pytest.approx(np.mean([abs(row["score"] - row["mos"]) > 4 for row in rows]))
-    assert "outlier ratio (mapped)" in (run / "comparison.tex").read_text()
+    assert r"outlier\_ratio\_mapped" in (run / "comparison.tex").read_text()
 
 
 def test_rows_for_the_results_page(run):
@@ -59,13 +59,13 @@ def test_rows_for_the_results_page(run):
     results.write(run, num_resamples=1000, seed=1)
     table = (run / "results.md").read_text().splitlines()
     assert table[2].startswith(
-        "| mean of clip qualities | nothing to fit | made up | pseudo-labels | tiny lstm_units=5 | "
+        "| mean of clip qualities | nothing to fit | synthetic | pseudo-labels | tiny lstm_units=5 | "
     )
     assert "| abc | 3 cores | 0.50 | 1 | " in table[2]
     assert {line.count("|") for line in table} == {table[0].count("|")}
 
 
-def test_a_head_is_added_once_and_replaced_after_that(run):
+def test_a_head_is_added_once_and_then_replaced(run):
     rows = score(run)
     for shift in (1, 2):
         added = [row | {"head": "lstm_finetuned", "score": row["score"] + shift} for row in rows]
@@ -74,7 +74,7 @@ def test_a_head_is_added_once_and_replaced_after_that(run):
         assert comparison.read_scores(run / "scores.csv") == rows + added
 
 
-def test_scores_of_a_stage_that_is_not_complete_are_left_out(run):
+def test_scores_of_an_incomplete_stage_are_skipped(run):
     rows = score(run)
     write_scores(run, "finetune", [row | {"head": "lstm_finetuned"} for row in rows], [])
     with pytest.raises(KeyboardInterrupt), RunFolder(run).stage("finetune"):
@@ -86,13 +86,13 @@ def test_scores_of_a_stage_that_is_not_complete_are_left_out(run):
         results.write(run, num_resamples=1000, seed=1)
 
 
-def test_a_leak_is_told_in_the_metrics(run):
+def test_a_leak_is_noted_in_the_metrics(run):
     split = splits.Split(train=("v0",), val=("v2",), test=("v1",))
     splits.write(run / "splits.json", split, leaks=["c0"])
     score(run)
     results.write(run, num_resamples=1000, seed=1)
     notes = json.loads((run / "metrics.json").read_text())["notes"]
-    assert notes == ["1 contents are on two sides of the published split: the figures flatter."]
+    assert notes == ["1 contents are on two sides of the published split: the figures are too optimistic."]
 
 
 def test_repeats_are_joined(run):
@@ -110,7 +110,7 @@ def test_repeats_are_joined(run):
     assert "| 1.50 | 2 |" in (run / "results.md").read_text()
 
 
-def test_a_missing_head_says_what_makes_it(run):
+def test_a_missing_head_names_the_make_target(run):
     for name, target in (("lstm", "make compare"), ("lstm_finetuned", "make finetune"), ("svr", "make compare")):
         with pytest.raises(FileNotFoundError, match=target):
             heads.load(run, name)
