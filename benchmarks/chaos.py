@@ -22,13 +22,16 @@ import h5py
 import numpy as np
 
 from nr_vqm import command_line
+from nr_vqm.common import folder_lock
 from nr_vqm.dataset import manifest
-from nr_vqm.runs.run_folder import STAGES, RunFolder
+from nr_vqm.runs import stage_records
+from nr_vqm.runs.run_folder import RunFolder
 
 SETTINGS = [*"--preset tiny --set synthetic_videos=24 --set epochs=4 --set head_epochs=6 --set dropout=0.3".split()]
 FEW_KILLS = 6  # so many or fewer kill only a part of the stages
 WEIGHTS_TOLERANCE = 1e-6
 LONGEST = 600  # seconds for one start of a stage
+ABLATIONS = ("lstm_units",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,8 @@ def steps(folder, other, short):
     """
     run, cross, data = RunFolder(folder / "run"), RunFolder(folder / "cross"), ["--data", str(folder / "data")]
     at = ["--run", str(run)]
-    variant = run.ablation("lstm_units", "8")
+    (setting,) = ABLATIONS
+    variant = run.ablation(setting, "8")
     found = [
         prep(folder / "data", seed=1),
         Step(["experiments.train_cnn", *data, *at, *SETTINGS], [run.cnn3d, run.training_state]),
@@ -113,8 +117,8 @@ def steps(folder, other, short):
         # The head starts from that of the same run: another database is not needed to be killed.
         Step(["experiments.finetune", *at, "--start", str(run)], [run.head("lstm_finetuned")]),
         Step(
-            ["experiments.ablations", "lstm_units", *data, *at],
-            [run.ablation_table("lstm_units"), variant.head("lstm")],
+            ["experiments.ablations", setting, *data, *at],
+            [run.ablation_table(setting), variant.head("lstm")],
         ),
         Step(
             ["experiments.cross_database", *at, "--data", str(other), "--out", str(cross)],
@@ -185,24 +189,40 @@ def kill_again_and_again(step, usual, quota, rng, text):
 
 
 def compare(whole, broken):
-    """The differences between two folders, a line each; and what killed writers left behind."""
-    left = itertools.chain(broken.rglob(".*.part-*"), broken.rglob("*.parts"), broken.rglob(".lock-holder.json"))
-    differences = [f"left behind: {path}" for path in left]
-    for pattern in ("index.json", "splits.json", "scores.csv", "metrics.json", "*.md"):
-        for path in sorted(whole.rglob(pattern)):
-            one, two = (_lines(folder / path.relative_to(whole)) for folder in (whole, broken))
-            if one != two:
-                first = next(pair for pair in itertools.zip_longest(one, two) if pair[0] != pair[1])
-                name = path.relative_to(whole)
-                differences.append(f"{name}: {first[0]!r} uninterrupted, {first[1]!r} after the kills")
-    for path in sorted(whole.rglob("features.h5")):
-        differences += _different_features(path, broken / path.relative_to(whole))
-    for path in sorted(whole.rglob("report.html")):
-        pictures = [re.findall(r'src="(data:[^"]+)"', (folder / path.relative_to(whole)).read_text())
-                    for folder in (whole, broken)]  # fmt: skip
-        if pictures[0] != pictures[1]:
-            differences.append(f"{path.relative_to(whole)}: its figures")
-    return [*differences, *_different_stages(whole, broken), *_different_weights(whole, broken)]
+    """Return the differences between two folders as lines of text, and the temporary files left in the second."""
+    temporary = itertools.chain(broken.rglob(".*.part-*"), broken.rglob(folder_lock.HOLDER_FILE))
+    differences = [f"left behind: {path}" for path in temporary]
+    differences += _different_text(whole, broken, Path("data") / "index.json")
+    for path in sorted(whole.rglob(stage_records.FACTS)):
+        other = RunFolder((broken / path.relative_to(whole)).parent)
+        differences += _different_runs(RunFolder(path.parent), other, whole, broken)
+    return differences
+
+
+def _different_runs(one, two, whole, broken):
+    """Yield the differences between the files of a run in the folder `whole` and those of the same run in `broken`."""
+    if two.feature_parts.exists():
+        yield f"left behind: {two.feature_parts}"
+    tables = [one.ablation_table(setting) for setting in ABLATIONS]
+    for path in (one.splits, one.scores, one.metrics, one.results_table, *tables):
+        if path.exists():
+            yield from _different_text(whole, broken, path.relative_to(whole))
+    if one.features.exists():
+        yield from _different_features(one.features, two.features)
+    if one.report.exists():
+        images = [re.findall(r'src="(data:[^"]+)"', run.report.read_text()) for run in (one, two)]
+        if images[0] != images[1]:
+            yield f"{one.report.relative_to(whole)}: its figures"
+    yield from _different_stages(one, two)
+    yield from _different_weights(one, two)
+
+
+def _different_text(whole, broken, name):
+    """Yield the first difference between the lines of a text file in two folders."""
+    one, two = (_lines(folder / name) for folder in (whole, broken))
+    if one != two:
+        first = next(pair for pair in itertools.zip_longest(one, two) if pair[0] != pair[1])
+        yield f"{name}: {first[0]!r} uninterrupted, {first[1]!r} after the kills"
 
 
 def _lines(path):
@@ -210,7 +230,7 @@ def _lines(path):
     if not path.exists():
         return []
     text = path.read_text()
-    if path.name == "results.md":
+    if path.name == stage_records.RESULTS_TABLE:
         text = re.sub(r"\| \d+\.\d\d \| (?=\d+ \|)", "| hours | ", text)
     return text.splitlines()
 
@@ -220,29 +240,27 @@ def _different_features(one, two):
         return [f"{two} {name}" for name in first if not np.array_equal(first[name], second[name])]
 
 
-def _different_stages(whole, broken):
-    """The stages that are complete in one folder only."""
-    for path in sorted(whole.rglob("run.json")):
-        runs = [RunFolder((folder / path.relative_to(whole)).parent) for folder in (whole, broken)]
-        complete = [[name for name in STAGES if run.is_complete(name)] for run in runs]
-        if complete[0] != complete[1]:
-            yield f"{path.parent.relative_to(whole)}: complete are {complete[0]}, after the kills {complete[1]}"
+def _different_stages(one, two):
+    """Yield a line if other stages are complete in one run than in the other."""
+    complete = [[name for name in stage_records.STAGES if run.is_complete(name)] for run in (one, two)]
+    if complete[0] != complete[1]:
+        yield f"{one}: complete are {complete[0]}, after the kills {complete[1]}"
 
 
-def _different_weights(whole, broken):
+def _different_weights(one, two):
+    """Yield a line for each network whose weights differ."""
     from nr_vqm.common import devices
 
     devices.start(hide_startup_lines=True)
     import keras
 
-    for path in sorted(whole.rglob("*.keras")):
-        name = path.relative_to(whole)
-        if name.name.startswith("training_state"):
+    for path in one.models():
+        if path.suffix != ".keras":
             continue
-        weights = [keras.models.load_model(folder / name).get_weights() for folder in (whole, broken)]
-        largest = max(np.abs(one - two).max() for one, two in zip(*weights, strict=True))
+        weights = [keras.models.load_model(run.path / path.name).get_weights() for run in (one, two)]
+        largest = max(np.abs(first - second).max() for first, second in zip(*weights, strict=True))
         if largest > WEIGHTS_TOLERANCE:
-            yield f"{name}, by {largest:.2g}"
+            yield f"{path}, by {largest:.2g}"
 
 
 if __name__ == "__main__":

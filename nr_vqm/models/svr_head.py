@@ -35,7 +35,7 @@ def fit_svr(
     features: np.ndarray,
     mos: np.ndarray,
     *,
-    contents: Sequence,
+    contents: Sequence | np.ndarray,
     num_folds: int,
     search_videos: int,
     c_grid: Sequence[float],

@@ -1,17 +1,24 @@
-"""3D-CNN + videos -> what the heads read: each group's mean features and the clip qualities. Memory is bounded."""
+"""Features of the videos of a run: extraction, storage in features.h5, and the inputs of the heads."""
 
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from nr_vqm.common import atomic_files, hdf5_files
-from nr_vqm.dataset import mos_scale
+from nr_vqm.dataset import manifest, mos_scale
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.video import clips
+
+if TYPE_CHECKING:  # imports Keras, and workers choose their device before that
+    from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
 
 SCHEMA = 2
 TEXTS, NUMBERS = ("video_id", "content"), ("mos", "mos_low", "mos_high", "mos_ci95")  # of the manifest
@@ -19,23 +26,36 @@ OUTPUTS = ("group_features", "clip_quality")  # of the 3D-CNN
 
 
 def extract(
-    frames, *, trunk, num_frames, height, width, num_groups, block_grid, clip_frames, clip_size, downscale=False
-):
-    """Extract the mean features of every group and the clip qualities of one video.
+    frames: Iterable[np.ndarray],
+    *,
+    trunk: "SharedTrunk",
+    num_frames: int,
+    height: int,
+    width: int,
+    num_groups: int,
+    block_grid: tuple[int, int],
+    clip_frames: int,
+    clip_size: int,
+    downscale: bool = False,
+) -> "ClipOutputs":
+    """Extract the mean features of every group and the clip qualities of one video. Memory is bounded.
 
     Args:
-        frames: iterable of uint8 RGB, shape (height, width, 3).
-        trunk: shared_trunk.SharedTrunk of the 3D-CNN.
-        num_frames, height, width: how many frames `frames` gives, and their size in pixels.
-        num_groups, block_grid: the grid that the heads read.
-        clip_frames, clip_size: of the 3D-CNN, in frames and pixels.
+        frames: uint8 RGB, shape (height, width, 3) each.
+        trunk: the 3D-CNN.
+        num_frames: number of frames in `frames`.
+        height, width: their size in pixels.
+        num_groups: clip positions in time.
+        block_grid: clip positions in the frame, as (rows, columns).
+        clip_frames: clip length of the 3D-CNN in frames.
+        clip_size: clip height and width of the 3D-CNN in pixels.
         downscale: as in `clips.plan_grid`.
 
     Returns:
-        shared_trunk.ClipOutputs.
+        The group features and clip qualities, checked to be finite.
 
     Raises:
-        ValueError: the video is shorter than one clip, or its frames end before `num_frames`.
+        ValueError: the video is shorter than one clip, or `frames` has fewer than `num_frames` frames.
     """
     grid = clips.plan_grid(
         num_frames,
@@ -52,77 +72,77 @@ def extract(
 
 
 class FeatureFile:
-    """<run>/features.h5, made of one part per video so that a stopped extraction goes on."""
+    """<run>/features.h5, joined from one part per video so that a stopped extraction resumes."""
 
-    def __init__(self, run_dir, *, precision=None):
+    def __init__(self, run_dir: str | os.PathLike[str], *, precision: str | None = None) -> None:
         """
         Args:
             run_dir: the run folder.
-            precision: the dtype policy that the features are computed in; parts in another are others.
+            precision: the dtype policy in which the features are computed; each precision has parts of its own.
         """
         run = RunFolder(run_dir)
         self.path, self.parts, self.precision = run.features, run.feature_parts, precision
 
-    def part(self, video_id, made_from):
-        """Where the part of a video lies; another 3D-CNN (`made_from`) or precision has other parts."""
-        # Hashed: a video_id comes from a label file and is no safe file name.
-        name = hashlib.sha256(f"{SCHEMA}\n{made_from}\n{self.precision}\n{video_id}".encode()).hexdigest()[:32]
-        return self.parts / f"{name}.h5"
+    def part(self, video: manifest.Video, cnn_sha256: str) -> Path:
+        """Return the path of the part of a video.
 
-    def write_part(self, video_id, made_from, outputs):
-        """Store the shared_trunk.ClipOutputs of one video."""
+        A part belongs to one state of the video file, one 3D-CNN and one precision: whatever changes between a
+        stopped and a resumed extraction, an outdated part is never used.
+
+        Args:
+            video: a video of the manifest, whose fingerprint identifies the state of its file.
+            cnn_sha256: SHA-256 of the 3D-CNN's file.
+        """
+        # Hashed, because a video_id comes from a label file and need not be a safe file name.
+        key = [SCHEMA, cnn_sha256, self.precision, video.fingerprint, video.video_id]
+        return self.parts / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.h5"
+
+    def write_part(self, video: manifest.Video, cnn_sha256: str, outputs: "ClipOutputs") -> None:
+        """Write the features of one video; arguments as in `part`."""
         self.parts.mkdir(exist_ok=True)
-        with hdf5_files.writing(self.part(video_id, made_from)) as file:
+        with hdf5_files.writing(self.part(video, cnn_sha256)) as file:
             for name in OUTPUTS:
                 file.create_dataset(name, data=getattr(outputs, name))
 
-    def join(self, videos, made_from):
-        """Write features.h5 from the parts of all videos.
-
-        Args:
-            videos: list of manifest.Video.
-            made_from: as in `part`.
-        """
+    def join(self, videos: Sequence[manifest.Video], cnn_sha256: str) -> None:
+        """Write features.h5 from the parts of all videos; arguments as in `part`."""
         with hdf5_files.writing(self.path) as out:
             out.attrs["schema"] = SCHEMA
-            out.attrs["made_from"] = made_from
+            out.attrs["made_from"] = cnn_sha256
             for name in TEXTS:
                 out.create_dataset(name, data=[getattr(one, name) for one in videos], dtype=h5py.string_dtype())
             for name in NUMBERS:
                 out.create_dataset(name, data=[getattr(one, name) for one in videos])
             for index, one in enumerate(videos):
-                with h5py.File(self.part(one.video_id, made_from)) as part:
+                with h5py.File(self.part(one, cnn_sha256)) as part:
                     for name in OUTPUTS:
                         if name not in out:
                             out.create_dataset(name, (len(videos), *part[name].shape), part[name].dtype)
                         out[name][index] = part[name][:]
 
-    def drop_parts(self):
-        """Delete the parts, which the joined file replaces once the stage is complete."""
+    def drop_parts(self) -> None:
+        """Delete the parts, which are unnecessary once the stage is complete."""
         shutil.rmtree(self.parts, ignore_errors=True)
 
 
-def videos_sha256(videos):
-    """The SHA-256 of what features.h5 says of its videos: which they are, and their labels.
-
-    Args:
-        videos: list of manifest.Video.
-    """
+def videos_sha256(videos: Iterable[manifest.Video]) -> str:
+    """Return the SHA-256 of the video ids, contents and labels that features.h5 stores."""
     rows = [[getattr(one, name) for name in (*TEXTS, *NUMBERS)] for one in videos]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
 class HeadInputs:
-    """What the heads read of some videos.
+    """Inputs of the heads, and labels, of some videos.
 
     Attributes:
         video_id, content: object arrays of str (num_videos,).
-        mos, mos_low, mos_high: float64 (num_videos,), the MOS in the database's unit and the ends of its scale.
+        mos: float64 (num_videos,), in the database's unit.
+        mos_low, mos_high: float64 (num_videos,), lowest and highest value of the database's MOS scale.
         clip_quality: float32 (num_videos, num_groups, num_blocks), on 1-5.
         mean_features: float32 (num_videos, feature_dim), the means over all clips.
         row: int (num_videos,), the videos' rows in `stored`.
-        stored: float32 (rows, num_groups, feature_dim), the group features of all videos of the run, on the disk.
+        stored: float32 (rows, num_groups, feature_dim), the group features of all videos of the run, on disk.
     """
 
     video_id: np.ndarray
@@ -137,20 +157,25 @@ class HeadInputs:
 
     @property
     def quality(self) -> np.ndarray:
-        """The MOS on 1-5, float32 (num_videos,)."""
+        """MOS on 1-5, float32 (num_videos,)."""
         return mos_scale.to_unit_5(self.mos, self.mos_low, self.mos_high).astype(np.float32)
 
     @property
     def group_features(self) -> np.ndarray:
-        """The means over the blocks of each group, float32 (num_videos, num_groups, feature_dim), read when asked for.
+        """Mean features of each group, float32 (num_videos, num_groups, feature_dim), read from disk at each access.
 
-        They are the largest part of the features, and only one head reads them.
+        They are by far the largest input, and only one head reads them.
         """
         return self.stored[self.row]
 
-    def of(self, video_ids):
-        """The same for some videos, in the order asked for; ValueError where one is missing."""
+    def select(self, video_ids: Iterable[str]) -> "HeadInputs":
+        """Return the inputs of some videos, in the given order.
+
+        Raises:
+            ValueError: a video has no features.
+        """
         row_of = {video_id: row for row, video_id in enumerate(self.video_id)}
+        video_ids = list(video_ids)
         missing = [video_id for video_id in video_ids if video_id not in row_of]
         if missing:
             raise ValueError(
@@ -161,8 +186,12 @@ class HeadInputs:
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def read_ci95(run_dir):
-    """{video_id: half width of its MOS's 95 % interval} of the videos that have one; empty without features.h5."""
+def read_ci95(run_dir: str | os.PathLike[str]) -> dict[str, float]:
+    """Read {video_id: half width of the 95 % interval of its MOS}; videos without one are skipped.
+
+    Returns:
+        Empty if features.h5 does not exist or the database has no intervals.
+    """
     path = RunFolder(run_dir).features
     if not path.exists():
         return {}
@@ -173,12 +202,12 @@ def read_ci95(run_dir):
         return {video_id: half_width for video_id, half_width in pairs if half_width > 0}
 
 
-def read_head_inputs(run_dir):
-    """The HeadInputs of all videos of a run.
+def read_head_inputs(run_dir: str | os.PathLike[str]) -> HeadInputs:
+    """Read the inputs of the heads of all videos of a run.
 
     Raises:
         FileNotFoundError: features were not extracted.
-        ValueError: a features.h5 of another schema.
+        ValueError: features.h5 has another schema.
     """
     path = RunFolder(run_dir).features
     atomic_files.require(path, made_by="make features")
@@ -197,5 +226,5 @@ def read_head_inputs(run_dir):
 
 
 def mean_features(group_features: np.ndarray) -> np.ndarray:
-    """The mean over the groups of one video, what the SVR reads: (num_groups, feature_dim) -> (feature_dim,)."""
+    """Return the mean over the groups of one video, the input of the SVR: (num_groups, dim) -> (dim,)."""
     return group_features.mean(axis=0)

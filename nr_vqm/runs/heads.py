@@ -1,90 +1,106 @@
-"""The heads of a run: fitted, loaded and applied. `head_table` lists them."""
+"""Fit, load and apply the heads of a run. `head_table` lists them."""
 
 import dataclasses
 import functools
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset import mos_scale
 from nr_vqm.models import head_table, lstm_head, svr_head
 from nr_vqm.runs import history_file, model_check
+from nr_vqm.runs.features import HeadInputs
 from nr_vqm.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """A head that is ready to score.
+    """A fitted head.
 
     Attributes:
-        row: its row of the table.
-        predict: the row's input, float32 (num_videos, ...) -> qualities, float (num_videos,), on 1-5 and not clipped.
+        row: its row in `head_table`.
+        predict: the input named by `row.input`, float32 (num_videos, ...) -> quality, float (num_videos,), on the 1-5
+            scale but not clipped to it.
     """
 
     row: head_table.HeadRow
     predict: Callable[[np.ndarray], np.ndarray]
 
-    def outputs(self, videos):
-        """The qualities of features.HeadInputs, float (num_videos,), on 1-5 and not clipped."""
+    def outputs(self, videos: HeadInputs) -> np.ndarray:
+        """Return the quality of videos, float (num_videos,), on the 1-5 scale but not clipped to it."""
         return self.predict(getattr(videos, self.row.input))
 
 
-def fit(run_dir, name, train, val, **settings):
+def fit(
+    run_dir: str | os.PathLike[str], name: str, train: HeadInputs, val: HeadInputs, **settings: Any
+) -> tuple[Head, np.ndarray]:
     """Fit a head and save it in the run.
 
     Args:
         run_dir: the run folder.
-        name: a head of the table.
-        train, val: features.HeadInputs; an LSTM is fitted on `train`, and `val` chooses its epoch.
-        settings: of the head's method: `_fit_lstm`, `_fit_svr`, `_fit_mean`.
+        name: a head of `head_table`.
+        train: the training videos.
+        val: the validation videos; those of an LSTM head choose its epoch.
+        settings: of the head's method, as in `Preset.heads`; see `_fit_lstm`, `_fit_svr` and `_fit_mean`.
 
     Returns:
-        (Head, outputs for `val`): the outputs are those of a head that was not fitted on `val`.
+        The head, and the outputs for `val` of a head that was not fitted on `val`, float (num_videos,).
     """
     row = head_table.get(name)
     return FIT[row.method](RunFolder(run_dir), row, train, val, **settings)
 
 
-def load(run_dir, name):
-    """A fitted head of a run.
+def load(run_dir: str | os.PathLike[str], name: str) -> Head:
+    """Load a fitted head of a run.
 
     Args:
         run_dir: a folder with one 3D-CNN.
-        name: a head of the table.
-
-    Returns:
-        Head.
+        name: a head of `head_table`.
 
     Raises:
-        FileNotFoundError: it was not fitted yet.
-        ValueError: its fit has not ended, its file is damaged or not ours, or it was fitted on another 3D-CNN; or an
-            unknown head.
+        FileNotFoundError: the head is not fitted yet.
+        ValueError: its fit is not complete, its file is damaged or was not written by nr-vqm, it was fitted on another
+            3D-CNN, or the head is unknown.
     """
     row, run = head_table.get(name), RunFolder(run_dir)
     run.check_head(name)
     return LOAD[row.method](run, row)
 
 
-def load_lstm(run_dir, name):
-    """The keras.Model of an LSTM head, checked as in `load`."""
+def load_lstm(run_dir: str | os.PathLike[str], name: str) -> keras.Model:
+    """Load the network of an LSTM head; arguments and errors as in `load`."""
     run = RunFolder(run_dir)
     run.check_head(name)
     return model_check.load_model(run.head(name), made_by=head_table.get(name).made_by)
 
 
-def continue_lstm(run_dir, name, model, train, val, *, clip_noise, **settings):
-    """Fit an LSTM head from the weights that it has and save it in the run: fine-tuning.
+def continue_lstm(
+    run_dir: str | os.PathLike[str],
+    name: str,
+    model: keras.Model,
+    train: HeadInputs,
+    val: HeadInputs,
+    *,
+    clip_noise: float,
+    **settings: Any,
+) -> tuple[Head, np.ndarray]:
+    """Train an LSTM head from its current weights, as fine-tuning does, and save it in the run.
 
     Args:
         run_dir, name, train, val: as in `fit`.
-        model: keras.Model of `lstm_head.build_lstm_head`; trained in place.
-        clip_noise: of `lstm_head.vary_clips`, where the head reads clip qualities.
+        model: a network of `lstm_head.build_lstm_head`; trained in place.
+        clip_noise: standard deviation of the noise on clip qualities, see `lstm_head.vary_clips`.
         settings: epochs, patience, batch_size, learning_rate, seed, as in `lstm_head.fit_lstm_head`.
 
     Returns:
-        as `fit`.
+        As `fit`.
     """
     row = head_table.get(name)
     history = lstm_head.fit_lstm_head(
@@ -102,13 +118,16 @@ def continue_lstm(run_dir, name, model, train, val, *, clip_noise, **settings):
     return head, head.outputs(val)
 
 
-def score_rows(head, videos, *, repeat):
-    """Rows of scores.csv, scores in each video's own unit.
+def score_rows(head: Head, videos: HeadInputs, *, repeat: int) -> list[dict[str, Any]]:
+    """Score videos with a head.
 
     Args:
-        head: Head.
-        videos: features.HeadInputs.
+        head: a fitted head.
+        videos: the videos to score.
         repeat: the number of the repeat.
+
+    Returns:
+        Rows of scores.csv; scores are in the unit of each video's MOS, within its scale.
     """
     scores = mos_scale.to_score(head.outputs(videos), videos.mos_low, videos.mos_high)
     return [
@@ -124,18 +143,31 @@ def score_rows(head, videos, *, repeat):
     ]
 
 
-def _fit_lstm(run, row, train, val, *, lstm_units, fc_dim, forget_bias, input_bias, **settings):
-    """From new weights.
+def _fit_lstm(
+    run: RunFolder,
+    row: head_table.HeadRow,
+    train: HeadInputs,
+    val: HeadInputs,
+    *,
+    lstm_units: int,
+    fc_dim: int,
+    forget_bias: float,
+    input_bias: float,
+    **settings: Any,
+) -> tuple[Head, np.ndarray]:
+    """Train an LSTM head from new weights.
 
-    Settings: `lstm_units` and `fc_dim` of `lstm_head.build_lstm_head`, `forget_bias` and `input_bias` of
-    `lstm_head.start_as_average`, the others of `continue_lstm`.
+    Args:
+        lstm_units, fc_dim: sizes, as in `lstm_head.build_lstm_head`.
+        forget_bias, input_bias: as in `lstm_head.start_as_average`.
+        settings: as in `continue_lstm`.
     """
     inputs = getattr(train, row.input)
     blocks = row.input == "clip_quality"
     model = lstm_head.build_lstm_head(
         num_groups=inputs.shape[1],
         input_dim=inputs.shape[2],
-        # Clip qualities are on the known scale of 1-5; features are scaled as the training part is.
+        # Clip qualities are on the known scale of 1-5; features are scaled by their statistics in the training part.
         input_offset=3.0 if blocks else float(inputs.mean()),
         input_scale=1.0 if blocks else float(inputs.std()) or 1.0,
         lstm_units=lstm_units,
@@ -147,16 +179,30 @@ def _fit_lstm(run, row, train, val, *, lstm_units, fc_dim, forget_bias, input_bi
     return continue_lstm(run, row.name, model, train, val, **settings)
 
 
-def _load_lstm(run, row):
+def _load_lstm(run: RunFolder, row: head_table.HeadRow) -> Head:
     return _lstm(row, load_lstm(run, row.name))
 
 
-def _lstm(row, model):
+def _lstm(row: head_table.HeadRow, model: keras.Model) -> Head:
     return Head(row, lambda inputs: lstm_head.predict(model, inputs))
 
 
-def _fit_svr(run, row, train, val, *, fit_on, seed, **search):
-    """`fit_on`: 'train', or 'train+val' for a head of more videos; `seed` and `search` of `svr_head.fit_svr`."""
+def _fit_svr(
+    run: RunFolder,
+    row: head_table.HeadRow,
+    train: HeadInputs,
+    val: HeadInputs,
+    *,
+    fit_on: str,
+    seed: int,
+    **search: Any,
+) -> tuple[Head, np.ndarray]:
+    """Fit an SVR head.
+
+    Args:
+        fit_on: 'train', or 'train+val' to fit on more videos.
+        seed, search: as in `svr_head.fit_svr`.
+    """
     parts = [train] if fit_on == "train" else [train, val]
     features, quality, content = (
         np.concatenate([getattr(part, name) for part in parts]) for name in (row.input, "quality", "content")
@@ -168,30 +214,34 @@ def _fit_svr(run, row, train, val, *, fit_on, seed, **search):
     return _svr(row, pipeline), held_out.predict(getattr(val, row.input))
 
 
-def _refit(pipeline, features, quality):
-    """The pipeline's settings fitted on other videos."""
+def _refit(pipeline: "Pipeline", features: np.ndarray, quality: np.ndarray) -> "Pipeline":
+    """Fit a pipeline with the same settings on other videos."""
     import sklearn.base
 
     return sklearn.base.clone(pipeline).fit(features, quality)
 
 
-def _load_svr(run, row):
+def _load_svr(run: RunFolder, row: head_table.HeadRow) -> Head:
     return _svr(row, svr_head.load_svr(run.head(row.name)))
 
 
-def _svr(row, pipeline):
+def _svr(row: head_table.HeadRow, pipeline: "Pipeline") -> Head:
     return Head(row, pipeline.predict)
 
 
-def _fit_mean(run, row, train, val):
-    """The control: there is nothing to fit."""
+def _fit_mean(run: RunFolder, row: head_table.HeadRow, train: HeadInputs, val: HeadInputs) -> tuple[Head, np.ndarray]:
+    """Return the mean of the clip qualities, the control that has nothing to fit."""
     head = _load_mean(run, row)
     return head, head.outputs(val)
 
 
-def _load_mean(run, row):
+def _load_mean(run: RunFolder, row: head_table.HeadRow) -> Head:
     return Head(row, lambda clip_quality: clip_quality.mean(axis=(1, 2)))
 
 
-FIT = {"lstm": _fit_lstm, "svr": _fit_svr, "mean": _fit_mean}
-LOAD = {"lstm": _load_lstm, "svr": _load_svr, "mean": _load_mean}
+FIT: dict[str, Callable[..., tuple[Head, np.ndarray]]] = {"lstm": _fit_lstm, "svr": _fit_svr, "mean": _fit_mean}
+LOAD: dict[str, Callable[[RunFolder, head_table.HeadRow], Head]] = {
+    "lstm": _load_lstm,
+    "svr": _load_svr,
+    "mean": _load_mean,
+}

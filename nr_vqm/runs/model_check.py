@@ -4,14 +4,19 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nr_vqm.common import atomic_files
 from nr_vqm.models import head_table, keras_files, svr_head
 from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.runs.stage_records import REPAIR
+
+if TYPE_CHECKING:
+    import keras
 
 
-def check_run(run_dir: str | os.PathLike, head: str) -> str:
-    """Check everything that scoring will load, before Keras is imported, which takes seconds.
+def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
+    """Check all files that scoring loads, without importing Keras, which takes seconds.
 
     Args:
         run_dir: a folder that train and compare wrote.
@@ -22,7 +27,7 @@ def check_run(run_dir: str | os.PathLike, head: str) -> str:
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, not ours, or does not fit the others; an unknown head.
+        ValueError: a file is damaged, was not written by nr-vqm, or does not fit the others; an unknown head.
     """
     row = head_table.get(head)
     run = RunFolder(run_dir)
@@ -38,38 +43,45 @@ def check_run(run_dir: str | os.PathLike, head: str) -> str:
     elif row.method == "svr":
         _require_file(run.head(head), made_by=row.made_by)
         svr_head.check_types(run.head(head))
-    identity = [run.check_sum(run.cnn3d), run.check_head(head), *mos_range]
+    identity = [run.check_file(run.cnn3d), run.check_head(head), *mos_range]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
 
 
-def _check_model(path, input_shape, *, made_by):
+def _check_model(path: Path, input_shape: tuple[int, ...], *, made_by: str) -> None:
     _require_file(path, made_by=made_by)
     found = keras_files.check(path).input_shape
     if found != input_shape:
-        raise ValueError(f"{path} reads {found}, this run's preset.json gives {input_shape}. Copy or make it again.")
+        raise ValueError(
+            f"{path} has the input shape {found}, this run's preset.json gives {input_shape}. "
+            f"Copy it again, or make it again: {made_by}."
+        )
 
 
-def _require_file(path, *, made_by):
+def _require_file(path: Path, *, made_by: str) -> None:
     atomic_files.require(path, made_by=made_by)
     if not path.is_file():
-        raise ValueError(f"{path} must be a plain file. Copy or make the run again.")
+        raise ValueError(f"{path} must be a plain file. {REPAIR}")
 
 
-def load_model(path, *, made_by):
-    """Load one of our .keras files, after looking at what it would build.
+def load_model(path: str | os.PathLike[str], *, made_by: str) -> "keras.Model":
+    """Load a .keras file of a run after checking what it would build.
+
+    Args:
+        path: the file.
+        made_by: the command that writes it, for messages.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a .keras file, one with foreign layers, or one that asks for absurd sizes.
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a .keras file, has layers that nr-vqm does not use, or would need too much memory.
     """
     path = Path(path)
     _require_file(path, made_by=made_by)
     keras_files.check(path)
-    RunFolder(path.parent).check_sum(path)
+    RunFolder(path.parent).check_file(path)
     import keras
 
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for weights that do not fit the layers
+    except Exception as error:  # Keras raises many types for weights that do not fit the layers
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"A model that nr-vqm saved is needed, {path} is not one: {reason}") from error

@@ -1,21 +1,29 @@
-"""A run whose networks are untrained: tests and benchmarks score with it where the scores themselves mean nothing."""
+"""A run with untrained networks, for tests and benchmarks in which the scores themselves do not matter."""
 
-from pathlib import Path
+import os
+from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from nr_vqm import presets
 from nr_vqm.models import cnn3d, lstm_head, svr_head
 from nr_vqm.runs.run_folder import RunFolder
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
-def write(folder: Path, preset: presets.Preset, *, mos_range: tuple[float, float], labels: str) -> RunFolder:
-    """Write a run that can score with both of its heads.
+
+def write(
+    folder: str | os.PathLike[str], preset: presets.Preset, *, mos_range: tuple[float, float], labels: str
+) -> RunFolder:
+    """Write a run that can score with the heads `lstm` and `svr`.
 
     Args:
-        folder: created if it is missing.
+        folder: the run folder; created if it is missing.
         preset: the sizes of the networks and of the clip grid.
-        mos_range, labels: the two ends of the scale and the origin of the labels that the run states.
+        mos_range: lowest and highest value of the MOS scale that the run states.
+        labels: origin of the labels that the run states, of `label_origin.ORIGINS`.
 
     Returns:
         The run: an untrained 3D-CNN, an untrained LSTM head, and an SVR fitted on random features.
@@ -31,7 +39,7 @@ def write(folder: Path, preset: presets.Preset, *, mos_range: tuple[float, float
     return run
 
 
-def _lstm(preset):
+def _lstm(preset: presets.Preset) -> keras.Model:
     return lstm_head.build_lstm_head(
         num_groups=preset.num_groups,
         input_dim=preset.block_grid[0] * preset.block_grid[1],
@@ -42,7 +50,7 @@ def _lstm(preset):
     )
 
 
-def _svr(preset):
+def _svr(preset: presets.Preset) -> "Pipeline":
     features = np.random.default_rng(0).random((20, preset.fc_dims[-1]), np.float32)
     mos = 1 + 4 * features[:, 0]
     return svr_head.fit_svr(features, mos, contents=np.arange(20), seed=1, num_jobs=1, **preset.svr_search)

@@ -21,7 +21,7 @@ from nr_vqm.common import atomic_files
 from nr_vqm.dataset import manifest, splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.models import head_table
-from nr_vqm.runs import features, heads, prediction_intervals, run_folder
+from nr_vqm.runs import derived_runs, features, heads, interval_file
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.video import raw_video
 
@@ -168,7 +168,7 @@ def test_too_few_resamples_are_refused_at_once(konvid1k, capsys):
 
 def test_a_head_fitted_on_test_videos_is_refused(live_qualcomm, tmp_path, capsys):
     _, run = live_qualcomm
-    start = run_folder.derive(RunFolder(run), RunFolder(tmp_path / "start"), keep=("cnn3d.keras", "lstm_head.keras"))
+    start = derived_runs.derive(RunFolder(run), RunFolder(tmp_path / "start"), keep=("cnn3d.keras", "lstm_head.keras"))
     split = splits.read(run / "splits.json")
     other = splits.Split(train=split.test, val=split.val, test=split.train)
     fingerprints = splits.read_fingerprints(run / "splits.json")
@@ -233,7 +233,7 @@ def test_scenes_are_not_divided_and_the_head_is_fine_tuned(konvid1k, live_qualco
     call(report.main, "--run", run)
     assert "3D-CNN + LSTM, fine-tuned</h3>" in (run / "report.html").read_text()
     # It scores videos, with an interval, and is tested on another database like every head.
-    assert len(prediction_intervals.stored(run)["lstm_finetuned"]["scores"]) == 2
+    assert len(interval_file.read_all(run)["lstm_finetuned"]["scores"]) == 2
     assert nr_vqm.load(run, head="lstm_finetuned").score(np.full((9, 48, 72, 3), 90, np.uint8)).head == "lstm_finetuned"
     call(cross_database.main, "--run", run, "--data", other, "--out", tmp_path / "cross")
     tested = {row["head"] for row in comparison.read_scores(tmp_path / "cross" / "scores.csv")}
@@ -244,7 +244,7 @@ def test_scenes_are_not_divided_and_the_head_is_fine_tuned(konvid1k, live_qualco
 def test_a_head_of_another_grid_is_refused(live_qualcomm, tmp_path, capsys):
     _, run = live_qualcomm
     head = keras.Sequential([keras.Input((4, 6)), keras.layers.LSTM(2), keras.layers.Dense(1)])
-    start = run_folder.derive(RunFolder(run), RunFolder(tmp_path), keep=("cnn3d.keras",))
+    start = derived_runs.derive(RunFolder(run), RunFolder(tmp_path), keep=("cnn3d.keras",))
     with start.stage("compare"):
         keras.Model(head.inputs, head.outputs).save(start.head("lstm"))
     message = fails(capsys, finetune.main, "--run", run, "--start", tmp_path)
@@ -339,7 +339,7 @@ def test_downscaled_frames_are_one_clip(live_qualcomm, tmp_path, capsys):
     assert "downscale=True" in (run / "results.md").read_text()
     one = manifest.read(tmp_path / "data" / "manifest.csv")[0]  # scoring uses the same pixels
     score = nr_vqm.load(run).score(root / one.path, raw_video.parse("72x48:yuv420p:30"))
-    kept = features.read_head_inputs(run).of([one.video_id]).clip_quality[0]
+    kept = features.read_head_inputs(run).select([one.video_id]).clip_quality[0]
     np.testing.assert_allclose(score.clip_quality, kept, atol=1e-4)
 
 

@@ -113,7 +113,7 @@ def test_every_head_has_an_interval_from_the_validation_videos(line):
     _, run = line
     split = json.loads((run / "splits.json").read_text())
     stored = json.loads((run / "intervals.json").read_text())
-    videos = features.read_head_inputs(run).of(split["val"])
+    videos = features.read_head_inputs(run).select(split["val"])
     assert set(stored) == {"lstm", "svr", "mean", "lstm_features"}
     for name, spread in stored.items():
         assert spread["mos"] == pytest.approx(videos.quality, abs=1e-4)

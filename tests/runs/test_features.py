@@ -1,3 +1,5 @@
+"""Features are those of the clips at their positions, and are stored and read without change."""
+
 import dataclasses
 
 import h5py
@@ -29,14 +31,14 @@ def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
     np.testing.assert_allclose(outputs.clip_quality.reshape(18), quality[:, 0], atol=tolerance)
 
 
-def test_a_video_shorter_than_a_clip():
+def test_a_video_shorter_than_a_clip_is_refused():
     trunk = SharedTrunk(cnn3d.build_cnn3d(**NETWORK, dtype="float32"))
     with pytest.raises(ValueError, match="One clip needs 7 frames, the video has 6"):
         features.extract([], trunk=trunk, num_frames=6, height=45, width=61, **GRID)
 
 
-def made_up(number):
-    """Outputs of one video of 3 groups x 4 blocks, 5 features."""
+def synthetic_outputs(number):
+    """Outputs of the 3D-CNN for one video: 3 groups x 4 blocks, 5 features."""
     rng = np.random.default_rng(number)
     return ClipOutputs(
         group_features=rng.random((3, 5), np.float32),
@@ -46,7 +48,7 @@ def made_up(number):
 
 @pytest.fixture
 def videos():
-    """Three videos on a scale of 0-100, one with an id that is no file name."""
+    """Three videos on a scale of 0-100, one with an id that is not a file name."""
     ids = ["one", "../../two\n", "three"]
     return [manifest.Video(name, "x.mp4", f"scene {name}", 25.0 * i, 0.0, 100.0) for i, name in enumerate(ids)]
 
@@ -56,58 +58,71 @@ def run_dir(tmp_path, videos):
     """A run with the joined features of the videos."""
     file = features.FeatureFile(tmp_path, precision="float32")
     for number, one in enumerate(videos):
-        file.write_part(one.video_id, "network", made_up(number))
+        file.write_part(one, "network", synthetic_outputs(number))
     file.join(videos, "network")
     return tmp_path
 
 
-def test_written_and_read(run_dir, videos):
+def test_features_are_the_same_after_writing_and_reading(run_dir, videos):
     inputs = features.read_head_inputs(run_dir)
     assert list(inputs.video_id) == [one.video_id for one in videos]
     assert list(inputs.content) == [one.content for one in videos]
     np.testing.assert_array_equal(inputs.quality, [1, 2, 3])
-    np.testing.assert_array_equal(inputs.clip_quality, [made_up(i).clip_quality for i in range(3)])
-    np.testing.assert_array_equal(inputs.group_features, [made_up(i).group_features for i in range(3)])
-    np.testing.assert_array_equal(inputs.mean_features[1], features.mean_features(made_up(1).group_features))
-    np.testing.assert_allclose(inputs.mean_features[1], made_up(1).group_features.mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(inputs.clip_quality, [synthetic_outputs(i).clip_quality for i in range(3)])
+    np.testing.assert_array_equal(inputs.group_features, [synthetic_outputs(i).group_features for i in range(3)])
+    np.testing.assert_array_equal(inputs.mean_features[1], features.mean_features(synthetic_outputs(1).group_features))
+    np.testing.assert_allclose(inputs.mean_features[1], synthetic_outputs(1).group_features.mean(axis=0), rtol=1e-6)
     assert sorted(path.name for path in run_dir.iterdir()) == ["features.h5", "features.parts"]
     features.FeatureFile(run_dir).drop_parts()
     assert sorted(path.name for path in run_dir.iterdir()) == ["features.h5"]
 
 
-def test_some_videos_in_the_order_asked_for(run_dir):
+def test_videos_are_selected_in_the_given_order(run_dir):
     inputs = features.read_head_inputs(run_dir)
-    some = inputs.of(["three", "one"])
+    some = inputs.select(["three", "one"])
     np.testing.assert_array_equal(some.mos, [50, 0])
-    np.testing.assert_array_equal(some.clip_quality[1], made_up(0).clip_quality)
-    np.testing.assert_array_equal(some.group_features[0], made_up(2).group_features)
-    np.testing.assert_array_equal(some.of(["one"]).group_features[0], made_up(0).group_features)
+    np.testing.assert_array_equal(some.clip_quality[1], synthetic_outputs(0).clip_quality)
+    np.testing.assert_array_equal(some.group_features[0], synthetic_outputs(2).group_features)
+    np.testing.assert_array_equal(some.select(["one"]).group_features[0], synthetic_outputs(0).group_features)
     with pytest.raises(ValueError, match=r"No features of video 'four' \(1 missing\). Extract again: make features"):
-        inputs.of(["one", "four"])
+        inputs.select(["one", "four"])
 
 
 def test_group_features_stay_on_the_disk_until_a_head_reads_them(run_dir):
     inputs = features.read_head_inputs(run_dir)
     assert isinstance(inputs.stored, np.memmap)
-    assert isinstance(inputs.of(["three"]).stored, np.memmap)
+    assert isinstance(inputs.select(["three"]).stored, np.memmap)
 
 
-def test_a_video_takes_the_bytes_of_its_means_and_clip_qualities(run_dir):
+def test_only_group_features_and_clip_qualities_are_stored(run_dir):
     with h5py.File(run_dir / "features.h5") as file:
         stored = {name: file[name].nbytes // 3 for name in file if file[name].ndim > 1}
     assert stored == {"group_features": 3 * 5 * 4, "clip_quality": 3 * 4 * 4}
 
 
-def test_parts_are_of_one_network_and_go_on(tmp_path, videos):
+def test_a_part_belongs_to_one_network_and_one_precision(tmp_path, videos):
     file = features.FeatureFile(tmp_path, precision="float32")
-    file.write_part(videos[1].video_id, "network", made_up(1))
-    assert file.part(videos[1].video_id, "network").exists()
-    assert file.part(videos[1].video_id, "network").parent == tmp_path / "features.parts"
-    assert not file.part(videos[1].video_id, "another network").exists()
-    assert not features.FeatureFile(tmp_path).part(videos[1].video_id, "network").exists()  # of another precision
+    file.write_part(videos[1], "network", synthetic_outputs(1))
+    assert file.part(videos[1], "network").exists()
+    assert file.part(videos[1], "network").parent == tmp_path / "features.parts"
+    assert not file.part(videos[1], "another network").exists()
+    assert not features.FeatureFile(tmp_path).part(videos[1], "network").exists()  # of another precision
 
 
-def test_the_checksum_of_videos_is_that_of_their_ids_and_labels(videos):
+def test_a_repaired_video_never_uses_the_part_of_its_damaged_file(tmp_path, videos):
+    file = features.FeatureFile(tmp_path, precision="float32")
+    damaged, repaired = (dataclasses.replace(videos[1], fingerprint=text) for text in ("damaged", "repaired"))
+    file.write_part(damaged, "network", synthetic_outputs(1))  # and then the extraction is killed
+    assert file.part(damaged, "network").exists()
+    assert not file.part(repaired, "network").exists()
+    file.write_part(repaired, "network", synthetic_outputs(2))
+    file.join([repaired], "network")
+    np.testing.assert_array_equal(
+        features.read_head_inputs(tmp_path).clip_quality[0], synthetic_outputs(2).clip_quality
+    )
+
+
+def test_the_checksum_of_videos_depends_on_their_ids_and_labels_only(videos):
     found = features.videos_sha256(videos)
     assert features.videos_sha256([dataclasses.replace(one, path="moved.mp4") for one in videos]) == found
     changes = {"video_id": "four", "content": "other", "mos": 51.0, "mos_high": 101.0, "mos_ci95": 1.0}
@@ -116,7 +131,7 @@ def test_the_checksum_of_videos_is_that_of_their_ids_and_labels(videos):
     assert features.videos_sha256(videos[:2]) != found
 
 
-def test_no_features_or_those_of_another_version(run_dir, tmp_path):
+def test_missing_features_and_another_schema_are_refused(run_dir, tmp_path):
     with h5py.File(run_dir / "features.h5", "a") as file:
         file.attrs["schema"] = 0
     with pytest.raises(ValueError, match="has schema 0, 2 is needed. Run: make features"):

@@ -1,4 +1,4 @@
-"""The table of heads: each is fitted, saved, loaded and scores by the same rules."""
+"""Every head of the table can be fitted, saved, loaded and used to score."""
 
 import json
 import shutil
@@ -45,7 +45,7 @@ def empty_run(tmp_path):
 
 
 def fit(run_dir, name, train, val, **changes):
-    """A head of preset tiny, however it is made, and its outputs for val."""
+    """Fit a head of preset tiny in its stage; return it and its outputs for val."""
     with RunFolder(run_dir).stage(head_table.get(name).stage):
         return _fit(run_dir, name, train, val, **changes)
 
@@ -72,7 +72,7 @@ def test_a_head_is_fitted_saved_and_loaded(empty_run, name):
     assert row.history is None or (empty_run / row.history).exists()
 
 
-def test_the_svr_is_fitted_on_the_videos_of_the_lstm_unless_asked_otherwise(tmp_path):
+def test_the_svr_is_fitted_on_train_or_on_train_and_val(tmp_path):
     train, val = synthetic_inputs(), synthetic_inputs(9, seed=1)
     assert presets.get_preset("paper").svr_fit_on == "train"
     fit(tmp_path, "svr", train, val)
@@ -83,17 +83,17 @@ def test_the_svr_is_fitted_on_the_videos_of_the_lstm_unless_asked_otherwise(tmp_
     assert pipeline.named_steps["scale"].n_samples_seen_ == len(train.mos) + len(val.mos)
     without = pipeline.fit(train.mean_features, train.quality).predict(val.mean_features)
     np.testing.assert_allclose(of_val, without)
-    assert not np.allclose(of_val, both.outputs(val))  # which has seen them
+    assert not np.allclose(of_val, both.outputs(val))  # this head was fitted on them
 
 
-def test_the_setting_of_the_svr_is_one_of_two():
+def test_svr_fit_on_accepts_two_values():
     assert presets.get_preset("tiny", overrides=["svr_fit_on=train+val"]).svr_fit_on == "train+val"
     with pytest.raises(ValueError, match="'svr_fit_on' must be one of train, train.val. Received: 'val'"):
         presets.get_preset("tiny", overrides=["svr_fit_on=val"])
 
 
 @pytest.mark.parametrize(("output", "score"), [(7.5, 100.0), (-2.0, 0.0), (2.0, 25.0)])
-def test_comparing_and_scoring_give_one_score(tiny_run, output, score):
+def test_comparing_and_scoring_give_the_same_score(tiny_run, output, score):
     row = head_table.get("mean")
     constant = heads.Head(row, lambda inputs: np.full(len(inputs), output))
     rows = heads.score_rows(constant, synthetic_inputs(3), repeat=0)
@@ -105,7 +105,7 @@ def test_comparing_and_scoring_give_one_score(tiny_run, output, score):
 
 
 @pytest.mark.parametrize("output", [np.nan, np.inf])
-def test_a_head_that_gives_no_number_is_refused(tiny_run, output):
+def test_a_head_whose_output_is_not_finite_is_refused(tiny_run, output):
     broken = heads.Head(head_table.get("mean"), lambda inputs: np.full(len(inputs), output))
     with pytest.raises(ValueError, match="gave no finite number for a video"):
         heads.score_rows(broken, synthetic_inputs(3), repeat=0)
@@ -139,15 +139,15 @@ def test_every_head_scores_a_video(whole_run, place_video, name, capsys):
     assert row["model_id"] not in others
 
 
-def test_a_head_of_another_width_is_refused(whole_run, tmp_path):
+def test_a_head_of_another_input_shape_is_refused(whole_run, tmp_path):
     run = shutil.copytree(whole_run, tmp_path / "run")
     shutil.copy(run / "lstm_head.keras", run / "lstm_features_head.keras")
-    with pytest.raises(ValueError, match=r"lstm_features_head.keras reads \(5, 6\), .* gives \(5, 8\)"):
+    with pytest.raises(ValueError, match=r"lstm_features_head.keras has the input shape \(5, 6\), .* gives \(5, 8\)"):
         model_check.check_run(run, "lstm_features")
 
 
 @pytest.mark.parametrize("name", head_table.HEADS)
-def test_a_3d_cnn_that_gives_no_numbers_scores_with_no_head(whole_run, tmp_path, name):
+def test_a_3d_cnn_whose_output_is_not_finite_scores_with_no_head(whole_run, tmp_path, name):
     run = shutil.copytree(whole_run, tmp_path / "run")
     model = keras.models.load_model(run / "cnn3d.keras")
     weights = model.get_weights()

@@ -1,4 +1,4 @@
-"""A fit of the heads that is stopped anywhere, and the same command again: the result of an uninterrupted fit."""
+"""A fit of the heads that is stopped at any point and run again has the result of an uninterrupted fit."""
 
 import dataclasses
 import shutil
@@ -14,7 +14,7 @@ from nr_vqm.dataset import manifest, mos_scale, splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.models import cnn3d, svr_head
 from nr_vqm.models.shared_trunk import ClipOutputs
-from nr_vqm.runs import features, model_check, prediction_intervals, results
+from nr_vqm.runs import features, interval_file, model_check, results
 from nr_vqm.runs.run_folder import RunFolder
 
 PRESET = presets.get_preset("tiny", overrides=["head_epochs=1"])
@@ -33,7 +33,7 @@ def write_features(run, listed, *, seed):
             outputs = ClipOutputs(
                 group_features=rng.random((5, 8), np.float32), clip_quality=quality.astype(np.float32)
             )
-            file.write_part(one.video_id, made_from, outputs)
+            file.write_part(one, made_from, outputs)
         file.join(listed, made_from)
     file.drop_parts()
 
@@ -45,7 +45,7 @@ def compare(run):
 
 
 def state(run):
-    """The contents of everything that compare writes, and which head scores with which identity."""
+    """The numbers in all files that compare writes."""
     weights = [
         keras.models.load_model(run.head(name), compile=False).get_weights() for name in ("lstm", "lstm_features")
     ]
@@ -68,7 +68,7 @@ def assert_same(one, two):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    """A run whose heads are fitted, whose features have changed since."""
+    """A run whose heads are fitted and whose features have changed since."""
     run = RunFolder(tmp_path_factory.mktemp("run"))
     run.write_preset(PRESET)
     run.update_facts(mos_range=[0.0, 100.0], labels_sha256="x", database="synthetic", labels="synthetic")
@@ -94,12 +94,12 @@ def uninterrupted(fitted, tmp_path_factory):
     [
         (svr_head, "save_svr"),  # one head is new
         (results, "write_scores"),  # the heads are new, the scores old
-        (prediction_intervals, "write"),  # the scores are new, the intervals old
+        (interval_file, "write"),  # the scores are new, the intervals old
         (RunFolder, "update_facts"),  # all files are new, the record is missing
         (comparison, "compare"),  # the record is new, the tables old
     ],
 )
-def test_a_refit_that_was_stopped_is_done_again(fitted, uninterrupted, tmp_path, monkeypatch, place, function, capsys):
+def test_a_stopped_fit_is_run_again(fitted, uninterrupted, tmp_path, monkeypatch, place, function, capsys):
     run = RunFolder(shutil.copytree(fitted.path, tmp_path / "run"))
     update_facts = RunFolder.update_facts
 
@@ -114,7 +114,7 @@ def test_a_refit_that_was_stopped_is_done_again(fitted, uninterrupted, tmp_path,
             compare_heads.main(["--run", str(run)])
     assert run.is_complete("compare") == (place is comparison)
     if place is not comparison:
-        with pytest.raises(ValueError, match=r"the fit of .* has not ended. Run again: make compare"):
+        with pytest.raises(ValueError, match=r"the fit of .* is not complete. Run again: make compare"):
             model_check.check_run(run, "svr")
     capsys.readouterr()
     compare(run)
@@ -124,7 +124,7 @@ def test_a_refit_that_was_stopped_is_done_again(fitted, uninterrupted, tmp_path,
     assert run.is_complete("results")
 
 
-def test_changed_features_are_never_reported_as_compared(fitted, tmp_path, capsys):
+def test_heads_are_fitted_again_when_the_features_have_changed(fitted, tmp_path, capsys):
     run = RunFolder(shutil.copytree(fitted.path, tmp_path / "run"))
     assert run.scores.exists()
     capsys.readouterr()

@@ -29,7 +29,7 @@ def run(tmp_path):
     for one in videos:
         quality = mos_scale.to_unit_5(one.mos, 0, 100) + rng.normal(0, 0.2, (5, 6))
         outputs = ClipOutputs(group_features=rng.random((5, 8)), clip_quality=quality.astype(np.float32))
-        file.write_part(one.video_id, "network", outputs)
+        file.write_part(one, "network", outputs)
     file.join(videos, "network")
     return tmp_path
 
@@ -121,5 +121,5 @@ def test_a_missing_head_names_the_make_target(run):
         heads.load(run, "lstm")
     with pytest.raises(KeyboardInterrupt), RunFolder(run).stage("compare"):
         raise KeyboardInterrupt
-    with pytest.raises(ValueError, match="the fit of lstm_head.keras has not ended. Run again: make compare"):
+    with pytest.raises(ValueError, match="the fit of lstm_head.keras is not complete. Run again: make compare"):
         heads.load(run, "lstm")

@@ -1,11 +1,12 @@
-"""The files of a run: what it states, which of its stages are complete, runs that share files."""
+"""The files of a run: its facts, its complete stages, and runs that share files."""
 
 import pytest
 
 from nr_vqm import presets
-from nr_vqm.common import atomic_files, folder_lock
-from nr_vqm.runs import run_folder
-from nr_vqm.runs.run_folder import STAGES, RunFolder
+from nr_vqm.common import atomic_files, folder_lock, provenance
+from nr_vqm.runs import derived_runs, stage_records
+from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.runs.stage_records import STAGES
 
 
 def write_all(run, stage, text):
@@ -51,21 +52,21 @@ def test_preset_and_facts_round_trip(tmp_path):
         ({"seconds": 3}, "must hold an object as 'seconds', found 3"),
     ],
 )
-def test_foreign_facts_are_refused(tmp_path, facts, message):
+def test_invalid_facts_are_refused(tmp_path, facts, message):
     atomic_files.write_json(tmp_path / "run.json", facts)
     with pytest.raises(ValueError, match=message):
         RunFolder(tmp_path).read_facts()
 
 
 @pytest.mark.parametrize("record", [[], 3, {}, {"settings": {}, "reads": [], "writes": {}}])
-def test_a_foreign_record_is_refused(tmp_path, record):
+def test_a_damaged_record_is_refused(tmp_path, record):
     atomic_files.write_json(tmp_path / "run.json", {"stages": {"train": record}})
     with pytest.raises(ValueError, match="has a damaged record of stage 'train'"):
         RunFolder(tmp_path).is_complete("train")
 
 
 @pytest.mark.parametrize("scale", [[1, 5], [0.0, 100.0], [-1, 1]])
-def test_the_scale_of_a_run(tmp_path, scale):
+def test_the_mos_range_is_read(tmp_path, scale):
     run = RunFolder(tmp_path)
     run.update_facts(mos_range=scale)
     assert run.read_mos_range() == tuple(scale)
@@ -74,7 +75,7 @@ def test_the_scale_of_a_run(tmp_path, scale):
 @pytest.mark.parametrize(
     "scale", ["15", {"1": 2, "5": 3}, [True, 5], [1, "5"], [5, 1], [1, 1], [1, 3, 5], [1], [], None, 1, ["1", "5"]]
 )
-def test_a_scale_that_is_not_two_rising_numbers_is_refused(tmp_path, scale):
+def test_a_mos_range_that_is_not_two_rising_numbers_is_refused(tmp_path, scale):
     run = RunFolder(tmp_path)
     run.update_facts(mos_range=scale)
     with pytest.raises(ValueError, match=r"run\.json needs the MOS scale as 'mos_range': \[low, high\]"):
@@ -82,13 +83,13 @@ def test_a_scale_that_is_not_two_rising_numbers_is_refused(tmp_path, scale):
 
 
 @pytest.mark.parametrize("ends", ["NaN, 5", "1, Infinity", "-Infinity, 5"])
-def test_a_scale_without_an_end_is_refused(tmp_path, ends):
+def test_a_mos_range_that_is_not_finite_is_refused(tmp_path, ends):
     (tmp_path / "run.json").write_text(f'{{"mos_range": [{ends}]}}')
-    with pytest.raises(ValueError, match="two finite numbers that rise"):
+    with pytest.raises(ValueError, match="two finite numbers in rising order"):
         RunFolder(tmp_path).read_mos_range()
 
 
-def test_a_run_without_facts_has_no_scale(tmp_path):
+def test_a_run_without_facts_has_no_mos_range(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run\.json is missing. Make it first: make train"):
         RunFolder(tmp_path).read_mos_range()
 
@@ -100,13 +101,29 @@ def test_other_labels_are_refused(run, tmp_path):
     RunFolder(tmp_path / "new").check_labels({"labels_sha256": "labels"}, "data")
 
 
-def test_seconds_of_a_stage_add_up_over_stops(run):
+def test_the_seconds_of_a_stage_add_up_over_restarts(run):
     with pytest.raises(ValueError, match="stopped"), run.stage("train"):
         raise ValueError("stopped")
     run.update_facts(seconds={"train": 100.0})
     with run.stage("train"):
         pass
     assert 100 <= run.read_facts()["seconds"]["train"] < 101
+
+
+def test_a_stage_records_the_software_versions(tmp_path):
+    run = RunFolder(tmp_path)
+    with run.stage("train", facts={"videos": 7}):
+        pass
+    facts = run.read_facts()
+    assert (facts["versions"], facts["videos"]) == (provenance.versions(), 7)
+
+
+def test_a_file_that_does_not_exist_in_any_run_is_refused(tmp_path):
+    run = RunFolder(tmp_path)
+    with pytest.raises(ValueError, match="Head 'mean' has no such file"):
+        run.head("mean")
+    with pytest.raises(ValueError, match=r"Stage 'cross_database' writes no train_scores\.csv"):
+        run.score_file("cross_database", train=True)
 
 
 def test_a_stage_is_complete_until_one_of_its_files_changes(run):
@@ -130,7 +147,7 @@ def test_a_stage_is_complete_for_its_settings_only(run):
 
 
 def test_a_stage_that_is_killed_after_any_of_its_files_is_not_complete(run, monkeypatch):
-    """A kill is an exception here that no code of ours may answer: nothing is written after it."""
+    """The kill is simulated by an exception after which no write succeeds."""
     atomic_files.write_text(run.features, "changed")
     with run.stage("features"):
         write_all(run, "features", "second")
@@ -153,7 +170,7 @@ def test_a_stage_that_is_killed_after_any_of_its_files_is_not_complete(run, monk
             number += 1
             assert not run.is_complete("compare")
             left[0] = 99
-            with pytest.raises(ValueError, match="'compare' was stopped before its end"):
+            with pytest.raises(ValueError, match="stage 'compare' was stopped before its end"):
                 write_missing(run, "compare")
                 run.require_complete("compare")
         else:
@@ -178,7 +195,7 @@ def test_the_record_and_the_checksums_are_one_write(run, monkeypatch):
     assert set(written[-1]["stages"]["compare"]["writes"]) == set(STAGES["compare"].writes)
 
 
-def test_what_a_stage_needs_says_what_makes_it(run):
+def test_a_missing_or_outdated_input_names_the_command_that_makes_it(run):
     run.require_complete("features")
     atomic_files.write_text(run.cnn3d, "trained further")
     with pytest.raises(ValueError, match="its files have changed since. Run again: make features"):
@@ -188,22 +205,22 @@ def test_what_a_stage_needs_says_what_makes_it(run):
         run.require_complete("features")
 
 
-def test_a_derived_run_shares_what_it_keeps(run, tmp_path):
-    keep = (run_folder.CNN3D, run_folder.SPLITS, "lstm_finetuned_head.keras")
-    for _ in range(2):  # again changes nothing
-        made = run_folder.derive(run, RunFolder(tmp_path / "other"), keep=keep, lstm_units=3)
+def test_a_derived_run_shares_the_kept_files(run, tmp_path):
+    keep = (stage_records.CNN3D, stage_records.SPLITS, "lstm_finetuned_head.keras")
+    for _ in range(2):  # the second call changes nothing
+        made = derived_runs.derive(run, RunFolder(tmp_path / "other"), keep=keep, lstm_units=3)
         assert made.cnn3d.samefile(run.cnn3d)
         assert not made.features.exists()
         assert made.read_preset().lstm_units == 3
         facts = made.read_facts()
         assert (facts["database"], list(facts["stages"]), "seconds" in facts) == ("d", ["train"], False)
     with pytest.raises(ValueError, match="was created with other settings"):
-        run_folder.derive(run, made, keep=(), lstm_units=4)
+        derived_runs.derive(run, made, keep=(), lstm_units=4)
 
 
 def test_a_derived_run_follows_its_source(run, tmp_path):
     def derive():
-        return run_folder.derive(run, RunFolder(tmp_path / "other"), keep=(run_folder.CNN3D,))
+        return derived_runs.derive(run, RunFolder(tmp_path / "other"), keep=(stage_records.CNN3D,))
 
     made = derive()
     with made.stage("features"):
@@ -220,12 +237,12 @@ def test_every_repeat_is_derived(run, tmp_path):
         repeat.path.mkdir()
         repeat.write_preset(presets.get_preset("tiny"))
         atomic_files.write_text(repeat.splits, "split")
-    made = run_folder.derive(run, RunFolder(tmp_path / "other"), keep=(run_folder.SPLITS,))
+    made = derived_runs.derive(run, RunFolder(tmp_path / "other"), keep=(stage_records.SPLITS,))
     assert [one.path.relative_to(made).name for one in made.repeats()] == ["repeat-00", "repeat-01"]
     assert all(one.splits.exists() for one in made.repeats())
 
 
-def test_a_run_that_is_not_there_is_not_locked(tmp_path):
+def test_a_missing_run_cannot_be_locked(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"preset\.json is missing. Make it first: make train"):
         RunFolder(tmp_path / "none").lock()
     assert not (tmp_path / "none").exists()

@@ -11,7 +11,7 @@ import pytest
 from sample_videos import place_frame, write_ffv1
 
 import nr_vqm
-from nr_vqm.runs import prediction_intervals
+from nr_vqm.runs import interval_file
 from nr_vqm.scoring import score_page
 
 HOSTILE = '<script>alert(1)<_script> {{ 7 * 7 }} $\\frac$ "><img src=x>\n.mkv'
@@ -21,7 +21,7 @@ HOSTILE = '<script>alert(1)<_script> {{ 7 * 7 }} $\\frac$ "><img src=x>\n.mkv'
 def scorer(tiny_run, tmp_path_factory):
     run = shutil.copytree(tiny_run, tmp_path_factory.mktemp("page") / "run")
     mos = np.linspace(1, 5, 40)
-    prediction_intervals.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
+    interval_file.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
     return nr_vqm.load(run)
 
 

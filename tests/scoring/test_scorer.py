@@ -9,7 +9,7 @@ import stand_ins
 from sample_videos import place_frame, write_ffv1, write_trimmed
 
 import nr_vqm
-from nr_vqm.runs import prediction_intervals
+from nr_vqm.runs import interval_file
 from nr_vqm.scoring import scorer
 from nr_vqm.video import raw_video, reader
 
@@ -100,7 +100,7 @@ def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
     assert nr_vqm.load(run_dir).score(clip).interval is None  # no validation errors are stored
     run = shutil.copytree(run_dir, tmp_path / "run")
     mos = np.linspace(1.2, 4.8, 40)
-    prediction_intervals.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
+    interval_file.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
     score = nr_vqm.load(run).score(clip)
     low, high = score.interval
     assert low < score.mos < high

@@ -1,0 +1,65 @@
+"""Read and validate run.json, the facts of a run, and other small JSON files of a run."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nr_vqm.common import atomic_files
+from nr_vqm.runs.stage_records import REPAIR
+
+MAX_REPEATS = 1000
+MAX_JSON_BYTES = 10_000_000
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read run.json; empty if the run has none yet.
+
+    Raises:
+        ValueError: the file is damaged or was not written by nr-vqm.
+    """
+    facts = read_object(path) if path.exists() else {}
+    for name in ("stages", "seconds", "precision"):
+        if not isinstance(facts.get(name, {}), dict):
+            raise ValueError(f"{path} must hold an object as {name!r}, found {facts[name]!r}. {REPAIR}")
+    repeats = facts.get("repeats", 1)
+    if type(repeats) is not int or not 1 <= repeats <= MAX_REPEATS:
+        raise ValueError(f"{path} needs 1 to {MAX_REPEATS} repeats, found {repeats!r}. {REPAIR}")
+    return facts
+
+
+def mos_range(facts: Mapping[str, Any], path: Path) -> tuple[float, float]:
+    """Return the lowest and highest value of the MOS scale that a run was trained on.
+
+    Args:
+        facts: the content of run.json.
+        path: run.json, for the message.
+
+    Raises:
+        ValueError: the facts do not state the scale.
+    """
+    found = facts.get("mos_range")
+    if isinstance(found, list) and [type(end) in (int, float) for end in found] == [True, True]:
+        low, high = found
+        if -math.inf < low < high < math.inf:
+            return float(low), float(high)
+    raise ValueError(
+        f"{path} needs the MOS scale as 'mos_range': [low, high], two finite numbers in rising order; "
+        f"found {'none' if found is None else repr(found)}. {REPAIR}"
+    )
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a small JSON file that holds an object.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        ValueError: it is too large, is not JSON or does not hold an object.
+    """
+    atomic_files.require(path, made_by="make train")
+    if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{path} must be a plain file of at most {MAX_JSON_BYTES} bytes. {REPAIR}")
+    value = atomic_files.read_json(path, made_by="make train")
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a JSON object. {REPAIR}")
+    return value

@@ -1,0 +1,120 @@
+"""Stages of a run: the files that each stage reads and writes, and the records that show whether it is complete.
+
+A stage removes its record from run.json before it writes its first file. After its last file it writes a new record
+with the SHA-256 of every file that it has read and written, in one replacement of run.json. A stage is complete only
+while its record agrees with the files in the folder, so a stage that was killed at any point is run again.
+Decision 0013.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nr_vqm.common import atomic_files
+from nr_vqm.models import head_table
+
+PRESET, FACTS, SPLITS, CNN3D, FEATURES = "preset.json", "run.json", "splits.json", "cnn3d.keras", "features.h5"
+HISTORY, INTERVALS = "history.csv", "intervals.json"
+TEST_SCORES, TRAIN_SCORES = "test_scores.csv", "train_scores.csv"
+SCORES, METRICS = "scores.csv", "metrics.json"
+COMPARISON_CSV, COMPARISON_TEX, RESULTS_TABLE = "comparison.csv", "comparison.tex", "results.md"
+MODELS = (CNN3D, *head_table.FILES)
+REPAIR = "Copy the run again, or create it again."  # what to do about a damaged file
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        target: the command that runs it.
+        reads: names of the files that it reads.
+        writes: names of the files that it writes.
+    """
+
+    target: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+    def output(self, ending: str) -> str | None:
+        """Return the name of the first file written whose name ends like this; None if there is none."""
+        return next((name for name in self.writes if name.endswith(ending)), None)
+
+
+def _head_files(stage: str) -> tuple[str, ...]:
+    """Return the files of the heads that a stage fits: models, and the histories of heads trained in epochs."""
+    return tuple(name for row in head_table.fitted_by(stage) for name in (row.file, row.history) if name)
+
+
+_FITTED_ON = (PRESET, SPLITS, CNN3D, FEATURES)
+STAGES = {
+    "train": Stage("make train", (SPLITS,), (CNN3D, HISTORY)),
+    "features": Stage("make features", (CNN3D,), (FEATURES,)),
+    "compare": Stage("make compare", _FITTED_ON, (*_head_files("compare"), INTERVALS, TEST_SCORES, TRAIN_SCORES)),
+    "finetune": Stage(
+        "make finetune",
+        _FITTED_ON,
+        (*_head_files("finetune"), *(f"finetuned_{name}" for name in (INTERVALS, TEST_SCORES, TRAIN_SCORES))),
+    ),
+    "cross_database": Stage(
+        "make cross_database", (PRESET, CNN3D, FEATURES, *head_table.FILES), (f"cross_database_{TEST_SCORES}",)
+    ),
+    # Reads the scores of every repeat; see RunFolder.score_files.
+    "results": Stage("make compare", (), (SCORES, METRICS, COMPARISON_CSV, COMPARISON_TEX, RESULTS_TABLE)),
+}
+SCORED = ("compare", "finetune", "cross_database")  # stages that write scores of test videos
+
+
+def create(stage: str, settings: Mapping[str, Any], reads: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """Create the record of a stage that has just ended.
+
+    Args:
+        stage: a key of STAGES.
+        settings: what the result depends on besides the files that the stage reads; JSON values.
+        reads: `checksums` of the files that it has read, computed before it started.
+        folder: the run folder.
+    """
+    return {"settings": as_stored(settings), "reads": dict(reads), "writes": checksums(folder, STAGES[stage].writes)}
+
+
+def find(facts: Mapping[str, Any], stage: str, *, path: Path) -> dict[str, Any] | None:
+    """Return the record of a stage; None if the stage has not ended.
+
+    Args:
+        facts: the content of run.json.
+        stage: a key of STAGES.
+        path: run.json, for the message.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
+    record = facts.get("stages", {}).get(stage)
+    parts = [record.get(part) if isinstance(record, dict) else None for part in ("settings", "reads", "writes")]
+    if record is not None and not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f"{path} has a damaged record of stage {stage!r}: {record!r}. {REPAIR}")
+    return record
+
+
+def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they are read back from JSON: tuples become lists."""
+    return json.loads(json.dumps(dict(settings)))
+
+
+def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return {name: SHA-256} of the files of a folder that exist."""
+    return {name: sha256(folder / name) for name in names if (folder / name).is_file()}
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex digits; computed once for each state of the file."""
+    status = path.stat()
+    return _sha256_of(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache
+def _sha256_of(path: Path, inode: int, size: int, modified_ns: int) -> str:
+    """Cached, because the network of preset `paper` takes half a second to read."""
+    return atomic_files.sha256(path)
