@@ -8,7 +8,7 @@ from experiments import compare_heads, extract_features
 from nr_vqm import command_line
 from nr_vqm.common import atomic_files
 from nr_vqm.evaluation import comparison_tables
-from nr_vqm.runs import run_folder
+from nr_vqm.runs import derived_runs, stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
 GRIDS = {8: (2, 4), 16: (4, 4), 32: (4, 8)}  # number of groups, and of blocks as (rows, columns)
@@ -49,8 +49,8 @@ def _measure(run: RunFolder, args: argparse.Namespace, name: str, changes: Mappi
     """Fit and test the heads with changed settings; reuse the features if the grid is the same."""
     preset, variant = run.read_preset(), run.ablation(args.setting, name.replace(" ", ""))
     same_grid = all(changes.get(one, getattr(preset, one)) == getattr(preset, one) for one in GRID_SETTINGS)
-    keep = (run_folder.CNN3D, run_folder.SPLITS, *([run_folder.FEATURES] if same_grid else []))
-    run_folder.derive(run, variant, keep=keep, **changes)
+    keep = (stage_records.CNN3D, stage_records.SPLITS, *([stage_records.FEATURES] if same_grid else []))
+    derived_runs.derive(run, variant, keep=keep, **changes)
     root = ["--root", args.root] if args.root else []
     extract_features.main(["--data", args.data, "--run", str(variant), *root])
     compare_heads.main(["--run", str(variant)])

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from nr_vqm import command_line, presets
-from nr_vqm.common import atomic_files, devices, provenance
+from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison_tables
 from nr_vqm.models import head_table
-from nr_vqm.runs import features, prediction_intervals, results
+from nr_vqm.runs import features, interval_file, results
 from nr_vqm.runs.run_folder import RunFolder
 
 
@@ -46,14 +46,14 @@ def _fit_and_score(run: RunFolder, repeat: int) -> None:
         print(f"{run}: the heads are fitted already; delete {run.score_file('compare')} to fit them again.")
         return
     videos, split = features.read_head_inputs(run), splits.read(run.splits)
-    train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
-    with run.stage("compare", facts={"versions": provenance.versions()}):
+    train, val, test = (videos.select(getattr(split, part)) for part in splits.PARTS)
+    with run.stage("compare"):
         fitted = _fit(run, preset, train, val)
         test_rows, train_rows = (
             [row for head, _ in fitted for row in heads.score_rows(head, part, repeat=repeat)] for part in (test, train)
         )
         results.write_scores(run, "compare", test_rows, train_rows)
-        prediction_intervals.write(run, {head.row.name: (outputs, val.quality) for head, outputs in fitted})
+        interval_file.write(run, {head.row.name: (outputs, val.quality) for head, outputs in fitted})
 
 
 def _fit(

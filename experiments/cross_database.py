@@ -6,11 +6,11 @@ from pathlib import Path
 
 from experiments import extract_features
 from nr_vqm import command_line
-from nr_vqm.common import devices, provenance
+from nr_vqm.common import devices
 from nr_vqm.dataset import label_origin, manifest, splits
 from nr_vqm.evaluation import comparison_tables
 from nr_vqm.models import head_table
-from nr_vqm.runs import features, results, run_folder
+from nr_vqm.runs import derived_runs, features, results, stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
 REMEDY = "Test on another database; make compare tests on the run's own."
@@ -65,7 +65,7 @@ def _start(run: RunFolder, data: Path, out: RunFolder, names: Sequence[str]) -> 
             folder.check_head(name)
         splits.refuse_fitted(folder.splits, tested, remedy=REMEDY)
     models = [head_table.get(name).file for name in names]
-    run_folder.derive(run, out, keep=(run_folder.CNN3D, *filter(None, models)), facts=facts)
+    derived_runs.derive(run, out, keep=(stage_records.CNN3D, *filter(None, models)), facts=facts)
 
 
 def _score(run: RunFolder, repeat: int, names: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ def _score(run: RunFolder, repeat: int, names: Sequence[str]) -> None:
     if run.is_complete("cross_database", heads=names):
         print(f"{run}: all videos are scored already.")
         return
-    with run.stage("cross_database", facts={"versions": provenance.versions()}, heads=names):
+    with run.stage("cross_database", heads=names):
         videos = features.read_head_inputs(run)
         fitted = [heads.load(run, name) for name in names]
         rows = [row for head in fitted for row in heads.score_rows(head, videos, repeat=repeat)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nr_vqm import command_line
-from nr_vqm.common import atomic_files, devices, parallel, provenance
+from nr_vqm.common import atomic_files, devices, parallel
 from nr_vqm.dataset import manifest
 from nr_vqm.runs import features
 from nr_vqm.runs.run_folder import RunFolder
@@ -42,10 +42,10 @@ def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], args: argpars
         print(f"{file.path} is complete already.")
         file.drop_parts()
         return
-    missing = [one for one in videos if not file.part(one.video_id, made_from).exists()]
+    missing = [one for one in videos if not file.part(one, made_from).exists()]
     missing = manifest.locate(missing, manifest.find_root(args.data, args.root)) if missing else []
     print(f"{len(missing)} of {len(videos)} videos to extract", flush=True)
-    facts = {"versions": provenance.versions(), "precision": {"features": precision}}
+    facts = {"precision": {"features": precision}}
     with run.stage("features", facts=facts, precision=precision, **made_of):
         # Two videos at a time: one is decoded while the features of the other are computed.
         settings = {"made_from": made_from, "precision": precision, "device": args.device}

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from nr_vqm import command_line
-from nr_vqm.common import atomic_files, devices, provenance
+from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison_tables
-from nr_vqm.runs import features, prediction_intervals, results
+from nr_vqm.runs import features, interval_file, results
 from nr_vqm.runs.run_folder import RunFolder
 
 REMEDY = "Start from a run of another database, or of the same split."
@@ -46,7 +46,7 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
 
     atomic_files.drop_leftovers(run)
     preset, videos, split = run.read_preset(), features.read_head_inputs(run), splits.read(run.splits)
-    train, val, test = (videos.of(getattr(split, part)) for part in splits.PARTS)
+    train, val, test = (videos.select(getattr(split, part)) for part in splits.PARTS)
     if start.splits.exists():  # a copied run may lack it
         fingerprints = splits.read_fingerprints(run.splits)
         tested = {video_id: fingerprints[video_id] for video_id in split.test}
@@ -64,12 +64,12 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
         print(f"{run}: the head is fine-tuned already.")
         return
     devices.seed_everything(preset.seed)
-    facts = {"versions": provenance.versions(), "finetuned_from": _origin(start)}
+    facts = {"finetuned_from": _origin(start)}
     with run.stage("finetune", facts=facts, **made_of):
         head, outputs = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
         test_rows, train_rows = (heads.score_rows(head, part, repeat=repeat) for part in (test, train))
         results.write_scores(run, "finetune", test_rows, train_rows)
-        prediction_intervals.write(run, {head.row.name: (outputs, val.quality)})
+        interval_file.write(run, {head.row.name: (outputs, val.quality)})
 
 
 def _origin(start: RunFolder) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Plots of a report, as SVG data URIs."""
 
-import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from experiments import report_headline
 from nr_vqm.common import figures
 from nr_vqm.evaluation import comparison, metrics
 from nr_vqm.models import head_table
+from nr_vqm.runs import history_file
 from nr_vqm.runs.run_folder import RunFolder
 
 
@@ -56,25 +56,12 @@ def losses(run: RunFolder) -> list[tuple[str, str]]:
         fitted = [row for row in head_table.HEADS.values() if row.history]
         histories = {"3D-CNN": repeat.history} | {row.label: repeat.head_history(row.name) for row in fitted}
         for title, path in histories.items():
-            plot = figures.losses(_read_history(path))
+            plot = figures.losses(_finite_history(path))
             if plot:
                 plots.append((title if repeat == run else f"{title}, {repeat.path.name}", plot))
     return plots
 
 
-def _read_history(path: Path) -> list[dict[str, float]]:
-    """Read the epochs of a Keras log; cells that are not finite numbers are skipped."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [dict(_finite_cells(row)) for row in csv.DictReader(file)]
-
-
-def _finite_cells(row: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    for name, cell in row.items():
-        try:
-            value = float(cell)
-        except (TypeError, ValueError):
-            continue
-        if math.isfinite(value):
-            yield name, value
+def _finite_history(path: Path) -> list[dict[str, float]]:
+    """Read the epochs of a history; values that are not finite are skipped."""
+    return [{name: value for name, value in row.items() if math.isfinite(value)} for row in history_file.read(path)]

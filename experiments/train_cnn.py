@@ -145,7 +145,7 @@ def _train(
     dtype = run.read_facts().get("precision", {}).get("train") or devices.chosen_precision(preset.precision)
     if jax_processes.is_first():
         run.update_facts(precision={"train": dtype})
-    stage = run.stage("train", facts={"versions": provenance.versions()})
+    stage = run.stage("train")
     with stage if jax_processes.is_first() else contextlib.nullcontext():
         history = cnn3d_training.fit_cnn3d(
             batches["train"],

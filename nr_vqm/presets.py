@@ -124,7 +124,7 @@ class Preset:
 
     @property
     def interval(self) -> dict[str, Any]:
-        """Arguments of `prediction_intervals.Spread`, except the validation videos."""
+        """Arguments of `prediction_intervals.PredictionIntervals`, except the validation videos."""
         names = ("neighbours", "min_neighbours", "floor")
         return {name: getattr(self, f"interval_{name}") for name in names}
 

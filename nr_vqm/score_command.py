@@ -16,7 +16,7 @@ import nr_vqm
 from nr_vqm import command_line
 from nr_vqm.common import devices, folder_lock, parallel
 from nr_vqm.dataset import label_origin
-from nr_vqm.runs import model_check, prediction_intervals
+from nr_vqm.runs import interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import score_page, score_table, worker_tasks
 from nr_vqm.scoring.score import Score
@@ -178,7 +178,7 @@ def _load(args: argparse.Namespace) -> "Scorer | None":
         _or_exit(command_line.EXIT_USAGE, start)
         return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device)
     # Damaged intervals are reported here, once, instead of by every worker.
-    prediction_intervals.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
+    interval_file.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
     return None
 
 

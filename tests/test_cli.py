@@ -20,7 +20,7 @@ from nr_vqm import cli, command_line, presets
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison
-from nr_vqm.runs import prediction_intervals
+from nr_vqm.runs import interval_file
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import score_table, scorer
 
@@ -307,7 +307,7 @@ def test_info_of_a_run_in_training(tmp_path, capsys):
     code, printed = info(tmp_path, capsys)
     assert code == 0
     assert "csv, 6 videos: 3 train, 1 val, 2 test" in printed.out
-    assert "2 of 2 epochs, under way or stopped; lowest validation error 1.750" in printed.out
+    assert "2 of 2 epochs, in progress or stopped; lowest validation MSE 1.750" in printed.out
     (tmp_path / "history.csv").write_text("epoch,loss\n1,2\n")
     code, printed = info(tmp_path, capsys)
     assert (code, printed.err.count("\n")) == (command_line.EXIT_NO_MODEL, 1)
@@ -342,7 +342,7 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     rng = np.random.default_rng(0)
     mos = rng.uniform(1, 5, 60)
-    prediction_intervals.write(run, {head: (mos + rng.normal(0, 0.3, 60), mos) for head in ("lstm", "svr")})
+    interval_file.write(run, {head: (mos + rng.normal(0, 0.3, 60), mos) for head in ("lstm", "svr")})
     rows = [
         {"repeat": 0, "head": head, "video_id": f"v{n}", "content": f"c{n}", "mos": m, "score": m + error}
         for head in ("lstm", "svr")
@@ -360,7 +360,7 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, capsys):
     assert found["intervals"]["lstm"]["test_coverage"] == 0.75  # 30 of 40 are exact, 10 are far off
     assert set(found["heads"]) == {"lstm", "svr"}
     assert found["bytes"] == sum(path.stat().st_size for path in run.iterdir())
-    assert "holds the MOS of 75.0 % of 40 test videos" in info(run, capsys)[1].out
+    assert "contains the MOS of 75.0 % of 40 test videos" in info(run, capsys)[1].out
 
 
 @pytest.mark.parametrize("option", ["--out", "--clips"])

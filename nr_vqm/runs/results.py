@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nr_vqm import presets
-from nr_vqm.common import atomic_files, provenance
+from nr_vqm.common import atomic_files
 from nr_vqm.dataset import label_origin, splits
 from nr_vqm.evaluation import comparison, comparison_tables
 from nr_vqm.models import head_table
@@ -21,7 +21,7 @@ def write_scores(
 
     Args:
         run: a folder of `RunFolder.repeats`.
-        stage: one of `run_folder.SCORED`.
+        stage: one of `stage_records.SCORED`.
         test_rows: rows of test videos from `heads.score_rows`.
         train_rows: rows of training videos, for the curve that is fitted on them only; may be empty.
     """
@@ -35,7 +35,7 @@ def write(run_dir: str | os.PathLike[str], *, num_resamples: int, seed: int) -> 
     """Join the scores of a run's repeats, compare the heads, and write metrics.json and the tables.
 
     Args:
-        run_dir: the run folder; at least one of `run_folder.SCORED` is complete in every repeat.
+        run_dir: the run folder; at least one of `stage_records.SCORED` is complete in every repeat.
         num_resamples: number of bootstrap draws, see `comparison.compare`.
         seed: seed of the draws.
 
@@ -50,7 +50,7 @@ def write(run_dir: str | os.PathLike[str], *, num_resamples: int, seed: int) -> 
     folders = run.repeats()
     if not run.score_files():
         raise ValueError(f"{run} has no scores of a complete stage. Run first: make compare.")
-    with run.stage("results", facts={"versions": provenance.versions()}, num_resamples=num_resamples):
+    with run.stage("results", num_resamples=num_resamples):
         rows, train_rows = _joined(run.score_files()), _joined(run.score_files(train=True))
         metrics = comparison.compare(
             rows,

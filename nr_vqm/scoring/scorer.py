@@ -13,7 +13,7 @@ from nr_vqm.common import devices
 from nr_vqm.dataset import mos_scale
 from nr_vqm.models import cnn3d, head_table
 from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
-from nr_vqm.runs import features, heads, model_check, prediction_intervals
+from nr_vqm.runs import features, heads, interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import clips, decoder_client, raw_video, reader
@@ -53,7 +53,7 @@ class Scorer:
         run = RunFolder(run_dir)
         self.head, self.preset, self.mos_range = head, run.read_preset(), run.read_mos_range()
         _, self.labels = run.read_labels()
-        self.spread = prediction_intervals.read(run_dir, head, **self.preset.interval)
+        self.spread = interval_file.read(run_dir, head, **self.preset.interval)
         self.precision = devices.chosen_precision(precision or self.preset.precision)
         self.trunk = load_trunk(run_dir, precision=self.precision)
         self._pooling = heads.load(run_dir, head)

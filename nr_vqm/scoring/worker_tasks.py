@@ -38,10 +38,10 @@ def write_part(one: manifest.Video, *, run_dir: Path, made_from: str, precision:
         ValueError: the video cannot be decoded, or the 3D-CNN has changed.
     """
     file = features.FeatureFile(run_dir, precision=precision)
-    if not file.part(one.video_id, made_from).exists():
+    if not file.part(one, made_from).exists():
         with _LOADING:
             trunk, preset = _load_trunk(run_dir, made_from, precision, device)
-        file.write_part(one.video_id, made_from, _extract(one, trunk, preset))
+        file.write_part(one, made_from, _extract(one, trunk, preset))
 
 
 def score(
