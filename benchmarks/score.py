@@ -91,14 +91,14 @@ def clip_by_clip(model, path, frames, grid, *, scale):
     from nr_vqm.video import clips
 
     convolve = devices.compiled(keras.Model(model.input, model.get_layer("flatten").output))
-    head = devices.compiled(cnn3d.head_view(model))
+    head = devices.compiled(cnn3d.fully_connected_part(model))
     first = np.zeros((CLIP_BATCH, grid.clip_frames, grid.clip_size, grid.clip_size, 3), np.uint8)
     head(convolve(ops.convert_to_tensor(first)))  # compiled before the clock runs
     began, computing, quality, waiting = time.perf_counter(), 0.0, [], []
     for number, group in enumerate(clips.iter_groups(read(path, frames), grid), start=1):
         started = time.perf_counter()
         waiting += [convolve(ops.convert_to_tensor(part)) for part in batches(group)]
-        if number == len(grid.starts) or len(waiting) * CLIP_BATCH >= shared_trunk.HEAD_BATCH:
+        if number == len(grid.starts) or len(waiting) * CLIP_BATCH >= shared_trunk.FC_BATCH:
             quality.append(ops.convert_to_numpy(head(ops.concatenate(waiting))[1]))
             waiting = []
         computing += time.perf_counter() - started

@@ -148,14 +148,17 @@ def step_seconds(model, batches, steps):
 def loop_seconds(model, batches, folder):
     """Seconds of an epoch's batches in `fit`, fed from the shards and watched as in training."""
     from nr_vqm.dataset import clip_batches
-    from nr_vqm.training import cnn3d_training
+    from nr_vqm.runs.run_folder import RunFolder
+    from nr_vqm.training import cnn3d_training, training_state
 
     class Watching(cnn3d_training.SaveTraining):
         def on_epoch_end(self, epoch, logs=None):
             """Saving and validating come once in hours."""
 
-    state, limits = {"history": [], "batches": 0}, {"epochs": 1, "patience": 1}
-    watch = Watching(folder, state, batches, None, network={}, workers=1, stop_asked=lambda: False, **limits)
+    state, options = training_state.TrainingState(), {"on_epoch": None, "stop_requested": lambda: False}
+    watch = Watching(
+        RunFolder(folder), state, batches, batches, network={}, workers=1, epochs=1, patience=1, **options
+    )
     dataset = clip_batches.as_dataset(batches, workers=devices.reading_threads())
     began = time.perf_counter()
     model.fit(dataset, verbose=0, shuffle=False, callbacks=[watch])

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     devices.start(args.device, hide_startup_lines=True)
     devices.split_cpu(args.devices)
     jax_processes.join()
-    from nr_vqm.training import cnn3d_training
+    from nr_vqm.training import cnn3d_training, training_state, validation
 
     cnn3d_training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
     table, videos = shards.read_table(data), manifest.usable(data)
@@ -136,7 +136,7 @@ def _train(
     stop_asked: Callable[[], bool],
 ) -> None:
     """Train one 3D-CNN."""
-    from nr_vqm.training import cnn3d_training
+    from nr_vqm.training import cnn3d_training, training_state, validation
 
     run, preset = training.folder, training.preset
     devices.seed_everything(preset.seed)
@@ -150,7 +150,7 @@ def _train(
         history = cnn3d_training.fit_cnn3d(
             batches["train"],
             batches["val"],
-            run_dir=run.path,
+            run=run,
             strategy=devices.replicas(num_devices),
             workers=devices.reading_threads(),
             network=preset.network,
@@ -163,10 +163,13 @@ def _train(
             start_clips=preset.start_clips,
             start_roughness=preset.start_roughness,
             seed=preset.seed,
-            stop_asked=stop_asked,
+            on_epoch=lambda row, seconds_left: print(
+                validation.epoch_line(row, epochs=preset.epochs, seconds_left=seconds_left), flush=True
+            ),
+            stop_requested=stop_asked,
         )
     if jax_processes.is_first():
-        best = cnn3d_training.best_epoch(history)
+        best = training_state.best_epoch(history)
         error = history[best - 1]["val_mse"]
         print(f"Best epoch {best} of {len(history)}: val mse {error:.3f}. Saved {run.cnn3d}")
 

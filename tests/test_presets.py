@@ -155,7 +155,7 @@ def test_a_network_of_more_layers_than_can_be_loaded_is_refused():
 def test_features_are_of_the_last_connected_layer_however_many_there_are():
     sizes = {"clip_frames": 5, "clip_size": 10, "convs": ((3, 3, 1),), "dropout": 0.1, "dtype": "float32"}
     for fc_dims in ((7,), (9, 8, 6)):
-        features, quality = cnn3d.head_view(cnn3d.build_cnn3d(**sizes, fc_dims=fc_dims)).outputs
+        features, quality = cnn3d.fully_connected_part(cnn3d.build_cnn3d(**sizes, fc_dims=fc_dims)).outputs
         assert (features.shape, quality.shape) == ((None, fc_dims[-1]), (None, 1))
 
 

@@ -1,4 +1,4 @@
-"""The 3D-CNN, and its two halves: the convolution trunk and the layers after it."""
+"""The 3D-CNN, and its two parts: the convolutional trunk and the fully connected layers."""
 
 import keras
 from keras import layers, ops
@@ -6,21 +6,30 @@ from keras import layers, ops
 from nr_vqm.models import network_sizes
 
 
-def build_cnn3d(*, clip_frames, clip_size, convs, fc_dims, dropout, dtype):
-    """The network of one clip.
+def build_cnn3d(
+    *,
+    clip_frames: int,
+    clip_size: int,
+    convs: network_sizes.Convs,
+    fc_dims: tuple[int, ...],
+    dropout: float,
+    dtype: str,
+) -> keras.Model:
+    """Build the 3D-CNN, which predicts the quality of one clip.
 
     Args:
-        clip_frames, clip_size: clip length in frames, height and width in pixels.
-        convs: (filters, kernel, repeats) for each stage; a max pooling of (1, 2, 2) follows each.
-        fc_dims: widths of the fully connected layers; the last one's outputs are the features.
-        dropout: after each fully connected layer, in [0, 1).
+        clip_frames: clip length in frames.
+        clip_size: clip height and width in pixels.
+        convs: (filters, kernel, repeats) of each stage; a max pooling of (1, 2, 2) follows each.
+        fc_dims: widths of the fully connected layers; the outputs of the last one are the features.
+        dropout: rate after each fully connected layer, in [0, 1).
         dtype: a Keras dtype policy, 'float32' or 'mixed_bfloat16'.
 
     Returns:
-        keras.Model: uint8 RGB (batch, clip_frames, clip_size, clip_size, 3) -> clip quality, float32 (batch, 1) on 1-5.
+        uint8 RGB (batch, clip_frames, clip_size, clip_size, 3) -> clip quality, float32 (batch, 1), on 1-5.
 
     Raises:
-        ValueError: sizes of which no network can be built; `network_sizes.check_network`.
+        ValueError: no network can be built with these sizes; see `network_sizes.check_network`.
 
     Source: ICIP 2019, section 2. Padding, pixel scaling and output scaling: decision 0001.
     """
@@ -37,48 +46,48 @@ def build_cnn3d(*, clip_frames, clip_size, convs, fc_dims, dropout, dtype):
         x = layers.Dense(width, activation="relu", dtype=dtype, name=f"fc{number}")(x)
         x = layers.Dropout(dropout, dtype=dtype, name=f"dropout{number}")(x)
     x = layers.Dense(1, dtype="float32", name="output")(x)
-    # Starts in the middle of the scale; without it the first steps only learn the mean.
+    # Start in the middle of the scale; otherwise the first steps only learn the mean.
     quality = layers.Rescaling(1.0, offset=3.0, dtype="float32", name="clip_quality")(x)
     return keras.Model(inputs, quality, name="cnn3d")
 
 
-def trunk_layers(cnn3d):
-    """The layers from the pixels to the last pooling, in order."""
+def trunk_layers(cnn3d: keras.Model) -> list[keras.Layer]:
+    """Return the layers from the pixel scaling to the last pooling, in order."""
     names = [layer.name for layer in cnn3d.layers]
     return cnn3d.layers[1 : names.index("flatten")]
 
 
-def chunk_view(cnn3d):
-    """The trunk over the next frames of a video as a model of its own, sharing the weights.
+def streaming_trunk(cnn3d: keras.Model) -> keras.Model:
+    """Build a model that runs the trunk over the next frames of a video; it shares the weights.
 
-    A convolution over several frames needs the last frames of its input from before: its state.
+    A convolution over several frames also needs the last input frames of the previous call: its state.
 
     Returns:
-        keras.Model: [pixels, state of each such convolution] -> [trunk output, the states after]; all of shape
-        (batch, frames, rows, columns, channels) with any sizes; a state begins with zero frames.
+        [pixels, state of each temporal convolution] -> [trunk output, the new states], all of shape
+        (batch, frames, rows, columns, channels) with any sizes; the initial states have zero frames.
     """
     pixels = x = keras.Input((None, None, None, 3), dtype="uint8", name="pixels")
-    before, after = [], []
+    states, new_states = [], []
     for layer in trunk_layers(cnn3d):
-        if keeps_frames(layer):
+        if is_temporal(layer):
             state = keras.Input((None, None, None, x.shape[-1]), dtype=layer.compute_dtype, name=f"{layer.name}_state")
             x = ops.concatenate([state, x], axis=1)
-            before.append(state)
-            after.append(x[:, 1 - layer.kernel_size[0] :])
+            states.append(state)
+            new_states.append(x[:, 1 - layer.kernel_size[0] :])
         x = layer(x)
-    return keras.Model([pixels, *before], [x, *after], name="cnn3d_trunk")
+    return keras.Model([pixels, *states], [x, *new_states], name="cnn3d_trunk")
 
 
-def keeps_frames(layer):
-    """Whether a layer reads several frames."""
+def is_temporal(layer: keras.Layer) -> bool:
+    """Return whether a layer is a convolution over several frames."""
     return isinstance(layer, layers.Conv3D) and layer.kernel_size[0] > 1
 
 
-def head_view(cnn3d):
-    """The layers after the trunk as a model of their own, sharing the weights.
+def fully_connected_part(cnn3d: keras.Model) -> keras.Model:
+    """Build a model of the layers after the trunk; it shares the weights.
 
     Returns:
-        keras.Model: flattened trunk output (batch, n) -> [features (batch, fc_dims[-1]), clip quality (batch, 1)].
+        flattened trunk output (batch, n) -> [features (batch, fc_dims[-1]), clip quality (batch, 1)].
     """
     flatten = cnn3d.get_layer("flatten")
     inputs = keras.Input(flatten.output.shape[1:], dtype=flatten.compute_dtype, name="trunk")
@@ -86,23 +95,29 @@ def head_view(cnn3d):
     for layer in cnn3d.layers[cnn3d.layers.index(flatten) + 1 :]:
         x = layer(x)
         if layer.name.startswith("fc"):
-            features = x  # of the last one
+            features = x  # the last fully connected layer wins
     return keras.Model(inputs, [features, x], name="cnn3d_head")
 
 
-def with_dtype(cnn3d, dtype):
-    """The same network and weights computing in another precision.
+def with_dtype(cnn3d: keras.Model, dtype: str) -> keras.Model:
+    """Convert a 3D-CNN to another precision, with the same weights.
 
-    A saved file is float32, so that it says nothing about the machine that trained it; the machine that
-    runs it chooses.
+    Saved networks are float32 whatever precision they were trained in; the machine that runs one chooses its own.
+
+    Args:
+        cnn3d: of `build_cnn3d`.
+        dtype: a Keras dtype policy, 'float32' or 'mixed_bfloat16'.
+
+    Returns:
+        A new model, or `cnn3d` itself where it has this precision already.
     """
     if cnn3d.get_layer("flatten").dtype_policy.name == dtype:
         return cnn3d
 
-    def rebuild(layer):
+    def rebuild(layer: keras.Layer) -> keras.Layer:
         policy = "float32" if layer.name in ("output", "clip_quality") else dtype
         return layer.__class__.from_config({**layer.get_config(), "dtype": policy})
 
-    twin = keras.models.clone_model(cnn3d, clone_function=rebuild)
-    twin.set_weights(cnn3d.get_weights())
-    return twin
+    converted = keras.models.clone_model(cnn3d, clone_function=rebuild)
+    converted.set_weights(cnn3d.get_weights())
+    return converted

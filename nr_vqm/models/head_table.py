@@ -1,6 +1,7 @@
-"""The table of heads. A head turns what the 3D-CNN says of a video's clips into the video's quality.
+"""The table of heads. A head predicts a video's quality from the outputs of the 3D-CNN for its clips.
 
-A new head is one row here and, where it needs a method of its own, two functions in `heads`. Imports nothing heavy.
+A new head is one row here and, if it needs a method of its own, two functions in `runs/heads.py`. This module imports
+nothing heavy.
 """
 
 import dataclasses
@@ -12,11 +13,11 @@ class HeadRow:
     """One head.
 
     Attributes:
-        name: what `--head`, scores.csv and metrics.json call it.
-        label: its name for people.
-        method: 'lstm', 'svr' or 'mean': how it is fitted and loaded, a key of `heads.FIT` and `heads.LOAD`.
+        name: its name in `--head`, scores.csv and metrics.json.
+        label: its name in tables and reports.
+        method: how it is fitted and loaded, 'lstm', 'svr' or 'mean': a key of `heads.FIT` and `heads.LOAD`.
         input: the field of `features.HeadInputs` that it reads.
-        file: its model in a run folder; None for a head without anything to fit.
+        file: name of its model file in a run folder; None for a head without parameters.
         stage: the stage that fits it, 'compare' or 'finetune'.
     """
 
@@ -29,8 +30,8 @@ class HeadRow:
 
     @property
     def history(self) -> str | None:
-        """The file with the error of every epoch; None for a head that is not fitted in epochs."""
-        return f"{PurePath(self.file).stem}_history.csv" if self.method == "lstm" else None
+        """Name of the file with the error of every epoch; None for a head that is not fitted in epochs."""
+        return f"{PurePath(self.file).stem}_history.csv" if self.file and self.method == "lstm" else None
 
     @property
     def made_by(self) -> str:
@@ -60,7 +61,7 @@ FILES = tuple(row.file for row in HEADS.values() if row.file)
 
 
 def get(name: str) -> HeadRow:
-    """The row of a head.
+    """Return the row of a head.
 
     Raises:
         ValueError: there is no such head.
@@ -71,21 +72,21 @@ def get(name: str) -> HeadRow:
 
 
 def fitted_by(stage: str) -> list[HeadRow]:
-    """The heads that 'compare' or 'finetune' fits, in the order of the table."""
+    """List the heads that a stage ('compare' or 'finetune') fits, in the order of the table."""
     return [row for row in HEADS.values() if row.stage == stage]
 
 
 def fitted_on(name: str, *, svr_fit_on: str) -> str:
-    """The videos that a head was fitted on, in words.
+    """Describe the videos that a head was fitted on.
 
     Args:
-        name: a head of the table; any other is of unknown origin, '-'.
-        svr_fit_on: the run's setting.
+        name: a head of the table; for any other name the result is '-'.
+        svr_fit_on: the run's setting of this name.
     """
-    method = HEADS[name].method if name in HEADS else None
+    method = HEADS[name].method if name in HEADS else "-"
     return {"lstm": "train, stopped by val", "svr": svr_fit_on, "mean": "nothing to fit"}.get(method, "-")
 
 
 def label(name: str) -> str:
-    """A head's name for people; a head that is not in the table is called what it is."""
+    """Return the label of a head, or the name itself where it is not in the table."""
     return HEADS[name].label if name in HEADS else name

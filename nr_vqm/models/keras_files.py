@@ -1,22 +1,24 @@
-"""What a .keras file would build, looked at before Keras sees it.
+"""Validation of a .keras file before Keras loads it.
 
-Keras refuses code in a file by itself, but allocates whatever a layer's configuration asks for.
+Keras itself refuses code in a file, but allocates whatever size a layer's configuration asks for.
 """
 
 import dataclasses
 import json
 import math
+import os
 import zipfile
+from collections.abc import Iterator, Sequence
 
 from nr_vqm.models.network_sizes import MAX_LAYERS, MAX_VALUES
 
-MEMBERS = ("config.json", "metadata.json", "model.weights.h5")  # all that Keras writes for our networks, uncompressed
+MEMBERS = ("config.json", "metadata.json", "model.weights.h5")  # the files that Keras writes, uncompressed
 MAX_CONFIG_BYTES = 1_000_000
 VALUE_BYTES = 4  # saved weights are float32
 MAX_COPIES = 3  # a fitted head's file also holds Adam's two moments of every weight
-SPARE_BYTES = 1_000_000  # of HDF5's own bookkeeping
-# The layers that the builders use, with the settings that are always the same there.
-LAYERS = {
+SPARE_BYTES = 1_000_000  # HDF5's own bookkeeping
+# The layers that the builders use, with those of their settings that are always the same.
+LAYERS: dict[str, dict] = {
     "InputLayer": {},
     "Rescaling": {},
     "Conv3D": {"padding": "valid", "strides": [1, 1, 1], "dilation_rate": [1, 1, 1], "groups": 1},
@@ -26,7 +28,7 @@ LAYERS = {
     "Dropout": {},
     "LSTM": {"unroll": False, "stateful": False, "return_sequences": False, "return_state": False},
 }
-# What else a layer's configuration may name.
+# The other classes that a layer's configuration may name.
 PARTS = frozenset(["DTypePolicy", "GlorotUniform", "Orthogonal", "Zeros", "__keras_tensor__"])
 MODULES = frozenset([None, "keras", "keras.layers", "keras.initializers"])
 ACTIVATIONS = frozenset(["linear", "relu", "sigmoid", "tanh"])
@@ -34,27 +36,27 @@ ACTIVATIONS = frozenset(["linear", "relu", "sigmoid", "tanh"])
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What a .keras file holds.
+    """Sizes of the model in a .keras file.
 
     Attributes:
-        input_shape: of one input, without the batch.
-        num_weights: numbers that training set.
+        input_shape: shape of the input, without the batch axis.
+        num_weights: number of trained parameters.
     """
 
     input_shape: tuple[int, ...]
     num_weights: int
 
 
-def check(path):
-    """Refuse a .keras file with anything that ours never have, or with sizes that would fill the memory.
+def check(path: str | os.PathLike[str]) -> Contents:
+    """Validate a .keras file: only the layers that nr-vqm uses, and sizes that fit in memory.
 
-    Reads the file's directory and its config.json, at most a megabyte; never imports Keras.
+    Reads the list of the archive's files and its config.json, at most one megabyte; never imports Keras.
 
     Returns:
-        Contents.
+        The input shape and the number of weights.
 
     Raises:
-        ValueError: not a .keras file, one with foreign layers, or one that asks for absurd sizes.
+        ValueError: not a .keras file, one with unsupported layers, or one with sizes that no network here has.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -63,15 +65,15 @@ def check(path):
         contents = _check_model(config)
         _check_weights(contents.num_weights, sizes["model.weights.h5"])
         return contents
-    except Exception as error:  # zipfile and json raise many kinds for broken files, and so does a config of any shape
+    except Exception as error:  # zipfile, json and an arbitrary config raise many types of exceptions
         reason = (
             str(error) if isinstance(error, (ValueError, zipfile.BadZipFile)) else f"{type(error).__name__} {error}"
         )
         raise ValueError(f"A model that nr-vqm saved is needed, {path} is not one: {reason}.") from error
 
 
-def _member_sizes(archive):
-    """{member: bytes}; ValueError where there are others than Keras writes."""
+def _member_sizes(archive: zipfile.ZipFile) -> dict[str, int]:
+    """Return {member: bytes}; raise ValueError if the archive holds other members than Keras writes."""
     members = archive.infolist()
     names = sorted(member.filename for member in members)
     if names != sorted(MEMBERS):
@@ -85,33 +87,34 @@ def _member_sizes(archive):
     return sizes
 
 
-def _check_weights(num_weights, stored_bytes):
+def _check_weights(num_weights: int, stored_bytes: int) -> None:
     least = VALUE_BYTES * num_weights
     if not least <= stored_bytes <= MAX_COPIES * least + SPARE_BYTES:
         raise ValueError(f"its layers ask for {num_weights} weights, which do not fit the {stored_bytes} bytes stored")
 
 
-def _check_model(config):
-    """Follow the shape through a chain of layers; ValueError where a layer is foreign, too large or out of line."""
+def _check_model(config: dict) -> Contents:
+    """Compute the shapes along a chain of layers; raise ValueError for an unsupported, too large or misplaced layer."""
     if config["class_name"] != "Functional":
         raise ValueError(f"it is a {config['class_name']!r}, not a functional model")
     layers = config["config"]["layers"]
     if len(layers) > MAX_LAYERS:
         raise ValueError(f"it has {len(layers)} layers, more than {MAX_LAYERS}")
-    shape, num_weights, before = (), 0, None
+    shape: tuple[int, ...] = ()
+    num_weights, previous = 0, None
     for layer in layers:
         kind, settings = layer["class_name"], layer["config"]
-        _check_layer(layer, shape, before)
+        _check_layer(layer, shape, previous)
         shape, weights = _layer_sizes(kind, settings, shape)
         num_weights += weights
         if min(shape, default=1) < 1 or math.prod(shape) > MAX_VALUES or num_weights > MAX_VALUES:
             raise ValueError(f"layer {settings['name']!r} asks for a shape of {shape} and {weights} weights")
-        before = settings["name"]
+        previous = settings["name"]
     return Contents(tuple(layers[0]["config"]["batch_shape"][1:]), num_weights)
 
 
-def _check_layer(layer, shape, before):
-    """ValueError where a layer has settings or a place in the graph that our builders never give it."""
+def _check_layer(layer: dict, shape: tuple[int, ...], previous: str | None) -> None:
+    """Raise ValueError if a layer has settings or a place in the graph that the builders never give it."""
     kind, settings, name = layer["class_name"], layer["config"], layer["config"]["name"]
     if kind not in LAYERS or layer.get("module") not in MODULES:
         raise ValueError(f"it has a layer of class {kind!r}; only {', '.join(sorted(LAYERS))} are loaded")
@@ -124,17 +127,17 @@ def _check_layer(layer, shape, before):
     for part in _parts(settings):
         if part["class_name"] not in PARTS or part.get("module") not in MODULES:
             raise ValueError(f"layer {name!r} has a part of class {part['class_name']!r}")
-    # Keras builds a layer for the shape noted here before it looks at the graph.
-    noted = (layer.get("build_config") or {}).get("input_shape")
-    if noted is not None and tuple(noted[1:]) != shape:
-        raise ValueError(f"layer {name!r} is built for inputs of shape {noted[1:]}, its inputs have {shape}")
+    # Keras builds a layer for the shape recorded here before it reads the graph.
+    built = (layer.get("build_config") or {}).get("input_shape")
+    if built is not None and tuple(built[1:]) != shape:
+        raise ValueError(f"layer {name!r} is built for inputs of shape {built[1:]}, its inputs have {shape}")
     inputs = [part["config"]["keras_history"] for part in _parts(layer["inbound_nodes"])]
-    if inputs != ([] if before is None else [[before, 0, 0]]) or (kind == "InputLayer") != (before is None):
-        raise ValueError(f"layer {name!r} does not read the layer before it, and that alone")
+    if inputs != ([] if previous is None else [[previous, 0, 0]]) or (kind == "InputLayer") != (previous is None):
+        raise ValueError(f"layer {name!r} must have exactly one input, the output of the previous layer")
 
 
-def _parts(value):
-    """Every dict with a class_name, at any depth."""
+def _parts(value: object) -> Iterator[dict]:
+    """Yield every dict with a class_name, at any depth."""
     if isinstance(value, dict):
         if "class_name" in value:
             yield value
@@ -144,8 +147,8 @@ def _parts(value):
             yield from _parts(item)
 
 
-def _layer_sizes(kind, settings, shape):
-    """(output shape without batch, number of weights) of one layer."""
+def _layer_sizes(kind: str, settings: dict, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    """Return (output shape without batch, number of weights) of one layer."""
     if kind == "InputLayer":
         return _whole(settings["batch_shape"][1:]), 0
     if kind == "Conv3D":
@@ -168,9 +171,9 @@ def _layer_sizes(kind, settings, shape):
     return shape, 0
 
 
-def _whole(values):
-    """The values as a tuple; ValueError where one is no whole number above zero."""
+def _whole(values: Sequence) -> tuple[int, ...]:
+    """Return the values as a tuple; raise ValueError unless all are positive integers."""
     for value in values:
         if type(value) is not int or value < 1:
-            raise ValueError(f"a size must be a whole number above zero, found {value!r}")
+            raise ValueError(f"a size must be a positive integer, found {value!r}")
     return tuple(values)

@@ -1,23 +1,32 @@
-"""The LSTM head: a video's groups, in time order -> its quality."""
+"""The LSTM head: predicts the quality of a video from its groups in time order."""
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import layers
 
-PREDICTED_AT_ONCE = 1024  # videos: bounds the copies that predicting makes; 67 MB each of 32 x 512 features
+PREDICT_BATCH = 1024  # videos; limits the memory of prediction: 67 MB per copy of 32 x 512 features
+
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Videos = tuple[np.ndarray, np.ndarray]
 
 
-def build_lstm_head(*, num_groups, input_dim, input_offset, input_scale, lstm_units, fc_dim):
-    """LSTM -> FC with ReLU -> FC 1.
+def build_lstm_head(
+    *, num_groups: int, input_dim: int, input_offset: float, input_scale: float, lstm_units: int, fc_dim: int
+) -> keras.Model:
+    """Build the LSTM head: an LSTM, a fully connected layer with ReLU, and a linear output.
 
     Args:
-        num_groups: time steps.
-        input_dim: values per step: one quality per block, or one value per feature.
-        input_offset, input_scale: (input - offset) / scale is what the LSTM reads.
-        lstm_units, fc_dim: 32 and 16 in the paper; 8,865 parameters with 32 blocks.
+        num_groups: number of time steps.
+        input_dim: values per time step: the qualities of all blocks, or the features.
+        input_offset: subtracted from the inputs.
+        input_scale: the inputs are divided by it, after the subtraction.
+        lstm_units: size of the LSTM; the paper has 32.
+        fc_dim: width of the fully connected layer. With 16, and 32 units and blocks, the head has 8,865 parameters.
 
     Returns:
-        keras.Model: float32 (batch, num_groups, input_dim) -> quality, float32 (batch, 1) on 1-5.
+        float32 (batch, num_groups, input_dim) -> quality, float32 (batch, 1), on 1-5.
 
     Source: ICIP 2019, section 3; input and output scaling: decision 0005.
     """
@@ -30,20 +39,21 @@ def build_lstm_head(*, num_groups, input_dim, input_offset, input_scale, lstm_un
     return keras.Model(inputs, quality, name="lstm_head")
 
 
-def start_as_average(
+def initialise_as_average(
     head: keras.Model, *, equal_blocks: bool, forget_bias: float, input_bias: float, seed: int
 ) -> None:
-    """Set starting weights with which the LSTM's cells hold slow averages of what they read.
+    """Set initial weights with which the LSTM's cells hold slow moving averages of their inputs.
 
-    Gates that start half open forget a group within a few others. With biases of 3 and -2 a cell keeps 95 % of itself
-    at each step and adds 12 % of what is new where the quality is 3, so the first group of 32 still weighs a quarter of
-    the last. Decision 0005.
+    With gates that start half open a cell forgets a group after a few steps. With biases of 3 and -2 it keeps 95 % of
+    its value at each step and adds 12 % of the new input where the quality is 3, so the first of 32 groups still has a
+    quarter of the weight of the last. Decision 0005.
 
     Args:
         head: of `build_lstm_head`, untrained; changed in place.
-        equal_blocks: the inputs are clip qualities, of which each unit starts with the mean, times a random number.
-        forget_bias, input_bias: of the gates that keep a cell and that write to it.
-        seed: of the random numbers.
+        equal_blocks: each unit reads the mean of its inputs times a random number; for inputs that are clip qualities.
+        forget_bias: bias of the gate that keeps a cell's value.
+        input_bias: bias of the gate that writes to a cell.
+        seed: seed of the random numbers.
     """
     lstm = head.get_layer("lstm")
     kernel, recurrent, bias = lstm.get_weights()
@@ -55,19 +65,32 @@ def start_as_average(
     lstm.set_weights([kernel, recurrent, bias])
 
 
-def fit_lstm_head(head, train, val, *, epochs, patience, batch_size, learning_rate, augment, seed):
-    """Train a head; keep the weights with the lowest validation error.
+def fit_lstm_head(
+    head: keras.Model,
+    train: Videos,
+    val: Videos,
+    *,
+    epochs: int,
+    patience: int,
+    batch_size: int,
+    learning_rate: float,
+    augment: Augmentation | None,
+    seed: int,
+) -> list[dict]:
+    """Train an LSTM head and keep the weights with the lowest validation error.
 
     Args:
         head: of `build_lstm_head`; trained in place.
         train, val: (inputs float32 (num_videos, num_groups, input_dim), quality float32 (num_videos,) on 1-5).
-        epochs, patience: at most so many; stop after `patience` without a lower val_loss.
-        batch_size, learning_rate: of Adam.
-        augment: None, or a function (inputs, rng) -> inputs, applied anew in every epoch.
-        seed: of the shuffling and `augment`.
+        epochs: maximum number of epochs.
+        patience: stop after this many epochs without a lower validation error.
+        batch_size: videos per step.
+        learning_rate: initial learning rate of Adam; a cosine decreases it to zero.
+        augment: function (inputs, rng) -> inputs, applied to every batch of every epoch; None for no augmentation.
+        seed: seed of the shuffling and of `augment`.
 
     Returns:
-        list of dict: epoch, mse and val_mse per epoch.
+        One row per epoch: 'epoch' (from 1), 'mse' and 'val_mse'.
     """
     inputs, quality = (np.asarray(part, np.float32) for part in train)
     val_inputs, val_quality = (np.asarray(part, np.float32) for part in val)
@@ -83,54 +106,63 @@ def fit_lstm_head(head, train, val, *, epochs, patience, batch_size, learning_ra
 
 
 class VideoBatches(keras.utils.PyDataset):
-    """Batches of whole videos, shuffled and augmented anew in every epoch; the remainder is left for another epoch."""
+    """Full batches of videos, shuffled and augmented differently in every epoch; the remainder is dropped."""
 
-    def __init__(self, inputs, quality, *, batch_size, augment, seed):
+    def __init__(
+        self, inputs: np.ndarray, quality: np.ndarray, *, batch_size: int, augment: Augmentation | None, seed: int
+    ) -> None:
+        """Shuffle the videos for the first epoch; the arguments are those of `fit_lstm_head`."""
         super().__init__(workers=1)
         self.inputs, self.quality, self.augment, self.seed = inputs, quality, augment, seed
         self.batch_size = min(batch_size, len(inputs))
         self.epoch = -1
         self.on_epoch_end()
 
-    def __len__(self):
+    def __len__(self) -> int:
+        """Number of batches per epoch."""
         return len(self.inputs) // self.batch_size
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Videos:
+        """Return (inputs, quality) of one batch."""
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         inputs = self.inputs[rows]
         if self.augment:
-            # A generator of its own per batch: the result does not depend on the order of reading.
+            # Each batch has its own random generator: the result does not depend on the order of reading.
             inputs = self.augment(inputs, np.random.default_rng([self.seed, self.epoch, index]))
         return inputs, self.quality[rows]
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
+        """Shuffle the videos for the next epoch."""
         self.epoch += 1
         self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.inputs))
 
 
-def shuffle_blocks(inputs, rng):
-    """An augmentation: give the blocks of each video another order, the same in all its groups.
+def shuffle_blocks(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Augment clip qualities: permute the blocks of each video, in the same way in all its groups.
 
-    The order of the blocks is a convention; what the head should learn is the course over time. Decision 0005.
+    The order of the blocks is a convention; the head should learn the course of quality over time. Decision 0005.
 
     Args:
         inputs: float32 (batch, num_groups, num_blocks).
-        rng: a numpy Generator.
+        rng: draws the permutations.
+
+    Returns:
+        float32, the shape of `inputs`.
     """
     orders = rng.permuted(np.tile(np.arange(inputs.shape[2]), (len(inputs), 1)), axis=1)
     return np.take_along_axis(inputs, orders[:, None, :], axis=2)
 
 
-def vary_clips(inputs: np.ndarray, rng: np.random.Generator, *, noise: float) -> np.ndarray:
-    """Augment clip qualities: blocks in another order, and noise on each quality.
+def augment_clips(inputs: np.ndarray, rng: np.random.Generator, *, noise: float) -> np.ndarray:
+    """Augment clip qualities: permute the blocks of each video and add noise to each quality.
 
-    The 3D-CNN has seen the training videos, so it is surer of them than it will be of others; with this the head learns
-    not to trust single clips. Decision 0005.
+    The 3D-CNN was trained on the same videos, so its clip qualities are more accurate there than on others; the noise
+    keeps the head from relying on single clips. Decision 0005.
 
     Args:
         inputs: float32 (batch, num_groups, num_blocks), on 1-5.
-        rng: draws the order and the noise.
-        noise: its standard deviation, on 1-5.
+        rng: draws the permutations and the noise.
+        noise: standard deviation of the noise, on 1-5.
 
     Returns:
         float32, the shape of `inputs`.
@@ -138,16 +170,16 @@ def vary_clips(inputs: np.ndarray, rng: np.random.Generator, *, noise: float) ->
     return shuffle_blocks(inputs, rng) + rng.normal(0, noise, inputs.shape).astype(np.float32)
 
 
-def predict(head, inputs):
-    """Qualities of videos.
+def predict(head: Callable, inputs: np.ndarray) -> np.ndarray:
+    """Predict the qualities of videos.
 
     Args:
-        head: of `build_lstm_head`, trained.
+        head: of `build_lstm_head`, trained; called as head(batch, training=False).
         inputs: float32 (num_videos, num_groups, input_dim).
 
     Returns:
         float32 (num_videos,), on 1-5.
     """
-    batches = (inputs[start : start + PREDICTED_AT_ONCE] for start in range(0, len(inputs), PREDICTED_AT_ONCE))
-    answers = [head(np.asarray(batch, np.float32), training=False) for batch in batches]
-    return np.concatenate([keras.ops.convert_to_numpy(answer)[:, 0] for answer in answers])
+    batches = (inputs[start : start + PREDICT_BATCH] for start in range(0, len(inputs), PREDICT_BATCH))
+    outputs = [head(np.asarray(batch, np.float32), training=False) for batch in batches]
+    return np.concatenate([keras.ops.convert_to_numpy(output)[:, 0] for output in outputs])

@@ -1,23 +1,26 @@
-"""Sizes of the 3D-CNN, computed without TensorFlow: which clips a network can read, and how large it becomes."""
+"""Sizes of the 3D-CNN, computed without TensorFlow: its smallest clip, number of weights and activations."""
 
 import math
 
-LETTERS = "abcdefgh"  # of the convolutions of a stage: conv3a, conv3b, ...
+LETTERS = "abcdefgh"  # suffixes of a stage's convolutions: conv3a, conv3b, ...
 MAX_LAYERS = 100
-MAX_VALUES = 2_000_000_000  # in all weights or one layer's activations of a clip; `paper` has 190 million
-MAX_CLIPS = 100_000  # of one video; the paper's grid has 1,024
+MAX_VALUES = 2_000_000_000  # weights of a network, or one layer's activations for a clip; `paper` has 190 million
+MAX_CLIPS = 100_000  # per video; the paper's grid has 1,024
 
 Convs = tuple[tuple[int, int, int], ...]
 
 
 def smallest_clip(convs: Convs) -> tuple[int, int]:
-    """Return the smallest clip that leaves one value after the last pooling: its receptive field.
+    """Return the smallest clip of a network: the receptive field of one value after the last pooling.
 
     Args:
         convs: (filters, kernel, repeats) for each stage of 'valid' convolutions, a (1, 2, 2) pooling after each.
 
     Returns:
-        (frames, pixels), the pixels both high and wide.
+        (frames, height and width in pixels).
+
+    >>> smallest_clip(((3, 3, 1), (4, 2, 2)))
+    (5, 10)
     """
     frames = size = 1
     for _, kernel, repeats in reversed(convs):
@@ -27,15 +30,16 @@ def smallest_clip(convs: Convs) -> tuple[int, int]:
 
 
 def check_network(*, clip_frames: int, clip_size: int, convs: Convs, fc_dims: tuple[int, ...]) -> None:
-    """Refuse sizes of which no network can be built, or none that could be loaded again.
+    """Raise ValueError if no network can be built with these sizes, or if its file would be refused when loaded.
 
     Args:
-        clip_frames, clip_size: length of a clip in frames, its height and width in pixels.
+        clip_frames: clip length in frames.
+        clip_size: clip height and width in pixels.
         convs: as in `smallest_clip`.
         fc_dims: widths of the fully connected layers.
 
     Raises:
-        ValueError: what is needed, what was found and which setting to change.
+        ValueError: with the required size, the given one and the setting to change.
     """
     if not convs or not fc_dims:
         raise ValueError(
@@ -56,7 +60,7 @@ def check_network(*, clip_frames: int, clip_size: int, convs: Convs, fc_dims: tu
                 f"The convolutions and poolings of convs={convs!r} need clips of at least {needed} {unit}, found "
                 f"{name}={found}. Set {name}={needed} or more, or use fewer or smaller convolutions."
             )
-    # Input, scaling, flatten, output and its scaling; a pooling for each stage; a dropout for each connected layer.
+    # Input, scaling, flatten, output and its scaling; one pooling per stage; one dropout per fully connected layer.
     num_layers = 5 + len(convs) + sum(repeats for _, _, repeats in convs) + 2 * len(fc_dims)
     if num_layers > MAX_LAYERS:
         raise ValueError(
@@ -66,8 +70,10 @@ def check_network(*, clip_frames: int, clip_size: int, convs: Convs, fc_dims: tu
     _check_memory(*_layer_sizes(clip_frames, clip_size, convs, fc_dims))
 
 
-def _layer_sizes(clip_frames, clip_size, convs, fc_dims):
-    """(values of every layer's output for one clip, weights of every layer)."""
+def _layer_sizes(
+    clip_frames: int, clip_size: int, convs: Convs, fc_dims: tuple[int, ...]
+) -> tuple[list[int], list[int]]:
+    """Return (number of output values of every layer for one clip, number of weights of every layer)."""
     frames, size, channels = clip_frames, clip_size, 3
     outputs, weights = [frames * size * size * channels], []
     for width, kernel, repeats in convs:
@@ -84,7 +90,7 @@ def _layer_sizes(clip_frames, clip_size, convs, fc_dims):
     return outputs, weights
 
 
-def _check_memory(outputs, weights):
+def _check_memory(outputs: list[int], weights: list[int]) -> None:
     if max(outputs) > MAX_VALUES or sum(weights) > MAX_VALUES:
         raise ValueError(
             f"A network has at most {MAX_VALUES:,} weights, and as many values in one layer for one clip, found "
@@ -94,7 +100,7 @@ def _check_memory(outputs, weights):
 
 
 def check_grid(*, num_groups: int, block_grid: tuple[int, int]) -> None:
-    """Refuse a grid of more clips than one video may have.
+    """Raise ValueError if a grid has more clips than one video may have.
 
     Args:
         num_groups: positions in time.

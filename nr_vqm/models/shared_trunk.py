@@ -1,14 +1,17 @@
-"""The convolutions once per frame, shared by all clips of a video. Exact, not an approximation.
+"""Run the 3D-CNN on all clips of a video with the convolutions computed once per frame and shared by the clips.
 
-With 'valid' padding and block corners on multiples of the poolings' product, the trunk of a clip is a
-window of the trunk of a larger region; and along time every convolution needs only the last frames of its
-input from before. So the trunk runs over chunks of frames, keeping those, and clips read windows.
+The result is exact, not an approximation: with 'valid' padding and block corners on multiples of the product of the
+poolings, the trunk output of a clip is a window of the trunk output of a larger region. Along time, a convolution
+needs only the last frames of its previous input. The trunk therefore runs over chunks of frames and keeps these last
+frames as its state; each clip reads its window.
 """
 
 import dataclasses
 import itertools
 from collections import deque
+from collections.abc import Iterable, Iterator
 
+import keras
 import numpy as np
 from keras import layers, ops
 
@@ -16,58 +19,62 @@ from nr_vqm.common import devices
 from nr_vqm.models import cnn3d, trunk_regions
 from nr_vqm.video import clips
 
-CHUNK_PIXELS = 4_000_000  # computed at a time: bounds memory, and nothing is computed twice at any value
-CHUNK_FRAMES = (4, 32)  # but at least and at most so many frames: short chunks copy much, long ones gain nothing
-HEAD_BATCH = 256  # clips through the fully connected layers at a time: their weights are read once for all
+CHUNK_PIXELS = 4_000_000  # pixels per chunk: limits memory; no value makes the trunk compute anything twice
+CHUNK_FRAMES = (4, 32)  # minimum and maximum frames of a chunk: short ones copy much, longer ones are not faster
+FC_BATCH = 256  # clips per call of the fully connected layers: their weights are read once per call
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipOutputs:
-    """Outputs of the 3D-CNN for one video, as the heads read them; all values are finite.
+    """Outputs of the 3D-CNN for one video, the inputs of the heads.
 
     Attributes:
-        group_features: float32 (num_groups, fc_dims[-1]), the features' means over the blocks of each group.
+        group_features: float32 (num_groups, fc_dims[-1]), the mean features over the blocks of each group.
         clip_quality: float32 (num_groups, num_blocks), on 1-5; blocks row by row.
 
     Raises:
-        ValueError: a value is not a finite number, whichever head will read it.
+        ValueError: a value is not a finite number.
     """
 
     group_features: np.ndarray
     clip_quality: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (np.isfinite(self.group_features).all() and np.isfinite(self.clip_quality).all()):
             raise ValueError("The 3D-CNN must give finite numbers, this one gave NaN or infinity. Train the run again.")
 
 
 class SharedTrunk:
-    """Runs one 3D-CNN over videos of any size."""
+    """A 3D-CNN for all clips of a video of any size.
 
-    def __init__(self, model):
-        """
-        Args:
-            model: the 3D-CNN of `cnn3d.build_cnn3d`.
-        """
+    Attributes:
+        layers: the layers of the trunk.
+        stride: block corners are multiples of it, in pixels.
+        window_frames: trunk output frames of one clip.
+        window_size: height and width of the trunk output of one clip.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        """Compile the two parts of a 3D-CNN of `cnn3d.build_cnn3d`."""
         self.layers = cnn3d.trunk_layers(model)
         self.stride = 2 ** sum(isinstance(layer, layers.MaxPooling3D) for layer in self.layers)
         _, self.window_frames, self.window_size, _, _ = model.get_layer("flatten").input.shape
-        self._delay = model.input_shape[1] - self.window_frames  # frames before the first output
-        self._step = devices.compiled(cnn3d.chunk_view(model))
-        self._head = devices.compiled(cnn3d.head_view(model))
+        self._delay = model.input_shape[1] - self.window_frames  # input frames before the first output
+        self._trunk = devices.compiled(cnn3d.streaming_trunk(model))
+        self._fully_connected = devices.compiled(cnn3d.fully_connected_part(model))
 
-    def run(self, frames, grid):
-        """Compute the clip qualities and the mean features of every group.
+    def run(self, frames: Iterable[np.ndarray], grid: clips.ClipGrid) -> ClipOutputs:
+        """Compute the clip qualities and the mean features of every group of one video.
 
         Args:
             frames: iterable of uint8 RGB, shape (height, width, 3).
-            grid: clips.ClipGrid planned with this network's clip size and `stride`.
+            grid: the clip grid, planned with this network's clip size and `stride`.
 
         Returns:
-            ClipOutputs.
+            The inputs of the heads.
 
         Raises:
-            ValueError: the frames end before the last group does, or the device's memory does not hold them.
+            ValueError: the frames end before the last group does, or the device has too little memory.
         """
         with devices.explained_memory(
             f"The device's memory does not hold the network over frames of {grid.width} x {grid.height}. Free what "
@@ -75,37 +82,39 @@ class SharedTrunk:
         ):
             return self._run(frames, grid)
 
-    def _run(self, frames, grid):
+    def _run(self, frames: Iterable[np.ndarray], grid: clips.ClipGrid) -> ClipOutputs:
         plan = trunk_regions.plan(grid, self.layers)
         stacks = _stacks(plan, grid)
         num_groups, num_blocks = len(grid.starts), len(grid.corners)
-        batch, outputs, windows = max(1, HEAD_BATCH // num_blocks), [], None
+        batch, outputs, windows = max(1, FC_BATCH // num_blocks), [], None
         for number, (maps, start) in enumerate(self._groups(frames, grid, plan, stacks), start=1):
-            if windows is None:  # one array for all batches: fresh memory costs more than the copying
+            if windows is None:  # one array for all batches: new memory costs more than the copying
                 shape = (batch, num_blocks, self.window_frames, self.window_size, self.window_size, maps[0].shape[-1])
                 windows = np.empty(shape, maps[0].dtype)
             self._cut_windows(maps, start, stacks, windows[(number - 1) % batch])
             if number % batch == 0 or number == num_groups:
-                outputs.append(self._finish(windows[: (number - 1) % batch + 1]))
+                outputs.append(self._group_outputs(windows[: (number - 1) % batch + 1]))
         group_features, clip_quality = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
         return ClipOutputs(group_features=group_features, clip_quality=clip_quality)
 
-    def _finish(self, windows):
-        """(mean features, clip qualities) of the groups whose windows these are."""
+    def _group_outputs(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute (mean features, clip qualities) of some groups from the trunk outputs of their clips."""
         groups, blocks = windows.shape[:2]
-        features, quality = self._head(ops.convert_to_tensor(windows.reshape(groups * blocks, -1)))
+        features, quality = self._fully_connected(ops.convert_to_tensor(windows.reshape(groups * blocks, -1)))
         features = ops.convert_to_numpy(features).astype(np.float32).reshape(groups, blocks, -1)
         return features.mean(axis=1), ops.convert_to_numpy(quality).reshape(groups, blocks)
 
-    def _groups(self, frames, grid, plan, stacks):
-        """Yield for each group in order: each stack's recent trunk outputs, and the frame of them it starts at."""
+    def _groups(
+        self, frames: Iterable[np.ndarray], grid: clips.ClipGrid, plan: trunk_regions.Plan, stacks: "list[_Stack]"
+    ) -> Iterator[tuple[list[np.ndarray], int]]:
+        """Yield (recent trunk outputs of each stack, the first output frame of the group in them) for each group."""
         pixels = sum(len(stack) * stack[0].height * stack[0].width for stack in stacks)
         chunk_frames = int(np.clip(CHUNK_PIXELS // pixels, *CHUNK_FRAMES))
         cuts = (_cut_regions(clips.pad_frame(frame, grid), stacks) for frame in frames)
-        for starts, of_span in _time_spans(cuts, plan, grid):
-            waiting, first = deque(starts), starts[0]  # `first` is the time of the first of the recent outputs
-            recent = None
-            for new in self._maps(of_span, chunk_frames):
+        for starts, span_cuts in _time_spans(cuts, plan, grid):
+            waiting, first = deque(starts), starts[0]  # `first` is the time of the first recent output
+            recent: list[np.ndarray] = []
+            for new in self._maps(span_cuts, chunk_frames):
                 recent = [np.concatenate(two, axis=1) for two in zip(recent, new, strict=True)] if recent else new
                 end = first + recent[0].shape[1]
                 while waiting and waiting[0] + self.window_frames <= end:
@@ -116,8 +125,8 @@ class SharedTrunk:
                 needed = grid.starts[-1] + grid.clip_frames
                 raise ValueError(f"The clip grid needs {needed} frames, the video ended before.")
 
-    def _cut_windows(self, maps, start, stacks, out):
-        """Copy the window of every block, from frame `start` of the maps on, to out[block]."""
+    def _cut_windows(self, maps: list[np.ndarray], start: int, stacks: "list[_Stack]", out: np.ndarray) -> None:
+        """Copy the window of every block, starting at frame `start` of the maps, to out[block]."""
         size, times = self.window_size, slice(start, start + self.window_frames)
         for stack, stack_maps in zip(stacks, maps, strict=True):
             for region, region_maps in zip(stack, stack_maps, strict=True):
@@ -125,23 +134,23 @@ class SharedTrunk:
                     row, column = (top - region.top) // self.stride, (left - region.left) // self.stride
                     out[block] = region_maps[times, row : row + size, column : column + size]
 
-    def _maps(self, cuts, chunk_frames):
-        """Yield the trunk's outputs of chunk after chunk, each stack's (regions, frames, rows, columns, channels)."""
-        chunk = list(itertools.islice(cuts, max(chunk_frames, self._delay + 1)))  # every layer gets enough to begin
-        states = None
+    def _maps(self, cuts: "Iterator[_Cut]", chunk_frames: int) -> Iterator[list[np.ndarray]]:
+        """Yield the trunk outputs of every chunk: one (regions, frames, rows, columns, channels) per stack."""
+        chunk = list(itertools.islice(cuts, max(chunk_frames, self._delay + 1)))  # enough for an output of every layer
+        states: list[list] = []
         while len(chunk) > (0 if states else self._delay):
             stacks = [np.stack(frames, axis=1) for frames in zip(*chunk, strict=True)]
-            states = states or [self._no_state(stack.shape) for stack in stacks]
-            stepped = [self._step(ops.convert_to_tensor(x), *state) for x, state in zip(stacks, states, strict=True)]
-            states = [state for _, *state in stepped]
-            yield [ops.convert_to_numpy(maps) for maps, *_ in stepped]
+            states = states or [self._initial_state(stack.shape) for stack in stacks]
+            outputs = [self._trunk(ops.convert_to_tensor(x), *state) for x, state in zip(stacks, states, strict=True)]
+            states = [state for _, *state in outputs]
+            yield [ops.convert_to_numpy(maps) for maps, *_ in outputs]
             chunk = list(itertools.islice(cuts, chunk_frames))
 
-    def _no_state(self, shape):
-        """The state before the first frame, for pixels of this shape: zero frames for each convolution."""
+    def _initial_state(self, shape: tuple[int, ...]) -> list:
+        """Return the state before the first frame, for pixels of this shape: zero frames for each convolution."""
         states = []
         for layer in self.layers:
-            if cnn3d.keeps_frames(layer):
+            if cnn3d.is_temporal(layer):
                 states.append(ops.zeros((shape[0], 0, *shape[2:]), layer.compute_dtype))
             shape = layer.compute_output_shape(shape)
         return states
@@ -149,21 +158,25 @@ class SharedTrunk:
 
 @dataclasses.dataclass(frozen=True)
 class _Region:
-    """A rectangle of the picture and the blocks that read it, each (number, (top, left))."""
+    """A rectangle of the frame and the blocks inside it, each (number, (top, left))."""
 
     top: int
     left: int
     height: int
     width: int
-    blocks: tuple
+    blocks: tuple[tuple[int, tuple[int, int]], ...]
 
 
-def _stacks(plan, grid):
-    """The plan's regions, those of one shape together: they are computed as one batch."""
-    numbers = {corner: [] for corner in grid.corners}
+_Stack = list[_Region]  # regions of the same shape
+_Cut = list[np.ndarray]  # the pixels of all regions in one frame, an array per stack
+
+
+def _stacks(plan: trunk_regions.Plan, grid: clips.ClipGrid) -> list[_Stack]:
+    """Group the regions of a plan by shape: those of one shape are computed as one batch."""
+    numbers: dict[tuple[int, int], list[int]] = {corner: [] for corner in grid.corners}
     for number, corner in enumerate(grid.corners):
-        numbers[corner].append(number)  # blocks repeat in a small picture
-    stacks = {}
+        numbers[corner].append(number)  # blocks repeat in a small frame
+    stacks: dict[tuple[int, int], _Stack] = {}
     for tops, lefts in itertools.product(plan.rows, plan.columns):
         corners = dict.fromkeys(itertools.product(tops, lefts))
         blocks = tuple((number, corner) for corner in corners for number in numbers[corner])
@@ -172,20 +185,19 @@ def _stacks(plan, grid):
     return list(stacks.values())
 
 
-def _cut_regions(frame, stacks):
-    """One picture's regions: for each stack uint8 (regions, height, width, 3)."""
-    return [
-        np.stack([frame[one.top : one.top + one.height, one.left : one.left + one.width] for one in stack])
-        for stack in stacks
-    ]
+def _cut_regions(frame: np.ndarray, stacks: list[_Stack]) -> _Cut:
+    """Cut the regions out of one frame: for each stack uint8 (regions, height, width, 3)."""
+    return [np.stack([frame[r.top : r.top + r.height, r.left : r.left + r.width] for r in stack]) for stack in stacks]
 
 
-def _time_spans(cuts, plan, grid):
-    """Yield (starts, iterator over its cuts) for each time span; what two spans share is kept between them."""
-    cuts, position = iter(cuts), 0
-    kept = deque(maxlen=grid.clip_frames)
+def _time_spans(
+    cuts: Iterator[_Cut], plan: trunk_regions.Plan, grid: clips.ClipGrid
+) -> Iterator[tuple[tuple[int, ...], Iterator[_Cut]]]:
+    """Yield (starts, iterator over its cuts) for each time span; the cuts that two spans share are kept for both."""
+    position = 0
+    kept: deque[_Cut] = deque(maxlen=grid.clip_frames)
 
-    def remembered(new):
+    def keep(new: Iterator[_Cut]) -> Iterator[_Cut]:
         for cut in new:
             kept.append(cut)
             yield cut
@@ -194,5 +206,5 @@ def _time_spans(cuts, plan, grid):
         first, end = starts[0], starts[-1] + grid.clip_frames
         shared = list(kept)[len(kept) - max(0, position - first) :]
         new = itertools.islice(cuts, max(0, first - position), end - position)
-        yield starts, itertools.chain(shared, remembered(new))
+        yield starts, itertools.chain(shared, keep(new))
         position = end

@@ -1,9 +1,10 @@
-"""The "pure 3D-CNN" head: a support vector regressor on a video's mean features. Decision 0007."""
+"""The SVR head, the paper's "pure 3D-CNN": support vector regression on a video's mean features. Decision 0007."""
 
 import json
+import os
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,10 @@ from nr_vqm.common import atomic_files
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-TOLERANCE = 1e-3  # scikit-learn's own
+TOLERANCE = 1e-3  # scikit-learn's default
 MAX_SCHEMA_BYTES = 1_000_000
-MAX_BYTES = 2**30  # unpacked; 100,000 support vectors of 512 features are 0.4 GB
-SVR_TYPES = frozenset(  # all that a saved head may be made of, with the part of skops that builds it
+MAX_BYTES = 2**30  # of the unpacked file; 100,000 support vectors of 512 features are 0.4 GB
+SVR_TYPES = frozenset(  # all types that a saved head may contain, with the class of skops that builds each
     [
         "builtins.dict (DictNode)",
         "builtins.list (ListNode)",
@@ -44,24 +45,26 @@ def fit_svr(
     seed: int,
     num_jobs: int,
 ) -> "Pipeline":
-    """Choose the settings by cross-validation that keeps contents apart, then fit on all videos given.
+    """Fit the SVR head: search its settings by cross-validation grouped by content, then fit on all given videos.
 
-    Pass training videos only. The features are scaled to 0-1 inside the pipeline, so that in every fold, too,
-    nothing is learned from the videos held out.
+    Pass training videos only. The features are scaled to 0-1 inside the pipeline, so that in every fold the scaling,
+    too, is fitted without the held-out videos.
 
     Args:
         features: shape (num_videos, feature_dim), any float type, finite.
         mos: shape (num_videos,), on the 1-5 scale; epsilon is in this unit.
         contents: shape (num_videos,); videos of one content share a fold.
-        num_folds: folds of the search, at least 2; no more are made than there are contents.
-        search_videos: where there are more videos than this, the search reads whole contents that have together at
-            most so many, drawn at random; at least 2 contents.
-        c_grid, gamma_grid, epsilon_grid: what is tried.
-        seed: draws the contents of the search and shuffles them before they are dealt to folds.
-        num_jobs: threads of the search; the result is the same with any number.
+        num_folds: folds of the search, at least 2; reduced to the number of contents where that is smaller.
+        search_videos: maximum number of videos in the search. Of more videos, it reads randomly drawn whole contents;
+            at least 2 contents.
+        c_grid: values of the SVR's C to search.
+        gamma_grid: values of the RBF kernel's gamma to search.
+        epsilon_grid: values of epsilon to search, on the 1-5 scale.
+        seed: seed of drawing the search's contents and of assigning contents to folds.
+        num_jobs: threads of the search; the result does not depend on it.
 
     Returns:
-        sklearn Pipeline of MinMaxScaler and SVR: features -> 1-5. The same input gives the same pipeline.
+        Pipeline of MinMaxScaler and SVR: features -> quality on 1-5. The same input gives the same pipeline.
 
     Raises:
         ValueError: shapes that do not match, values that are not finite, or fewer than 2 contents.
@@ -71,10 +74,10 @@ def fit_svr(
     import joblib
     from sklearn.model_selection import GridSearchCV, GroupKFold
 
-    features, mos, contents = _check(features, mos, contents)
-    _check_folds(contents, num_folds)
-    rows = _whole_contents(contents, at_most=search_videos, seed=seed)
-    num_folds = min(num_folds, len(np.unique(contents[rows])))
+    features, mos, content = _check(features, mos, contents)
+    _check_folds(content, num_folds)
+    rows = _whole_contents(content, at_most=search_videos, seed=seed)
+    num_folds = min(num_folds, len(np.unique(content[rows])))
     search = GridSearchCV(
         new_pipeline(c=1.0, gamma=1.0, epsilon=0.0),
         {"svr__C": sorted(c_grid), "svr__gamma": sorted(gamma_grid), "svr__epsilon": sorted(epsilon_grid)},
@@ -82,14 +85,21 @@ def fit_svr(
         cv=GroupKFold(num_folds, shuffle=True, random_state=seed),
         refit=False,
     )
-    with joblib.parallel_config("threading", n_jobs=num_jobs):  # libsvm releases Python's lock
-        search.fit(features[rows], mos[rows], groups=contents[rows])
+    with joblib.parallel_config("threading", n_jobs=num_jobs):  # libsvm releases Python's global lock
+        search.fit(features[rows], mos[rows], groups=content[rows])
     best = {name.removeprefix("svr__").lower(): value for name, value in search.best_params_.items()}
-    return new_pipeline(**best).fit(features, mos)  # of equal settings the first, that of the smallest C
+    return new_pipeline(**best).fit(features, mos)  # of equally good settings the first, with the smallest C
 
 
 def new_pipeline(*, c: float, gamma: float, epsilon: float, tolerance: float = TOLERANCE) -> "Pipeline":
-    """An unfitted Pipeline of MinMaxScaler and RBF SVR; `tolerance` is where libsvm stops, in the unit of the MOS."""
+    """Build an unfitted pipeline of min-max scaling and an RBF SVR.
+
+    Args:
+        c: regularisation parameter C.
+        gamma: coefficient of the RBF kernel, for features on 0-1.
+        epsilon: half width of the tube without loss, in the unit of the MOS.
+        tolerance: stopping tolerance of libsvm, in the unit of the MOS.
+    """
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import MinMaxScaler
     from sklearn.svm import SVR
@@ -98,20 +108,20 @@ def new_pipeline(*, c: float, gamma: float, epsilon: float, tolerance: float = T
     return Pipeline([("scale", MinMaxScaler()), ("svr", svr)])
 
 
-def save_svr(path, pipeline):
-    """Write a fitted pipeline whole, in skops' format: arrays and names, no code."""
+def save_svr(path: str | os.PathLike[str], pipeline: "Pipeline") -> None:
+    """Save a fitted pipeline atomically, in the format of skops: arrays and names, no code."""
     import skops.io
 
     with atomic_files.replacing(path) as beside:
         skops.io.dump(pipeline, beside)
 
 
-def load_svr(path):
-    """Read a pipeline of `save_svr`. Nothing in the file is constructed before all its types are known to be ours.
+def load_svr(path: str | os.PathLike[str]) -> "Pipeline":
+    """Load a pipeline that `save_svr` wrote. All types in the file are validated before any object is constructed.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: the file is not of this kind, or holds a type that a saved head has no use for.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a saved SVR head, or contains other types than one.
     """
     atomic_files.require(path, made_by="make compare")
     check_types(path)
@@ -120,18 +130,18 @@ def load_svr(path):
     try:
         pipeline = skops.io.load(path, trusted=[])
         _check_pipeline(pipeline)
-    except Exception as error:  # skops and zipfile raise many kinds for broken files
+    except Exception as error:  # skops and zipfile raise many types of exceptions for damaged files
         raise _not_a_head(path, error) from error
     return pipeline
 
 
-def check_types(path):
-    """Refuse a file that names any type but a head's, or that unpacks to more than a head can need.
+def check_types(path: str | os.PathLike[str]) -> None:
+    """Validate the types and the unpacked size of a saved SVR head without loading it.
 
     skops trusts every scikit-learn class and some functions; a head needs three classes.
 
     Raises:
-        ValueError: the file is not of this kind, or holds a type that a saved head has no use for.
+        ValueError: the file is not a saved SVR head, contains other types than one, or unpacks to too many bytes.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -144,7 +154,7 @@ def check_types(path):
         raise _not_a_head(path, error) from error
 
 
-def _check_members(members):
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         if member.filename != "schema.json" and not re.fullmatch(r"\d+\.npy", member.filename):
             raise ValueError(f"it holds {member.filename!r}")
@@ -155,13 +165,13 @@ def _check_members(members):
         raise ValueError(f"it unpacks to {size} bytes, more than {MAX_BYTES}")
 
 
-def _not_a_head(path, error):
+def _not_a_head(path: str | os.PathLike[str], error: Exception) -> ValueError:
     reason = str(error) or type(error).__name__
     return ValueError(f"A saved SVR head is needed, {path} is not one: {reason}. Make it again: make compare.")
 
 
-def _types_in(node):
-    """The full names of all types that a skops schema mentions, at any depth."""
+def _types_in(node: object) -> Iterator[str]:
+    """Yield the full name of every type in a skops schema, at any depth."""
     if isinstance(node, dict):
         if "__class__" in node:
             yield f"{node.get('__module__')}.{node['__class__']} ({node.get('__loader__')})"
@@ -171,8 +181,8 @@ def _types_in(node):
             yield from _types_in(child)
 
 
-def _check_pipeline(pipeline):
-    """Refuse arrays that do not belong together: libsvm reads them in C without looking."""
+def _check_pipeline(pipeline: "Pipeline") -> None:
+    """Raise ValueError if the shapes of the arrays do not match: libsvm reads them in C without checks."""
     scaler, svr = pipeline.named_steps["scale"], pipeline.named_steps["svr"]
     num_vectors, feature_dim = svr.support_vectors_.shape
     shapes = {
@@ -193,38 +203,38 @@ def _check_pipeline(pipeline):
         raise ValueError("its steps are not a min-max scaling and an RBF SVR")
 
 
-def _check(features, mos, contents):
-    """Features and MOS as finite float64, contents as an array, all with one row per video."""
+def _check(features: np.ndarray, mos: np.ndarray, contents: Sequence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return features and MOS as finite float64 and contents as an array, all with one row per video."""
     features, mos = np.asarray(features, dtype=np.float64), np.asarray(mos, dtype=np.float64)
-    contents = np.asarray(contents)
-    if features.ndim != 2 or mos.shape != features.shape[:1] or contents.shape != mos.shape:
+    content = np.asarray(contents)
+    if features.ndim != 2 or mos.shape != features.shape[:1] or content.shape != mos.shape:
         raise ValueError(
             "The SVR needs one row of features, one MOS and one content per video. "
-            f"Received: features {features.shape}, mos {mos.shape}, contents {contents.shape}."
+            f"Received: features {features.shape}, mos {mos.shape}, contents {content.shape}."
         )
     for name, values in (("features", features), ("mos", mos)):
         if not np.isfinite(values).all():
             raise ValueError(
                 f"Every value of {name} must be a finite number, found {np.count_nonzero(~np.isfinite(values))} "
-                "that are not. Leave these videos out or extract their features again."
+                "that are not. Remove these videos or extract their features again."
             )
-    return features, mos, contents
+    return features, mos, content
 
 
-def _check_folds(contents, num_folds):
-    num_contents = len(np.unique(contents))
+def _check_folds(content: np.ndarray, num_folds: int) -> None:
+    num_contents = len(np.unique(content))
     if num_folds < 2 or num_contents < 2:
         raise ValueError(
-            f"The search of the SVR's settings needs at least 2 folds and 2 contents to keep apart, found {num_folds} "
+            f"The search of the SVR's settings needs at least 2 folds and 2 contents, found {num_folds} "
             f"folds and {num_contents} contents. Use a larger training part."
         )
 
 
-def _whole_contents(contents, *, at_most, seed):
-    """Rows of all videos, or of randomly drawn whole contents that have together at most so many; sorted."""
-    if len(contents) <= at_most:
-        return np.arange(len(contents))
-    names, content, sizes = np.unique(contents, return_inverse=True, return_counts=True)
+def _whole_contents(content: np.ndarray, *, at_most: int, seed: int) -> np.ndarray:
+    """Return the sorted rows of all videos, or of randomly drawn whole contents with at most `at_most` videos."""
+    if len(content) <= at_most:
+        return np.arange(len(content))
+    names, number, sizes = np.unique(content, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     num_taken = max(2, np.searchsorted(np.cumsum(sizes[order]), at_most, side="right"))
-    return np.flatnonzero(np.isin(content, order[:num_taken]))
+    return np.flatnonzero(np.isin(number, order[:num_taken]))

@@ -1,15 +1,21 @@
-"""Which parts of a video the shared trunk computes, chosen by counted multiply-adds.
+"""The regions of a video that the shared trunk computes, chosen for the fewest multiply-adds.
 
-Clips that overlap can share a region or be computed apart: sharing computes what lies between them too. Along
-each axis neighbours are joined up to some distance; the plan takes the distances that cost the least.
+Neighbouring clips can share one region, which also covers the gap between them, or have separate regions. Along
+each axis neighbours up to some distance are joined; the plan takes the distances that cost the least.
 """
 
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterator, Sequence
 
+import keras
 import numpy as np
 from keras import layers
+
+from nr_vqm.video import clips
+
+Spans = tuple[tuple[int, ...], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,69 +23,72 @@ class Plan:
     """The regions: every time span is combined with every row span and every column span.
 
     Attributes:
-        times, rows, columns: the grid's starts, tops and lefts, divided into spans; each at least one.
-        multiply_adds: of the trunk's convolutions over all regions.
+        times: the starts of the grid's groups, divided into spans of at least one.
+        rows: the tops of its blocks, likewise.
+        columns: the lefts of its blocks, likewise.
+        multiply_adds: multiply-adds of the trunk's convolutions over all regions.
     """
 
-    times: tuple[tuple[int, ...], ...]
-    rows: tuple[tuple[int, ...], ...]
-    columns: tuple[tuple[int, ...], ...]
+    times: Spans
+    rows: Spans
+    columns: Spans
     multiply_adds: int
 
 
-def plan(grid, trunk_layers):
-    """The cheapest Plan.
+def plan(grid: clips.ClipGrid, trunk_layers: Sequence[keras.Layer]) -> Plan:
+    """Choose the regions with the fewest multiply-adds.
 
     Args:
-        grid: clips.ClipGrid.
-        trunk_layers: as `cnn3d.trunk_layers` gives them.
+        grid: the clip grid of one video.
+        trunk_layers: of `cnn3d.trunk_layers`.
     """
     axes = ((grid.starts, grid.clip_frames), (grid.tops, grid.clip_size), (grid.lefts, grid.clip_size))
     choices = []
-    for axis, (places, size) in enumerate(axes):
-        divisions = list(_divisions(places))
-        choices.append([(one, _axis_sizes(_lengths(one, size), trunk_layers, axis)) for one in divisions])
-    each = [math.prod(layer.kernel.shape) for layer in trunk_layers if isinstance(layer, layers.Conv3D)]
+    for axis, (positions, size) in enumerate(axes):
+        divisions = _divisions(positions)
+        choices.append([(spans, _axis_sizes(_lengths(spans, size), trunk_layers, axis)) for spans in divisions])
+    kernel_sizes = [math.prod(layer.kernel.shape) for layer in trunk_layers if isinstance(layer, layers.Conv3D)]
     plans = []
     for combined in itertools.product(*choices):
-        spans, sizes = zip(*combined, strict=True)
-        plans.append(Plan(*spans, sum(math.prod(of_layer) for of_layer in zip(each, *sizes, strict=True))))
-    return min(plans, key=lambda one: one.multiply_adds)  # the first of equals: the one with fewest regions
+        (times, rows, columns), sizes = zip(*combined, strict=True)
+        multiply_adds = sum(math.prod(factors) for factors in zip(kernel_sizes, *sizes, strict=True))
+        plans.append(Plan(times, rows, columns, multiply_adds))
+    return min(plans, key=lambda each: each.multiply_adds)  # of equals the first, with the fewest regions
 
 
-def clip_multiply_adds(model):
-    """Multiply-adds of the 3D-CNN on one clip: (trunk, fully connected layers)."""
-    trunk = head = 0
+def clip_multiply_adds(model: keras.Model) -> tuple[int, int]:
+    """Count the multiply-adds of the 3D-CNN for one clip: (trunk, fully connected layers)."""
+    trunk = fully_connected = 0
     for layer in model.layers:
         if isinstance(layer, layers.Conv3D):
             trunk += math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:4])
         elif isinstance(layer, layers.Dense):
-            head += math.prod(layer.kernel.shape)
-    return trunk, head
+            fully_connected += math.prod(layer.kernel.shape)
+    return trunk, fully_connected
 
 
-def _divisions(places):
-    """Ways to divide sorted places into spans: neighbours joined up to the largest distance, the next, ..., none."""
-    for joined in sorted({0, *np.diff(places).tolist()}, reverse=True):
-        spans = [[places[0]]]
-        for before, place in itertools.pairwise(places):
-            if place - before > joined:
+def _divisions(positions: tuple[int, ...]) -> Iterator[Spans]:
+    """Yield divisions of sorted positions into spans, for every distance up to which neighbours can be joined."""
+    for joined in sorted({0, *np.diff(positions).tolist()}, reverse=True):
+        spans = [[positions[0]]]
+        for previous, position in itertools.pairwise(positions):
+            if position - previous > joined:
                 spans.append([])
-            spans[-1].append(place)
+            spans[-1].append(position)
         yield tuple(tuple(span) for span in spans)
 
 
-def _lengths(spans, size):
+def _lengths(spans: Spans, size: int) -> list[int]:
     return [span[-1] - span[0] + size for span in spans]
 
 
-def _axis_sizes(lengths, trunk_layers, axis):
-    """Output sizes of every convolution along one axis (0 time, 1 rows, 2 columns), summed over the spans."""
-    lengths, sizes = np.array(lengths), []
+def _axis_sizes(lengths: list[int], trunk_layers: Sequence[keras.Layer], axis: int) -> list[int]:
+    """Return the output size of every convolution along one axis (0 time, 1 rows, 2 columns), summed over the spans."""
+    remaining, sizes = np.array(lengths), []
     for layer in trunk_layers:
         if isinstance(layer, layers.Conv3D):
-            lengths = lengths - layer.kernel_size[axis] + 1
-            sizes.append(int(lengths.sum()))
+            remaining = remaining - layer.kernel_size[axis] + 1
+            sizes.append(int(remaining.sum()))
         elif isinstance(layer, layers.MaxPooling3D):
-            lengths = lengths // layer.pool_size[axis]
+            remaining = remaining // layer.pool_size[axis]
     return sizes

@@ -96,7 +96,7 @@ def continue_lstm(
     Args:
         run_dir, name, train, val: as in `fit`.
         model: a network of `lstm_head.build_lstm_head`; trained in place.
-        clip_noise: standard deviation of the noise on clip qualities, see `lstm_head.vary_clips`.
+        clip_noise: standard deviation of the noise on clip qualities, see `lstm_head.augment_clips`.
         settings: epochs, patience, batch_size, learning_rate, seed, as in `lstm_head.fit_lstm_head`.
 
     Returns:
@@ -107,7 +107,7 @@ def continue_lstm(
         model,
         (getattr(train, row.input), train.quality),
         (getattr(val, row.input), val.quality),
-        augment=functools.partial(lstm_head.vary_clips, noise=clip_noise) if row.input == "clip_quality" else None,
+        augment=functools.partial(lstm_head.augment_clips, noise=clip_noise) if row.input == "clip_quality" else None,
         **settings,
     )
     run = RunFolder(run_dir)
@@ -159,7 +159,7 @@ def _fit_lstm(
 
     Args:
         lstm_units, fc_dim: sizes, as in `lstm_head.build_lstm_head`.
-        forget_bias, input_bias: as in `lstm_head.start_as_average`.
+        forget_bias, input_bias: as in `lstm_head.initialise_as_average`.
         settings: as in `continue_lstm`.
     """
     inputs = getattr(train, row.input)
@@ -173,7 +173,7 @@ def _fit_lstm(
         lstm_units=lstm_units,
         fc_dim=fc_dim,
     )
-    lstm_head.start_as_average(
+    lstm_head.initialise_as_average(
         model, equal_blocks=blocks, forget_bias=forget_bias, input_bias=input_bias, seed=settings["seed"]
     )
     return continue_lstm(run, row.name, model, train, val, **settings)

@@ -13,7 +13,7 @@ def build(preset, dtype="float32"):
     return cnn3d.build_cnn3d(**{name: getattr(preset, name) for name in names}, dtype=dtype)
 
 
-def test_paper():
+def test_sizes_of_the_paper_network():
     with keras.device("cpu"):
         model = build(presets.PRESETS["paper"])
     assert model.count_params() == 192_351_617
@@ -35,7 +35,7 @@ def test_paper():
     assert shapes["clip_quality"] == (1,)
 
 
-def test_paper_heads():
+def test_sizes_of_the_paper_lstm_head():
     paper = presets.PRESETS["paper"]
     sizes = {"num_groups": 32, "lstm_units": paper.lstm_units, "fc_dim": paper.head_fc_dim}
     head = lstm_head.build_lstm_head(input_dim=32, input_offset=3, input_scale=1, **sizes)
@@ -43,14 +43,14 @@ def test_paper_heads():
     assert head.input_shape == (None, 32, 32)
 
 
-def test_parameters_of_tiny_by_hand():
+def test_parameters_of_tiny_worked_by_hand():
     convs = (27 * 3 * 3 + 3) + (8 * 3 * 4 + 4) + (8 * 4 * 4 + 4)
     flat = 3 * 4 * 4 * 4  # 7-2-1-1 frames; (24-2)/2 = 11, (11-1-1)//2 = 4
     assert cnn3d.build_cnn3d(**TINY, dtype="float32").count_params() == convs + (flat * 11 + 11) + (11 * 8 + 8) + 9
 
 
-def test_answers_near_the_middle_of_the_scale_before_training():
-    keras.utils.set_random_seed(0)  # so small a network is further off with one seed in four
+def test_untrained_predictions_are_near_the_middle_of_the_scale():
+    keras.utils.set_random_seed(0)  # with one seed in four this small network is further off
     clips = np.random.default_rng(0).integers(0, 256, (5, 7, 24, 24, 3), np.uint8)
     quality = np.asarray(cnn3d.build_cnn3d(**TINY, dtype="float32")(clips))
     assert quality.shape == (5, 1)
@@ -58,18 +58,18 @@ def test_answers_near_the_middle_of_the_scale_before_training():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_views_agree_with_the_whole(dtype):
+def test_the_two_parts_agree_with_the_whole_network(dtype):
     model = cnn3d.build_cnn3d(**TINY, dtype=dtype)
     clips = np.random.default_rng(0).integers(0, 256, (5, 7, 24, 24, 3), np.uint8)
     x = clips
     for layer in cnn3d.trunk_layers(model):
         x = layer(x)
-    features, quality = cnn3d.head_view(model)(keras.ops.reshape(x, (5, -1)))
+    features, quality = cnn3d.fully_connected_part(model)(keras.ops.reshape(x, (5, -1)))
     assert features.shape == (5, 8)
     np.testing.assert_array_equal(np.asarray(quality), np.asarray(model(clips)))
 
 
-def test_saved_and_loaded(tmp_path):
+def test_a_loaded_model_equals_the_saved_one(tmp_path):
     model = cnn3d.build_cnn3d(**TINY, dtype="float32")
     model.save(tmp_path / "cnn3d.keras")
     again = keras.models.load_model(tmp_path / "cnn3d.keras")
@@ -78,7 +78,7 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_another_precision_keeps_the_weights():
-    keras.utils.set_random_seed(0)  # one in sixty is further from float32 than this
+    keras.utils.set_random_seed(0)  # one seed in sixty exceeds the tolerance
     model = cnn3d.build_cnn3d(**TINY, dtype="float32")
     twin = cnn3d.with_dtype(model, "mixed_bfloat16")
     assert twin.get_layer("fc1").compute_dtype == "bfloat16"

@@ -21,7 +21,7 @@ def clip_by_clip(model, frames, grid):
     return np.stack(quality)
 
 
-def made_up(num_frames, height, width):
+def random_frames(num_frames, height, width):
     return np.random.default_rng(0).integers(0, 256, (num_frames, height, width, 3), np.uint8)
 
 
@@ -31,17 +31,17 @@ def made_up(num_frames, height, width):
         (33, 45, 61, 5, (2, 3)),  # odd sizes
         (7, 24, 24, 1, (1, 1)),  # a single clip
         (7, 24, 24, 4, (2, 2)),  # the same clip sixteen times
-        (8, 24, 40, 3, (1, 2)),  # one row: its block lies in the middle
+        (8, 24, 40, 3, (1, 2)),  # one row: its block is in the middle
         (90, 50, 31, 3, (3, 1)),  # gaps between the groups
         (40, 20, 9, 6, (2, 2)),  # smaller than a clip
         (61, 64, 48, 32, (4, 8)),  # more groups and blocks than distinct ones
         (27, 61, 130, 5, (2, 4)),  # gaps between the rows and between the columns
         (30, 40, 140, 9, (2, 3)),  # gaps between the columns only
-        (37, 52, 76, 7, (3, 4)),  # groups that share a frame or two, and are still cheaper apart
+        (37, 52, 76, 7, (3, 4)),  # groups that share one or two frames but cost less computed separately
     ],
 )
 def test_equals_clip_by_clip(model, num_frames, height, width, num_groups, block_grid):
-    frames = made_up(num_frames, height, width)
+    frames = random_frames(num_frames, height, width)
     grid = clips.plan_grid(num_frames, height, width, num_groups=num_groups, block_grid=block_grid, **SIZES)
     outputs = SharedTrunk(model).run(iter(frames), grid)
     assert outputs.group_features.shape == (num_groups, 8)
@@ -49,7 +49,7 @@ def test_equals_clip_by_clip(model, num_frames, height, width, num_groups, block
 
 
 def random_grid(rng):
-    """Places that no even grid has: some together, some apart, some twice; a region for each shape."""
+    """Return an irregular grid: positions that overlap, repeat or have gaps; regions of several shapes."""
 
     def places(count, step, room):
         return tuple(sorted((rng.integers(0, room, count) * step).tolist()))
@@ -65,25 +65,25 @@ def test_equals_clip_by_clip_on_any_grid(model, seed, monkeypatch):
     rng = np.random.default_rng(seed)
     monkeypatch.setattr(shared_trunk, "CHUNK_FRAMES", (1, int(rng.integers(1, 12))))
     grid = random_grid(rng)
-    frames = made_up(grid.starts[-1] + 7 + int(rng.integers(0, 5)), grid.height, grid.width)
+    frames = random_frames(grid.starts[-1] + 7 + int(rng.integers(0, 5)), grid.height, grid.width)
     outputs = SharedTrunk(model).run(iter(frames), grid)
     np.testing.assert_allclose(outputs.clip_quality, clip_by_clip(model, frames, grid), atol=1e-5)
 
 
-def test_compiled_once_for_all_sizes(model):
+def test_the_trunk_is_compiled_once_for_all_sizes(model):
     shared = SharedTrunk(model)
     for num_frames, height, width in itertools.product((9, 14, 33), (24, 45), (31, 61)):
         grid = clips.plan_grid(num_frames, height, width, num_groups=3, block_grid=(2, 2), **SIZES)
-        shared.run(made_up(num_frames, height, width), grid)
-    assert shared._step.experimental_get_tracing_count() == 1
+        shared.run(random_frames(num_frames, height, width), grid)
+    assert shared._trunk.experimental_get_tracing_count() == 1
 
 
-def test_sizes_are_read_off_the_network(model):
+def test_sizes_are_taken_from_the_network(model):
     shared = SharedTrunk(model)
     assert (shared.stride, shared.window_frames, shared.window_size) == (4, 3, 4)
 
 
-def test_frames_that_end_too_early(model):
+def test_too_few_frames_are_refused(model):
     grid = clips.plan_grid(33, 45, 61, num_groups=5, block_grid=(2, 3), clip_frames=7, clip_size=24, stride=4)
     for count in (32, 3, 0):
         with pytest.raises(ValueError, match="needs 33 frames, the video ended before"):

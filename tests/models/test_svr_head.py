@@ -1,4 +1,4 @@
-"""The SVR head: what it learns, that nothing leaks, that its file is safe to load."""
+"""Tests of the SVR head: its fit, that no content leaks between folds, and that its file is safe to load."""
 
 import json
 import pickle
@@ -14,7 +14,7 @@ from nr_vqm.models import svr_head
 SEARCH = presets.PRESETS["tiny"].svr_search
 
 
-def made_up(num_videos=60, feature_dim=7, per_content=4, seed=5):
+def synthetic_features(num_videos=60, feature_dim=7, per_content=4, seed=5):
     rng = np.random.default_rng(seed)
     features = rng.random((num_videos, feature_dim)).astype(np.float32)
     mos = 1 + 4 * features[:, 2] ** 2
@@ -28,7 +28,7 @@ def fit(features, mos, contents, **changes):
 
 
 def test_learns_a_curve_and_is_deterministic():
-    features, mos, contents = made_up()
+    features, mos, contents = synthetic_features()
     pipeline = fit(features[:40], mos[:40], contents[:40])
     assert np.sqrt(np.mean((pipeline.predict(features[40:]) - mos[40:]) ** 2)) < 0.4
     again = fit(features[:40], mos[:40], contents[:40])
@@ -50,8 +50,8 @@ def folds(monkeypatch):
     return seen
 
 
-def test_search_keeps_contents_apart(folds):
-    features, mos, contents = made_up()
+def test_no_content_is_in_both_parts_of_a_fold(folds):
+    features, mos, contents = synthetic_features()
     fit(features, mos, contents)
     content_of = {row.tobytes(): content for row, content in zip(features.astype(float), contents, strict=True)}
     held_out_contents = []
@@ -62,8 +62,8 @@ def test_search_keeps_contents_apart(folds):
     assert sorted(held_out_contents) == sorted(set(contents))
 
 
-def test_a_large_set_is_searched_on_a_part_and_fitted_whole(folds):
-    features, mos, contents = made_up()
+def test_the_search_reads_a_part_of_a_large_set_and_the_fit_all_of_it(folds):
+    features, mos, contents = synthetic_features()
     contents = np.repeat(np.arange(12), [1, 3, 11, 2, 5, 5, 4, 8, 9, 2, 6, 4])
     pipeline = fit(features, mos, contents, search_videos=25)
     part = folds[0][0]
@@ -76,47 +76,47 @@ def test_a_large_set_is_searched_on_a_part_and_fitted_whole(folds):
     )
 
 
-def test_a_part_has_two_contents_whatever_their_size(folds):
-    features, mos, _ = made_up()
+def test_the_part_for_the_search_has_at_least_two_contents(folds):
+    features, mos, _ = synthetic_features()
     fit(features, mos, np.repeat([1, 2, 3], 20), search_videos=5)
     assert len(folds[0][0]) == 40
 
 
-def test_the_number_of_threads_changes_nothing():
-    features, mos, contents = made_up()
+def test_the_result_does_not_depend_on_the_number_of_threads():
+    features, mos, contents = synthetic_features()
     one, four = (fit(features, mos, contents, num_jobs=jobs).predict(features) for jobs in (1, 4))
     np.testing.assert_array_equal(one, four)
 
 
-def test_search_finds_the_setting_that_generalises():
-    features, mos, contents = made_up()
+def test_the_search_finds_the_setting_that_generalises():
+    features, mos, contents = synthetic_features()
     pipeline = fit(features, mos, contents, c_grid=(64.0,), gamma_grid=(1e-6, 0.5, 1e4), epsilon_grid=(0.1,))
     assert pipeline.named_steps["svr"].gamma == 0.5
 
 
-def test_fewer_contents_than_folds_still_works():
-    features, mos, _ = made_up(12)
+def test_fewer_contents_than_folds_reduce_the_folds():
+    features, mos, _ = synthetic_features(12)
     assert fit(features, mos, ["a"] * 5 + ["b"] * 7, num_folds=5).predict(features).shape == (12,)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"contents": ["one"] * 60}, "2 contents to keep apart, found 3 folds and 1 contents"),
+        ({"contents": ["one"] * 60}, "2 contents, found 3 folds and 1 contents"),
         ({"num_folds": 1}, "at least 2 folds"),
         ({"mos": np.ones(59)}, r"features \(60, 7\), mos \(59,\)"),
         ({"features": np.full((60, 7), np.nan)}, "features must be a finite number, found 420"),
     ],
 )
 def test_wrong_input_is_refused(change, message):
-    features, mos, contents = made_up()
+    features, mos, contents = synthetic_features()
     with pytest.raises(ValueError, match=message):
         fit(**({"features": features, "mos": mos, "contents": contents} | change))
 
 
 @pytest.fixture
 def saved(tmp_path):
-    features, mos, contents = made_up()
+    features, mos, contents = synthetic_features()
     path = tmp_path / "svr.skops"
     pipeline = fit(features, mos, contents)
     svr_head.save_svr(path, pipeline)
@@ -158,8 +158,8 @@ def test_foreign_types_are_refused_before_anything_is_built(saved, monkeypatch, 
         svr_head.load_svr(path)
 
 
-def test_arrays_that_do_not_belong_together_are_refused(saved):
-    # libsvm reads support vectors in C by the shapes it is told
+def test_arrays_of_inconsistent_shapes_are_refused(saved):
+    # libsvm reads the support vectors in C and trusts the given shapes
     path, pipeline, _ = saved
     pipeline.named_steps["svr"]._dual_coef_ = np.ones((1, 3))
     svr_head.save_svr(path, pipeline)
@@ -175,19 +175,19 @@ def test_other_files_are_refused(tmp_path, content):
         svr_head.load_svr(path)
 
 
-def test_files_that_unpack_too_large_are_refused(saved, monkeypatch):
+def test_files_that_unpack_to_too_many_bytes_are_refused(saved, monkeypatch):
     monkeypatch.setattr(svr_head, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="it unpacks to"):
         svr_head.load_svr(saved[0])
 
 
-def test_a_missing_file_says_what_makes_it(tmp_path):
+def test_a_missing_file_names_the_command_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="make compare"):
         svr_head.load_svr(tmp_path / "none.skops")
 
 
-def test_the_schema_of_a_saved_head_names_every_allowed_type(saved):
-    # a type that is allowed without being used would be a door left open
+def test_every_allowed_type_is_used_by_a_saved_head(saved):
+    # an allowed type that no head needs would only help an attacker
     with zipfile.ZipFile(saved[0]) as archive:
         schema = json.loads(archive.read("schema.json"))
     assert set(svr_head._types_in(schema)) == svr_head.SVR_TYPES

@@ -19,7 +19,7 @@ def tiny_grid(*, starts=(0,), tops=(0,), lefts=(0,)):
     return clips.ClipGrid(starts, tops, lefts, clip_frames=7, clip_size=24, height=600, width=600)
 
 
-def test_one_clip_by_hand(layers):
+def test_multiply_adds_of_one_clip_worked_by_hand(layers):
     # conv1a 7x24x24 -> 5x22x22, pool 11x11, conv2a -> 4x10x10, conv2b -> 3x9x9
     macs = 27 * 3 * 3 * 5 * 22 * 22 + 8 * 3 * 4 * 4 * 10 * 10 + 8 * 4 * 4 * 3 * 9 * 9
     assert trunk_regions.plan(tiny_grid(), layers).multiply_adds == macs
@@ -31,36 +31,36 @@ def test_one_clip_by_hand(layers):
     ("lefts", "columns"),
     [
         ((0, 12, 24), ((0, 12, 24),)),  # half of each shared
-        ((0, 40, 80), ((0,), (40,), (80,))),  # gaps between
+        ((0, 40, 80), ((0,), (40,), (80,))),  # gaps between them
         ((0, 12, 100, 112), ((0, 12), (100, 112))),  # pairs
-        ((0, 0, 0), ((0, 0, 0),)),  # the same place is computed once
+        ((0, 0, 0), ((0, 0, 0),)),  # a repeated position is computed once
     ],
 )
-def test_what_is_joined(layers, lefts, columns):
+def test_overlapping_blocks_are_joined(layers, lefts, columns):
     assert trunk_regions.plan(tiny_grid(lefts=lefts), layers).columns == columns
     assert trunk_regions.plan(tiny_grid(tops=lefts), layers).rows == columns
 
 
-def test_groups_that_share_no_frame_are_apart(layers):
+def test_groups_without_common_frames_are_separate(layers):
     def times(*starts):
         return trunk_regions.plan(tiny_grid(starts=starts), layers).times
 
     assert times(0, 2, 4) == ((0, 2, 4),)
     assert times(0, 7, 14, 40) == ((0,), (7,), (14,), (40,))
-    assert times(0, 6, 12) == ((0,), (6,), (12,))  # one shared frame is computed twice; the outputs between are not
+    assert times(0, 6, 12) == ((0,), (6,), (12,))  # computing one frame twice costs less than the outputs between
     assert times(5, 5) == ((5, 5),)
 
 
-def test_the_count_is_what_keras_shapes_say_and_never_above_apart_or_joined(layers):
+def test_the_count_matches_keras_shapes_and_is_at_most_that_of_separate_or_joined_clips(layers):
     rng = np.random.default_rng(0)
     for _ in range(5):
         starts, tops, lefts = (tuple(sorted((rng.integers(0, 20, 4) * step).tolist())) for step in (1, 4, 4))
         plan = trunk_regions.plan(tiny_grid(starts=starts, tops=tops, lefts=lefts), layers)
         spans = itertools.product(plan.times, plan.rows, plan.columns)
         counted = sum(work(layers, length(t, 7), length(r, 24), length(c, 24)) for t, r, c in spans)
-        apart = len(set(starts)) * len(set(tops)) * len(set(lefts)) * work(layers, 7, 24, 24)
+        separate = len(set(starts)) * len(set(tops)) * len(set(lefts)) * work(layers, 7, 24, 24)
         joined = work(layers, length(starts, 7), length(tops, 24), length(lefts, 24))
-        assert plan.multiply_adds == counted <= min(apart, joined)
+        assert plan.multiply_adds == counted <= min(separate, joined)
 
 
 def length(places, size):
@@ -68,7 +68,7 @@ def length(places, size):
 
 
 def work(layers, frames, rows, columns):
-    """Multiply-adds of the trunk on one region, from the shapes that Keras computes."""
+    """Count the multiply-adds of the trunk for one region, from the shapes that Keras computes."""
     shape, total = (1, frames, rows, columns, 3), 0
     for layer in layers:
         shape = layer.compute_output_shape(shape)
@@ -77,8 +77,8 @@ def work(layers, frames, rows, columns):
     return total
 
 
-def test_the_count_of_the_paper():
-    """At 960 x 540 and 240 frames the shared trunk does 3.47 times less than the clips by themselves."""
+def test_the_count_of_the_paper_network():
+    """For 240 frames of 960 x 540 the shared trunk needs 3.47 times fewer multiply-adds than separate clips."""
     preset = presets.PRESETS["paper"]
     sizes = {name: getattr(preset, name) for name in ("clip_frames", "clip_size")}
     grids = {name: getattr(preset, name) for name in ("num_groups", "block_grid")}

@@ -10,7 +10,7 @@ from nr_vqm.common import atomic_files, devices, jax_processes
 from nr_vqm.dataset import clip_batches, manifest, shards
 from nr_vqm.models import cnn3d
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.training import cnn3d_training, validation
+from nr_vqm.training import cnn3d_training, training_state, validation
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.0}
 SETTINGS = {
@@ -68,14 +68,14 @@ def fit_batches(train, val, run_dir, *, num_devices=1, **changes):
     return cnn3d_training.fit_cnn3d(
         train,
         val,
-        run_dir=run_dir,
+        run=RunFolder(run_dir),
         strategy=devices.replicas(num_devices),
         workers=2,
         **{**SETTINGS, "epochs": 3, **changes},
     )
 
 
-def test_every_clip_once_an_epoch_in_a_new_order(data_dir):
+def test_every_epoch_has_every_clip_once_in_a_different_order(data_dir):
     one = batches(data_dir, 0, 12, batch_size=6)
     seen = []
     for epoch in range(2):
@@ -89,7 +89,7 @@ def test_every_clip_once_an_epoch_in_a_new_order(data_dir):
     np.testing.assert_array_equal(again[0][0].reshape(6, -1), seen[1][:6])
 
 
-def test_labels_belong_to_the_clips(data_dir):
+def test_every_clip_has_the_label_of_its_video(data_dir):
     one = batches(data_dir, 0, 12, batch_size=6)
     for index in range(len(one)):
         clips, quality, weight = one[index]
@@ -104,18 +104,18 @@ def test_training_drops_and_validation_pads_the_last_batch(data_dir):
     assert val[3][0].shape == (8, 7, 24, 24, 3)
 
 
-def test_mirrored_clips_are_the_same_every_time_and_each_of_four_kinds(data_dir):
+def test_mirroring_is_deterministic_and_uses_all_four_orientations(data_dir):
     plain, mirrored = (batches(data_dir, 0, 12, batch_size=36, mirror=mirror)[0][0] for mirror in (False, True))
-    kinds = set()
+    orientations = set()
     for one, other in zip(plain, mirrored, strict=True):
         ways = [one, one[:, ::-1], one[:, :, ::-1], one[:, ::-1, ::-1]]
-        kinds.add(next(kind for kind, way in enumerate(ways) if np.array_equal(way, other)))
-    assert kinds == {0, 1, 2, 3}
+        orientations.add(next(number for number, way in enumerate(ways) if np.array_equal(way, other)))
+    assert orientations == {0, 1, 2, 3}
     np.testing.assert_array_equal(batches(data_dir, 0, 12, batch_size=36, mirror=True)[0][0], mirrored)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_dataset_gives_every_batch_in_order(data_dir, workers):
+def test_the_dataset_yields_every_batch_in_order(data_dir, workers):
     one = batches(data_dir, 0, 12, batch_size=5, mirror=True)
     dataset = clip_batches.as_dataset(one, workers=workers)
     for epoch in range(2):
@@ -127,20 +127,20 @@ def test_the_dataset_gives_every_batch_in_order(data_dir, workers):
                 np.testing.assert_array_equal(part, wanted)
 
 
-def test_the_processes_parts_are_the_batch(data_dir):
+def test_the_parts_of_all_processes_make_the_batch(data_dir):
     one = batches(data_dir, 0, 12, batch_size=6, mirror=True)
     parts = [one.read(1, (number, 3)) for number in range(3)]
     for whole, *pieces in zip(one[1], *parts, strict=True):
         np.testing.assert_array_equal(np.concatenate(pieces), whole)
 
 
-def test_processes_train_together_on_jax_only(data_dir, monkeypatch):
+def test_several_processes_are_refused_on_tensorflow(data_dir, monkeypatch):
     monkeypatch.setenv(jax_processes.COUNT, "2")
     with pytest.raises(ValueError, match="on JAX only"):
         jax_processes.join()
 
 
-def test_memory_is_used_again_when_no_part_of_it_is_in_use():
+def test_memory_is_reused_when_no_array_refers_to_it():
     memory = clip_batches.BatchMemory((2, 3))
     first = memory.take()
     first[:] = 7
@@ -155,7 +155,7 @@ def test_memory_is_used_again_when_no_part_of_it_is_in_use():
     assert address in (memory.take().ctypes.data, memory.take().ctypes.data)
 
 
-def test_a_shard_that_vanishes_in_training_is_said(data_dir, tmp_path):
+def test_a_shard_that_disappears_during_training_is_reported(data_dir, tmp_path):
     path = shards.shard_path(data_dir, 0)
 
     def vanish():
@@ -163,17 +163,17 @@ def test_a_shard_that_vanishes_in_training_is_said(data_dir, tmp_path):
             path.rename(tmp_path / "elsewhere")
 
     with pytest.raises(FileNotFoundError, match=r"clips-00000\.h5"):
-        fit(data_dir, tmp_path / "run", stop_asked=vanish)
+        fit(data_dir, tmp_path / "run", stop_requested=vanish)
 
 
-def test_less_than_one_batch(data_dir):
+def test_fewer_clips_than_one_batch_are_refused(data_dir):
     with pytest.raises(ValueError, match="One batch needs 8 clips, the training part has 6"):
         batches(data_dir, 0, 2, batch_size=8)
 
 
 @pytest.mark.parametrize("batch_size", [4, 9])
 @pytest.mark.parametrize("last", [12, 11])  # 36 clips: 9 full batches, or 4; 33 clips: the last batch is padded
-def test_padded_validation_gives_the_exact_error(data_dir, batch_size, last):
+def test_padding_does_not_change_the_validation_error(data_dir, batch_size, last):
     val = batches(data_dir, 0, last, batch_size=batch_size, shuffle_seed=None)
     model, errors = cnn3d.build_cnn3d(**NETWORK, dtype="float32"), []
     for index in range(len(val)):
@@ -207,7 +207,13 @@ def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
     (tmp_path / "run").mkdir()
     val = clip_batches.ClipBatches(table, np.arange(0, 36, 4), quality, batch_size=8, shuffle_seed=None, mirror=False)
     history = cnn3d_training.fit_cnn3d(
-        one, val, run_dir=tmp_path / "run", strategy=strategy, workers=2, epochs=12, **{**SETTINGS, "dtype": dtype}
+        one,
+        val,
+        run=RunFolder(tmp_path / "run"),
+        strategy=strategy,
+        workers=2,
+        epochs=12,
+        **{**SETTINGS, "dtype": dtype},
     )
     assert history[-1]["val_mse"] < 0.1 < 1 < history[0]["mse"]
 
@@ -219,7 +225,7 @@ def test_memorises_one_batch_on_two_replicas(data_dir, tmp_path, dtype):
 def test_two_replicas_train_like_one(data_dir, tmp_path, batch_size, val_videos):
     histories = []
     for number in (1, 2):
-        train = batches(data_dir, 0, 9, batch_size=batch_size)  # 27 clips: 3 are left over
+        train = batches(data_dir, 0, 9, batch_size=batch_size)  # 27 clips: 3 are dropped
         val = batches(data_dir, 9, 9 + val_videos, batch_size=batch_size, shuffle_seed=None)
         histories.append(fit_batches(train, val, tmp_path / f"run{number}", num_devices=number, learning_rate=1e-3))
     for one, two in zip(*histories, strict=True):
@@ -229,14 +235,14 @@ def test_two_replicas_train_like_one(data_dir, tmp_path, batch_size, val_videos)
     assert_same_weights(tmp_path / "run1", tmp_path / "run2", atol=1e-5)
 
 
-def test_three_replicas_divide_no_batch_of_four():
+def test_a_batch_that_three_replicas_cannot_share_is_refused():
     with pytest.raises(ValueError, match="batch_size=4 cannot be divided among 3 devices. Use --set batch_size=6"):
         cnn3d_training.check_batches(4, accumulate=1, num_devices=3)
 
 
 def test_validation_worked_by_hand(data_dir):
     class Bright:
-        """Answers with the mean brightness."""
+        """A model that predicts the mean brightness."""
 
         def predict(self, dataset, verbose):
             return np.concatenate([np.mean(clips, axis=(1, 2, 3, 4))[:, None] for clips, _, _ in dataset])
@@ -251,15 +257,18 @@ def test_validation_worked_by_hand(data_dir):
     assert row["val_srocc_videos"] == pytest.approx(1)
 
 
-def test_one_line_per_epoch(data_dir, tmp_path, capsys):
-    fit(data_dir, tmp_path / "run", epochs=2)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
+def test_every_epoch_is_reported_and_nothing_is_printed(data_dir, tmp_path, capsys):
+    reported = []
+    history = fit(data_dir, tmp_path / "run", epochs=2, on_epoch=lambda row, left: reported.append((row, left)))
+    assert capsys.readouterr().out == ""
+    assert [row for row, _ in reported] == history
+    assert reported[0][1] > reported[1][1] == 0
+    line = validation.epoch_line(history[0], epochs=2, seconds_left=3720.0)
     number = r"(-?\d\.\d{3}|  -  )"
     assert re.fullmatch(
         rf"epoch 1 of 2: mse \d\.\d{{3}}, val \d\.\d{{3}}, val SROCC/PLCC of clips {number}/{number}, "
-        rf"of videos {number}/{number}, [\d,]+ clips/s, 0 h 00 min left",
-        lines[0],
+        rf"of videos {number}/{number}, [\d,]+ clips/s, 1 h 02 min left",
+        line,
     )
     with open(tmp_path / "run" / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -268,16 +277,18 @@ def test_one_line_per_epoch(data_dir, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("batches_before_the_stop", "num_devices"),  # of 6 in an epoch: in the middle, and at an epoch's end
+    ("batches_before_the_stop", "num_devices"),  # 6 batches per epoch: within an epoch, and at its end
     [(8, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(3, 1), (6, 1), (3, 2), (6, 2), (8, 2)])],
 )
-def test_a_stopped_training_goes_on_and_ends_the_same(data_dir, tmp_path, batches_before_the_stop, num_devices):
+def test_a_resumed_training_gives_the_result_of_an_uninterrupted_one(
+    data_dir, tmp_path, batches_before_the_stop, num_devices
+):
     settings = {"num_devices": num_devices, "network": {**NETWORK, "dropout": 0.3}}
     whole = fit(data_dir, tmp_path / "whole", **settings)
-    asked = iter([False] * (batches_before_the_stop - 1) + [True] * 9)
+    requests = iter([False] * (batches_before_the_stop - 1) + [True] * 9)
     where = {3: "batch 3 of epoch 1", 6: "epoch 1", 8: "batch 1 of epoch 2"}[batches_before_the_stop]
-    with pytest.raises(InterruptedError, match=f"Stopped as asked after {where}, which is saved"):
-        fit(data_dir, tmp_path / "stopped", stop_asked=lambda: next(asked), **settings)
+    with pytest.raises(InterruptedError, match=f"Stopped on request after {where}, which is saved"):
+        fit(data_dir, tmp_path / "stopped", stop_requested=lambda: next(requests), **settings)
     resumed = fit(data_dir, tmp_path / "stopped", **settings)
     assert [row["epoch"] for row in resumed] == [1, 2, 3]
     for one, two in zip(whole, resumed, strict=True):
@@ -287,7 +298,7 @@ def test_a_stopped_training_goes_on_and_ends_the_same(data_dir, tmp_path, batche
     assert len(list((tmp_path / "stopped").glob("training_state*.keras"))) == 1
 
 
-def test_a_killed_training_goes_on_where_it_saved_last(data_dir, tmp_path, monkeypatch):
+def test_a_killed_training_resumes_from_its_last_save(data_dir, tmp_path, monkeypatch):
     whole = fit(data_dir, tmp_path / "whole")
     monkeypatch.setattr(cnn3d_training, "SAVE_SECONDS", 0)  # after every batch
     count = iter(range(99))
@@ -298,7 +309,7 @@ def test_a_killed_training_goes_on_where_it_saved_last(data_dir, tmp_path, monke
         return False
 
     with pytest.raises(MemoryError):
-        fit(data_dir, tmp_path / "stopped", stop_asked=kill_after_eight)
+        fit(data_dir, tmp_path / "stopped", stop_requested=kill_after_eight)
     assert atomic_files.read_json(RunFolder(tmp_path / "stopped").training_state, made_by="")["batches"] == 1
     resumed = fit(data_dir, tmp_path / "stopped")
     assert whole[-1]["val_mse"] == pytest.approx(resumed[-1]["val_mse"], rel=1e-5)
@@ -306,7 +317,7 @@ def test_a_killed_training_goes_on_where_it_saved_last(data_dir, tmp_path, monke
 
 
 def test_accumulating_on_two_replicas_is_refused():
-    with pytest.raises(ValueError, match="accumulate=2 and 2 devices do not go together on TensorFlow"):
+    with pytest.raises(ValueError, match="accumulate=2 and 2 devices do not work together on TensorFlow"):
         cnn3d_training.check_batches(4, accumulate=2, num_devices=2)
 
 
@@ -316,7 +327,7 @@ def assert_same_weights(one_run, other_run, *, atol):
         np.testing.assert_allclose(one, two, atol=atol)
 
 
-def test_accumulated_gradients_are_those_of_the_larger_batch(data_dir, tmp_path, monkeypatch):
+def test_accumulated_gradients_equal_those_of_one_large_batch(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(cnn3d_training, "cosine_schedule", lambda learning_rate, *_, **__: learning_rate)
     val = batches(data_dir, 9, 12, shuffle_seed=None)
     for accumulate in (1, 2):
@@ -326,14 +337,12 @@ def test_accumulated_gradients_are_those_of_the_larger_batch(data_dir, tmp_path,
     assert_same_weights(tmp_path / "run1", tmp_path / "run2", atol=1e-5)
 
 
-def test_a_worse_epoch_never_replaces_the_best(tmp_path):
-    assert (
-        cnn3d_training.best_epoch([{"epoch": n, "val_mse": v} for n, v in ((1, 2.0), (2, 1.0), (3, 1.0), (4, 3.0))])
-        == 2
-    )
+def test_the_best_epoch_is_the_earliest_with_the_lowest_error():
+    history = [{"epoch": n, "val_mse": v} for n, v in ((1, 2.0), (2, 1.0), (3, 1.0), (4, 3.0))]
+    assert training_state.best_epoch(history) == 2
 
 
-def test_the_best_epoch_is_kept_and_patience_ends(data_dir, tmp_path, monkeypatch):
+def test_the_best_epoch_is_saved_and_patience_stops_the_training(data_dir, tmp_path, monkeypatch):
     errors, weights = iter([2.0, 1.0, 1.5, 1.5, 0.5]), []
 
     def validate(model, val, *, workers):
@@ -342,7 +351,7 @@ def test_the_best_epoch_is_kept_and_patience_ends(data_dir, tmp_path, monkeypatc
         return {"val_mse": next(errors), **dict.fromkeys(names)}
 
     monkeypatch.setattr(validation, "validate", validate)
-    assert len(fit(data_dir, tmp_path / "run", epochs=9, patience=2)) == 4  # two epochs without a better one
+    assert len(fit(data_dir, tmp_path / "run", epochs=9, patience=2)) == 4  # two epochs without improvement
     saved = keras.models.load_model(tmp_path / "run" / "cnn3d.keras").get_weights()
     for one, best in zip(saved, weights[1], strict=True):
         np.testing.assert_array_equal(one, best)
@@ -364,7 +373,7 @@ def test_weights_that_become_nan_with_an_epoch_s_last_step_are_never_saved(data_
     assert not list((tmp_path / "run").glob("*.keras"))
 
 
-def test_warm_up_and_cosine_by_hand():
+def test_warmup_and_cosine_worked_by_hand():
     schedule = cnn3d_training.cosine_schedule(0.1, 10, epochs=4, warmup_epochs=1.0)
     got = [float(schedule(step)) for step in (0, 5, 10, 25, 40)]
     np.testing.assert_allclose(got, [0, 0.05, 0.1, 0.05, 0], atol=1e-6)
@@ -378,7 +387,7 @@ def test_saved_network_is_float32_without_an_optimizer(data_dir, tmp_path):
     assert getattr(model, "optimizer", None) is None
 
 
-def test_a_batch_that_does_not_fit_names_the_settings_to_change(data_dir, tmp_path, monkeypatch):
+def test_a_batch_that_exceeds_the_memory_names_the_settings_to_change(data_dir, tmp_path, monkeypatch):
     def compile_badly(model, learning_rate, *, accumulate):
         def loss(quality, answers):
             size = tf.cast(tf.reduce_sum(0 * answers), tf.int64) + 10**15  # more bytes than any machine has
@@ -397,5 +406,5 @@ def test_a_batch_that_does_not_fit_names_the_settings_to_change(data_dir, tmp_pa
     ("batch_size", "accumulate", "advice"),
     [(16, 1, "batch_size=8 --set accumulate=2"), (3, 2, "batch_size=1 --set accumulate=6"), (1, 4, "smaller clips")],
 )
-def test_the_advice_for_a_full_device_keeps_the_clips_of_a_step(batch_size, accumulate, advice):
+def test_the_advice_for_too_little_memory_keeps_the_clips_per_step(batch_size, accumulate, advice):
     assert advice in cnn3d_training._too_large(batch_size, accumulate)

@@ -1,4 +1,4 @@
-"""Stopping, full disks and folders that cannot be written: the commands in processes of their own."""
+"""Tests of the commands in separate processes: SIGTERM, full disks and folders without write permission."""
 
 import os
 import resource
@@ -18,7 +18,7 @@ TRAIN = ["experiments.train_cnn", "--preset", "tiny", "--set", "epochs=1000", "-
 
 
 def start(*arguments, file_bytes=None):
-    """The process of a command; no file may grow beyond `file_bytes`, as on a full disk."""
+    """Start a command; no file may grow beyond `file_bytes`, as on a full disk."""
 
     def limit():
         if file_bytes:
@@ -31,7 +31,7 @@ def start(*arguments, file_bytes=None):
 
 
 def end(process):
-    """(exit code, what it wrote to stderr)."""
+    """Wait for a process and return (exit code, its stderr)."""
     _, errors = process.communicate(timeout=300)
     return process.returncode, errors
 
@@ -52,7 +52,7 @@ def test_sigterm_saves_and_stops(data, tmp_path):
     process.send_signal(signal.SIGTERM)
     code, errors = end(process)
     assert code == command_line.EXIT_STOPPED == 143
-    assert errors.startswith("error: Stopped as asked after ") and errors.count("\n") == 1
+    assert errors.startswith("error: Stopped on request after ") and errors.count("\n") == 1
     state = atomic_files.read_json(tmp_path / "training_state.json", made_by="")
     assert 0 < len(state["history"]) < 1000
     assert (tmp_path / "cnn3d.keras").exists()
@@ -60,7 +60,7 @@ def test_sigterm_saves_and_stops(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_damages_nothing(data, tmp_path):
+def test_a_full_disk_is_a_one_line_error_and_damages_nothing(data, tmp_path):
     code, errors = end(start(*TRAIN, "--data", data, "--run", tmp_path / "run", file_bytes=20_000))
     assert code == command_line.EXIT_FAILED
     assert errors.startswith("error: ") and errors.count("\n") == 1 and "File too large" in errors
@@ -75,8 +75,8 @@ def test_a_full_disk_is_one_line_and_damages_nothing(data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody may write to")
-def test_a_folder_that_cannot_be_written_is_one_line(data):
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc, where nobody can create a folder")
+def test_a_folder_without_write_permission_is_a_one_line_error(data):
     for arguments in (
         [*TRAIN, "--data", data, "--run", "/proc/run"],
         ["data_prep", "synthetic", "--out", "/proc/data", "--preset", "tiny"],
