@@ -1,5 +1,6 @@
-"""python -m benchmarks.comparison: seconds and memory of comparing five heads on 40,000 test videos."""
+"""python -m benchmarks.comparison: time and memory of comparing five heads on 40,000 test videos."""
 
+import argparse
 import resource
 import tempfile
 import time
@@ -18,7 +19,7 @@ GIGABYTES_LIMIT = 4
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command; see `--help`."""
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
     figures = measure(num_videos=args.videos)
     limits = {"seconds_limit_over_ours": 1, "memory_limit_over_ours": 1}
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure(*, num_videos: int) -> dict[str, float]:
-    """Seconds from scores.csv to the metrics, every figure among them, and the peak memory of this process."""
+    """Measure the seconds from scores.csv to all metrics, and the peak memory of this process."""
     from nr_vqm.evaluation import comparison
 
     rows, train_rows = synthetic_rows(num_videos, seed=1), synthetic_rows(num_videos, seed=2)
@@ -60,7 +61,7 @@ def measure(*, num_videos: int) -> dict[str, float]:
 
 
 def synthetic_rows(num_videos: int, *, seed: int) -> list[dict]:
-    """Rows of scores.csv for all heads: MOS as people give them, with two decimals, and scores with noise."""
+    """Generate rows of scores.csv for all heads: a MOS with two decimals, and scores with noise."""
     rng = np.random.default_rng(seed)
     mos = np.round(rng.uniform(1, 5, num_videos), 2)
     columns = {head: mos + rng.normal(0, noise, num_videos) for head, noise in HEADS.items()}
@@ -78,10 +79,10 @@ def synthetic_rows(num_videos: int, *, seed: int) -> list[dict]:
     ]
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m benchmarks.comparison", __doc__)
     parser.add_argument("--videos", type=command_line.positive, default=NUM_VIDEOS, help="test videos")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     return parser
 
 

@@ -1,34 +1,38 @@
-"""python -m benchmarks.real_damage: does the score fall when a real clip is damaged more?
+"""python -m benchmarks.real_damage: test whether the score of real video falls with the strength of a distortion.
 
-From every clip of a folder it makes four ladders - H.264 at six rates, out-of-focus blur, sensor noise, and
-downscaling and upscaling, four steps each - scores each step with the run, and prints Spearman's rank
-correlation between damage and falling score within each clip and ladder. The limit: 0.95 in the mean,
-0.85 for each ladder.
+From every clip of a folder it creates four ladders - H.264 at six rates, and out-of-focus blur, sensor noise and
+rescaling in four steps each - scores each step with the run, and prints Spearman's rank correlation between the
+strength of the distortion and the negative score for each clip and ladder. The limits are 0.95 for the mean and 0.85
+for each ladder.
 """
 
 import argparse
+import io
 import itertools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 
+import nr_vqm
 from nr_vqm import command_line
 from nr_vqm.models import head_table
+from nr_vqm.video import reader
 
-LADDERS = {
+LADDERS: dict[str, tuple[float, ...]] = {
     "h264": (22, 27, 32, 37, 42, 47),  # constant rate factor of x264
     "blur": (0.8, 1.5, 3.0, 6.0),  # standard deviation in pixels
-    "noise": (4, 8, 16, 32),  # standard deviation in 8-bit values, each channel by itself
-    "scale": (1.5, 2.5, 4.0, 6.0),  # down by this factor, and up again
+    "noise": (4, 8, 16, 32),  # standard deviation in 8-bit values, independent in each channel
+    "scale": (1.5, 2.5, 4.0, 6.0),  # factor of downscaling, before upscaling to the original size
 }
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    import nr_vqm
-
     scorer = nr_vqm.load(args.run, head=args.head)
     rows = {}
     for path in _clips(args.videos):
@@ -49,34 +53,30 @@ def main(argv=None):
     command_line.print_figures(figures, limits=limits, json_path=args.json)
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m benchmarks.real_damage", __doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--videos", required=True, help="a folder of clips; folders inside it are not entered")
+    parser.add_argument("--videos", required=True, help="a folder of clips; its subfolders are ignored")
     parser.add_argument("--run", required=True, help="a run folder with trained models")
-    parser.add_argument("--head", default="lstm", choices=head_table.HEADS)
-    parser.add_argument("--frames", type=command_line.positive, default=32, help="of each clip, from its start (32)")
-    parser.add_argument("--rows", type=command_line.positive, default=540, help="the middle of larger pictures (540)")
+    parser.add_argument("--head", default="lstm", choices=head_table.HEADS, help="the head that scores (lstm)")
     parser.add_argument(
-        "--columns", type=command_line.positive, default=960, help="the middle of larger pictures (960)"
+        "--frames", type=command_line.positive, default=32, help="first frames of each clip that are scored (32)"
     )
-    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--rows", type=command_line.positive, default=540, help="height of the central crop (540)")
+    parser.add_argument("--columns", type=command_line.positive, default=960, help="width of the central crop (960)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     return parser
 
 
-def _clips(folder):
-    from nr_vqm.video import reader
-
-    folder = Path(folder)
+def _clips(videos: str) -> list[Path]:
+    folder = Path(videos)
     if not folder.is_dir():
         raise FileNotFoundError(f"A folder of clips is needed, there is no folder {folder}.")
     return [path for path in reader.list_videos(folder) if path.parent == folder]
 
 
-def read_clip(path, args):
-    """The first frames of a clip, the middle of their picture, with even height and width: uint8 RGB."""
-    from nr_vqm.video import reader
-
+def read_clip(path: Path, args: argparse.Namespace) -> np.ndarray:
+    """Read the central crop of the first frames of a clip: uint8 RGB, with even height and width."""
     frames = np.stack([_middle(frame, args.rows, args.columns) for frame in
                        itertools.islice(reader.read_frames(path), args.frames)] or [np.empty((0, 0, 3))])  # fmt: skip
     if not frames.size:
@@ -84,26 +84,24 @@ def read_clip(path, args):
     return frames
 
 
-def _middle(frame, rows, columns):
+def _middle(frame: np.ndarray, rows: int, columns: int) -> np.ndarray:
     height, width = min(rows, frame.shape[0]) // 2 * 2, min(columns, frame.shape[1]) // 2 * 2
     top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
     return frame[top : top + height, left : left + width].copy()
 
 
-def correlation(scorer, frames, ladder):
-    """Spearman correlation between the steps of one ladder and the falling score; 1 is perfect."""
+def correlation(scorer: Any, frames: np.ndarray, ladder: str) -> float:
+    """Compute the Spearman correlation between the steps of one ladder and the negative score; 1 is perfect."""
     from scipy.stats import spearmanr
 
-    scores = [scorer.score(DAMAGE[ladder](frames, step)).quality for step in LADDERS[ladder]]
+    scores = [scorer.score(DISTORTIONS[ladder](frames, step)).quality for step in LADDERS[ladder]]
     if len(set(scores)) == 1:
-        return 0.0  # it does not see the damage at all
+        return 0.0  # the score does not depend on the distortion
     return float(spearmanr(range(len(scores)), [-score for score in scores]).statistic)
 
 
-def encode(frames, crf):
-    """H.264 at a constant rate factor, and decoded again."""
-    import io
-
+def encode(frames: np.ndarray, crf: float) -> np.ndarray:
+    """Encode as H.264 at a constant rate factor, and decode."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as out:
         stream = out.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "medium"})
@@ -113,31 +111,36 @@ def encode(frames, crf):
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(stream.encode())
     buffer.seek(0)
-    with av.open(buffer) as coded:
+    with av.open(buffer, "r") as coded:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in coded.decode(video=0)])
 
 
-def blur(frames, sigma):
-    """Gaussian out-of-focus blur."""
+def blur(frames: np.ndarray, sigma: float) -> np.ndarray:
+    """Apply Gaussian out-of-focus blur."""
     return np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
 
 
-def add_noise(frames, sigma):
-    """Independent Gaussian noise, the same for every run."""
+def add_noise(frames: np.ndarray, sigma: float) -> np.ndarray:
+    """Add independent Gaussian noise, the same in every run of the benchmark."""
     rng = np.random.default_rng(0)
     noisy = (frame + rng.normal(0, sigma, frame.shape).astype(np.float32) for frame in frames)
     return np.stack([np.clip(np.rint(frame), 0, 255).astype(np.uint8) for frame in noisy])
 
 
-def rescale(frames, factor):
-    """Downscaling by area, upscaling by cubic interpolation."""
+def rescale(frames: np.ndarray, factor: float) -> np.ndarray:
+    """Downscale by area averaging and upscale by cubic interpolation."""
     height, width = frames.shape[1:3]
     small = (max(1, round(width / factor)), max(1, round(height / factor)))
     down = (cv2.resize(frame, small, interpolation=cv2.INTER_AREA) for frame in frames)
     return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC) for frame in down])
 
 
-DAMAGE = {"h264": encode, "blur": blur, "noise": add_noise, "scale": rescale}
+DISTORTIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "h264": encode,
+    "blur": blur,
+    "noise": add_noise,
+    "scale": rescale,
+}
 
 
 if __name__ == "__main__":

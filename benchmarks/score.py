@@ -1,34 +1,42 @@
-"""python -m benchmarks.score: the shared trunk against the same network clip by clip, and against this machine.
+"""python -m benchmarks.score: speed of the shared trunk, compared with clip by clip and with the machine's peak.
 
-Scores made-up H.264 videos (or a real one) with untrained weights: decoding, convolutions and fully connected
-layers, all counted. Both ways run in the machine's best precision and give the same clip qualities. The peak that
-they are held against is the fastest of some matrix products of that precision, measured before and after.
+Scores synthetic H.264 videos (or a real one) with untrained weights; the time includes decoding, convolutions and
+fully connected layers. Both variants run in the machine's best precision and give the same clip qualities. The peak
+is the fastest of several matrix products in that precision, measured before and after.
 """
 
+import argparse
 import dataclasses
 import itertools
 import tempfile
 import time
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from nr_vqm import command_line
+import av
+import cv2
+import numpy as np
+
+from nr_vqm import command_line, presets
+from nr_vqm.common import devices
+from nr_vqm.video import clips, reader
 
 SIZES = {"540p": (240, 540, 960), "1080p": (300, 1080, 1920)}  # frames, height, width
-CLIP_BATCH = 8  # clips computed at a time where nothing is shared: more is not faster
+CLIP_BATCH = 8  # clips per call without a shared trunk: more is not faster
 LIMITS = {"speedup_540p": 3.2, "peak_share_540p": 0.85}
-MOST = {"peak_memory_gb_540p": 3.0, "small_540p_seconds": 5.0}
+MAXIMA = {"peak_memory_gb_540p": 3.0, "small_540p_seconds": 5.0}
 
 
-def main(argv=None):
-    """The command; see `--help`."""
+def main(argv: list[str] | None = None) -> None:
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
     if args.quick:
         args.frames, args.every = args.frames or 48, args.every or 16
-    from nr_vqm.common import devices
-
     devices.start(hide_startup_lines=True)
     precision = devices.best_precision()
-    figures = {}
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         paths = {size: Path(folder) / f"{size}.mp4" for size in args.sizes}
         for size, path in paths.items():
@@ -36,7 +44,7 @@ def main(argv=None):
         if args.video:
             paths["540p"] = Path(args.video)
         for size, path in paths.items():
-            # All of 1080p clip by clip would take minutes and say no more.
+            # All of 1080p clip by clip would take minutes, for the same result.
             every = args.every or (1 if size == "540p" else 8)
             found = measure(path, args.preset, precision, frames=_shortened(size, args.frames)[0], every=every)
             figures |= {f"{name}_{size}": value for name, value in found.items()}
@@ -44,14 +52,20 @@ def main(argv=None):
             frames = _shortened("540p", args.frames)[0]
             figures["small_540p_seconds"] = small_seconds(paths["540p"], precision, frames=frames)
     command_line.print_figures(figures, limits=LIMITS, json_path=args.json)
-    for name in (name for name in MOST if name in figures):
-        print(f"{name} under {MOST[name]:g}: {'yes' if figures[name] < MOST[name] else 'NO'}")
+    for name in (name for name in MAXIMA if name in figures):
+        print(f"{name} under {MAXIMA[name]:g}: {'yes' if figures[name] < MAXIMA[name] else 'NO'}")
 
 
-def measure(path, preset, precision, *, frames, every):
-    """The figures of one video: shared, clip by clip (one group of `every`, scaled up), counted work, peak, memory."""
-    import numpy as np
+def measure(path: Path, preset: str, precision: str, *, frames: int, every: int) -> dict[str, float]:
+    """Measure one video with the shared trunk and clip by clip: seconds, multiply-adds, share of the peak, memory.
 
+    Args:
+        path: the video.
+        preset: name of the preset.
+        precision: a Keras dtype policy.
+        frames: number of frames to read.
+        every: clip by clip, compute one of so many groups and scale the time up.
+    """
     from nr_vqm.models import shared_trunk, trunk_regions
 
     model, grid = build(preset, precision), plan_grid(preset, path, frames)
@@ -80,42 +94,41 @@ def measure(path, preset, precision, *, frames, every):
     }
 
 
-def clip_by_clip(model, path, frames, grid, *, scale):
-    """(clip quality (groups, blocks), seconds) with nothing shared; the computing's seconds times `scale`."""
+def clip_by_clip(
+    model: Any, path: Path, frames: int, grid: clips.ClipGrid, *, scale: float
+) -> tuple[np.ndarray, float]:
+    """Compute (clip quality (groups, blocks), seconds) without sharing; `scale` multiplies the seconds of computing."""
     import keras
-    import numpy as np
     from keras import ops
 
-    from nr_vqm.common import devices
     from nr_vqm.models import cnn3d, shared_trunk
-    from nr_vqm.video import clips
 
     convolve = devices.compiled(keras.Model(model.input, model.get_layer("flatten").output))
     head = devices.compiled(cnn3d.fully_connected_part(model))
     first = np.zeros((CLIP_BATCH, grid.clip_frames, grid.clip_size, grid.clip_size, 3), np.uint8)
-    head(convolve(ops.convert_to_tensor(first)))  # compiled before the clock runs
-    began, computing, quality, waiting = time.perf_counter(), 0.0, [], []
+    head(convolve(ops.convert_to_tensor(first)))  # compiles the network before the time is measured
+    started, computing, quality, waiting = time.perf_counter(), 0.0, [], []
     for number, group in enumerate(clips.iter_groups(read(path, frames), grid), start=1):
-        started = time.perf_counter()
+        group_started = time.perf_counter()
         waiting += [convolve(ops.convert_to_tensor(part)) for part in batches(group)]
         if number == len(grid.starts) or len(waiting) * CLIP_BATCH >= shared_trunk.FC_BATCH:
             quality.append(ops.convert_to_numpy(head(ops.concatenate(waiting))[1]))
             waiting = []
-        computing += time.perf_counter() - started
-    others = time.perf_counter() - began - computing
+        computing += time.perf_counter() - group_started
+    others = time.perf_counter() - started - computing
     return np.concatenate(quality).reshape(len(grid.starts), -1), others + scale * computing
 
 
-def small_seconds(path, precision, *, frames):
-    """Seconds of preset `small` for the video, the first time after the network was built: tracing counts."""
+def small_seconds(path: Path, precision: str, *, frames: int) -> float:
+    """Measure the seconds of the preset `small` for its first video, including the compilation of the network."""
     from nr_vqm.models import shared_trunk
 
     shared, grid = shared_trunk.SharedTrunk(build("small", precision)), plan_grid("small", path, frames)
     return timed(lambda: shared.run(read(path, frames), grid))[1]
 
 
-def matrix_gflops(precision):
-    """GFLOP/s of the fastest of some square matrix products in the precision that the layers compute in."""
+def matrix_gflops(precision: str) -> float:
+    """Measure the GFLOP/s of the fastest of several square matrix products in the precision of the layers."""
     import keras
     from keras import ops
 
@@ -123,70 +136,58 @@ def matrix_gflops(precision):
     for size in (1024, 2048, 4096):
         x = ops.cast(keras.random.normal((size, size), seed=0), dtype)
         for _ in range(6):
-            began = time.perf_counter()
+            started = time.perf_counter()
             ops.convert_to_numpy(ops.matmul(x, x)[0])
-            best = max(best, 2e-9 * size**3 / (time.perf_counter() - began))
+            best = max(best, 2e-9 * size**3 / (time.perf_counter() - started))
     return best
 
 
-def timed(call):
-    """(its answer, seconds, GB beside what was there before): TensorFlow's tensors and NumPy's arrays, at their peaks.
+def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Call a function: (its result, seconds, peak gigabytes of new TensorFlow tensors and NumPy arrays).
 
-    Not the size of the process: TensorFlow keeps freed memory, so a process does not grow where it reuses some.
+    The size of the process would not show it: TensorFlow keeps freed memory and reuses it.
     """
-    import tracemalloc
-
     import tensorflow as tf
 
     tf.config.experimental.reset_memory_stats("CPU:0")
-    before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+    tensors_before = tf.config.experimental.get_memory_info("CPU:0")["current"]
     tracemalloc.start()
-    began = time.perf_counter()
-    answer = call()
-    seconds = time.perf_counter() - began
+    started = time.perf_counter()
+    result = call()
+    seconds = time.perf_counter() - started
     arrays = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    tensors = tf.config.experimental.get_memory_info("CPU:0")["peak"] - before
-    return answer, seconds, (arrays + tensors) / 1e9
+    tensors = tf.config.experimental.get_memory_info("CPU:0")["peak"] - tensors_before
+    return result, seconds, (arrays + tensors) / 1e9
 
 
-def build(preset, precision):
-    """The preset's 3D-CNN, untrained."""
-    from nr_vqm import presets
+def build(preset: str, precision: str) -> Any:
+    """Build the preset's untrained 3D-CNN."""
     from nr_vqm.models import cnn3d
 
     return cnn3d.build_cnn3d(**presets.get_preset(preset).network, dtype=precision)
 
 
-def plan_grid(preset, path, frames):
-    """The grid of the first frames of a video that the preset's heads read."""
-    from nr_vqm import presets
-    from nr_vqm.video import clips, reader
-
+def plan_grid(preset: str, path: Path, frames: int) -> clips.ClipGrid:
+    """Plan the clip grid of the preset's heads for the first frames of a video."""
     values, info = presets.get_preset(preset), reader.probe(path)
     if info.frames < frames:
         raise ValueError(f"A video of at least {frames} frames is needed, {path} has {info.frames}. Use --frames.")
     return clips.plan_grid(frames, info.height, info.width, stride=values.block_stride, **values.head_clips)
 
 
-def read(path, frames):
-    """The first frames of a video."""
-    from nr_vqm.video import reader
-
+def read(path: Path, frames: int) -> Iterator[np.ndarray]:
+    """Read the first frames of a video."""
     return itertools.islice(reader.read_frames(path), frames)
 
 
-def batches(clips):
-    """Pieces of CLIP_BATCH clips; the last may be shorter."""
-    return [clips[i : i + CLIP_BATCH] for i in range(0, len(clips), CLIP_BATCH)]
+def batches(group: np.ndarray) -> list[np.ndarray]:
+    """Divide the clips of a group into batches of CLIP_BATCH; the last may be smaller."""
+    return [group[i : i + CLIP_BATCH] for i in range(0, len(group), CLIP_BATCH)]
 
 
-def write_video(path, size):
-    """A made-up H.264 video: a textured scene that moves, with a little noise."""
-    import av
-    import cv2
-    import numpy as np
-
+def write_video(path: Path, size: tuple[int, int, int]) -> None:
+    """Write a synthetic H.264 video of (frames, height, width): a moving textured scene with weak noise."""
     frames, height, width = size
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (height // 8 + 40, width // 8 + 40, 3), np.uint8)
@@ -197,28 +198,32 @@ def write_video(path, size):
         for time_ in range(frames):
             view = scene[time_ % 300 :, 2 * (time_ % 150) :][:height, :width]
             noise = rng.integers(0, 9, view.shape, np.uint8)
-            picture = cv2.add(view, noise)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame: Any = cv2.add(view, noise)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(stream.encode())
 
 
-def _shortened(size, frames):
-    """(frames, height, width), with fewer frames where that is asked for."""
+def _shortened(size: str, frames: int | None) -> tuple[int, int, int]:
+    """Return (frames, height, width) of a video size, with at most `frames` frames."""
     count, height, width = SIZES[size]
     return min(count, frames or count), height, width
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m benchmarks.score", __doc__)
-    parser.add_argument("--preset", default="paper", help="of the comparison")
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="which videos")
-    parser.add_argument("--frames", type=command_line.positive, help="of each video at most; default: 240 and 300")
+    parser.add_argument("--preset", default="paper", help="preset of the comparison (paper)")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="sizes of the videos (all)")
     parser.add_argument(
-        "--every", type=command_line.positive, help="clip by clip: one group of so many; default: 1 and 8"
+        "--frames", type=command_line.positive, help="maximum frames of each video; default: 240 and 300"
     )
-    parser.add_argument("--quick", action="store_true", help="the same as --frames 48 --every 16: a minute, not six")
-    parser.add_argument("--video", metavar="FILE", help="a real video instead of the made-up one of 540p")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here")
+    parser.add_argument(
+        "--every", type=command_line.positive, help="clip by clip: compute every n-th group; default: 1 and 8"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="same as --frames 48 --every 16: one minute instead of six"
+    )
+    parser.add_argument("--video", metavar="FILE", help="a real video instead of the synthetic one of 540p")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     return parser
 
 

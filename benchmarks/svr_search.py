@@ -1,7 +1,9 @@
-"""python -m benchmarks.svr_search: seconds of the SVR head's search and fit on 25,000 videos x 512 features."""
+"""python -m benchmarks.svr_search: time of the SVR head's search and fit on 25,000 videos with 512 features."""
 
+import argparse
 import os
 import time
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +16,13 @@ PER_CONTENT = 4
 SECONDS_LIMIT = 3600
 QUICK = {"videos": 1_500, "search_videos": 500}
 # Real features: published ResNet-50 features of LIVE-Qualcomm, scaled to 0-1, have 37 % of their variance along the
-# first direction and 6.5 directions in effect (the squared sum of the variances over the sum of their squares).
+# first principal component, and 6.5 effective components: (sum of variances)^2 / sum of squared variances.
 LATENT_DIM = 64
 FIRST_SCALE = 2.5
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command; see `--help`."""
+    """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
     preset = presets.get_preset("paper")
     search = preset.svr_search | ({"search_videos": QUICK["search_videos"]} if args.quick else {})
@@ -32,8 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if all(figures[name] >= limit for name, limit in limits.items()) else command_line.EXIT_FAILED
 
 
-def measure(*, num_videos: int, seed: int, **search) -> dict[str, float]:
-    """Seconds of `svr_head.fit_svr` on all cores, the settings that it chose, and SROCC on unseen contents."""
+def measure(*, num_videos: int, seed: int, **search: Any) -> dict[str, float]:
+    """Measure `svr_head.fit_svr` on all cores: its time, the chosen settings, and SROCC on unseen contents."""
     from nr_vqm.evaluation import metrics
     from nr_vqm.models import svr_head
 
@@ -41,7 +43,7 @@ def measure(*, num_videos: int, seed: int, **search) -> dict[str, float]:
     train, test = slice(num_videos), slice(num_videos, None)
     started, processor = time.monotonic(), time.process_time()
     pipeline = svr_head.fit_svr(
-        features[train], mos[train], contents=contents[train], seed=seed, num_jobs=os.cpu_count(), **search
+        features[train], mos[train], contents=contents[train], seed=seed, num_jobs=os.cpu_count() or 1, **search
     )
     seconds, processor = time.monotonic() - started, time.process_time() - processor
     svr, scores = pipeline.named_steps["svr"], pipeline.predict(features[test])
@@ -62,7 +64,7 @@ def measure(*, num_videos: int, seed: int, **search) -> dict[str, float]:
 
 
 def synthetic_features(num_videos: int, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features with the spectrum and the skew of real ones, MOS that they explain in part, and contents.
+    """Generate features with the spectrum and skew of real ones, MOS that depend on them in part, and contents.
 
     Returns:
         (features float32 (num_videos, FEATURE_DIM), MOS float64 on 1-5 (num_videos,), contents int (num_videos,)).
@@ -82,11 +84,11 @@ def synthetic_features(num_videos: int, *, seed: int) -> tuple[np.ndarray, np.nd
     return features.astype(np.float32), mos, contents
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m benchmarks.svr_search", __doc__)
-    parser.add_argument("--search-videos", type=command_line.positive, help="instead of the preset's svr_search_videos")
+    parser.add_argument("--search-videos", type=command_line.positive, help="overrides the preset's svr_search_videos")
     parser.add_argument("--quick", action="store_true", help="1,500 videos, without a limit")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     return parser
 
 

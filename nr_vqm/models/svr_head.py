@@ -203,7 +203,9 @@ def _check_pipeline(pipeline: "Pipeline") -> None:
         raise ValueError("its steps are not a min-max scaling and an RBF SVR")
 
 
-def _check(features: np.ndarray, mos: np.ndarray, contents: Sequence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _check(
+    features: np.ndarray, mos: np.ndarray, contents: Sequence | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return features and MOS as finite float64 and contents as an array, all with one row per video."""
     features, mos = np.asarray(features, dtype=np.float64), np.asarray(mos, dtype=np.float64)
     content = np.asarray(contents)

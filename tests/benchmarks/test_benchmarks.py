@@ -7,7 +7,7 @@ from benchmarks import comparison, score, svr_search
 
 
 @pytest.mark.slow
-def test_score_in_small(tmp_path, monkeypatch, capsys):
+def test_the_score_benchmark_on_a_small_video(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(score, "SIZES", {"540p": (40, 128, 192)})
     options = ["--preset", "small", "--sizes", "540p", "--frames", "20", "--every", "8"]
     score.main([*options, "--json", str(tmp_path / "figures.json")])
@@ -17,11 +17,11 @@ def test_score_in_small(tmp_path, monkeypatch, capsys):
     assert "small_540p_seconds under 5: yes" in text
     assert figures["difference_540p"] < 0.05
     assert figures["speedup_540p"] == pytest.approx(figures["clip_seconds_from_sample_540p"] / figures["seconds_540p"])
-    assert figures["count_ratio_540p"] > 20  # 32 groups in 20 frames: nearly all is shared
+    assert figures["count_ratio_540p"] > 20  # 32 groups in 20 frames share nearly everything
     assert 0.001 < figures["peak_memory_gb_540p"] < 1
 
 
-def test_the_features_of_the_svr_search_have_the_spectrum_of_real_ones():
+def test_synthetic_features_have_the_spectrum_of_real_ones():
     features, mos, contents = svr_search.synthetic_features(2000, seed=1)
     assert features.shape == (2000, 512)
     scaled = (features - features.min(axis=0)) / np.ptp(features, axis=0)
@@ -34,7 +34,7 @@ def test_the_features_of_the_svr_search_have_the_spectrum_of_real_ones():
 
 
 @pytest.mark.slow
-def test_comparison_in_small(tmp_path):
+def test_the_comparison_benchmark_on_few_videos(tmp_path):
     comparison.main(["--videos", "40", "--json", str(tmp_path / "figures.json")])
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert (figures["videos"], figures["heads"]) == (40, 5)
@@ -42,7 +42,7 @@ def test_comparison_in_small(tmp_path):
 
 
 @pytest.mark.slow
-def test_svr_search_in_small(tmp_path, capsys):
+def test_the_svr_search_benchmark_on_few_videos(tmp_path, capsys):
     svr_search.main(["--quick", "--search-videos", "200", "--json", str(tmp_path / "figures.json")])
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert (figures["videos"], figures["search_videos"]) == (1500, 200)

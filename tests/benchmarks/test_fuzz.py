@@ -1,3 +1,5 @@
+import numpy as np
+
 from benchmarks import fuzz
 
 
@@ -11,9 +13,7 @@ def test_damaged_files_are_scored_warned_about_or_refused(tmp_path, monkeypatch)
     assert all(message for _, _, outcome, _, message in results if outcome != "scored")
 
 
-def test_the_same_seed_damages_alike():
-    import numpy as np
-
+def test_damage_is_deterministic():
     data = bytes(range(256)) * 40
     for kind in fuzz.DAMAGE:
         one, again, other = (fuzz.damaged(data, kind, np.random.default_rng(seed)) for seed in (1, 1, 2))
@@ -22,7 +22,9 @@ def test_the_same_seed_damages_alike():
     assert len(fuzz.damaged(data, "truncated", np.random.default_rng(3))) < len(data)
 
 
-class Broken:
+class StubScorer:
+    """A scorer that returns or raises `result`."""
+
     def __init__(self, result):
         self.result = result
 
@@ -32,7 +34,7 @@ class Broken:
         return self.result
 
 
-def test_what_counts_as_a_failure(tmp_path):
-    assert fuzz._score(Broken(ValueError("no video")), tmp_path)[0] == "refused"
-    assert fuzz._score(Broken(ValueError("")), tmp_path)[0] == "failed"
-    assert fuzz._score(Broken(TypeError("a bug")), tmp_path) == ("failed", "TypeError('a bug')")
+def test_only_an_error_with_a_reason_is_a_refusal(tmp_path):
+    assert fuzz._score(StubScorer(ValueError("no video")), tmp_path)[0] == "refused"
+    assert fuzz._score(StubScorer(ValueError("")), tmp_path)[0] == "failed"
+    assert fuzz._score(StubScorer(TypeError("a bug")), tmp_path) == ("failed", "TypeError('a bug')")
