@@ -247,7 +247,7 @@ class SaveTraining(keras.callbacks.Callback):
     def _history_row(self, epoch: int, logs: dict) -> dict:
         seconds = time.monotonic() - self.started
         clips = (len(self.train) - self.first) * self.train.batch_size
-        row = {"epoch": epoch + 1, "mse": float(logs["loss"])}  # training batches have no padding
+        row: dict = {"epoch": epoch + 1, "mse": float(logs["loss"])}  # training batches have no padding
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row |= validation.validate(self.model, self.val, workers=self.workers) | {"clips_per_second": clips / seconds}
         if not math.isfinite(row["val_mse"]):
