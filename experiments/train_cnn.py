@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     devices.start(args.device, hide_startup_lines=True)
     devices.split_cpu(args.devices)
     jax_processes.join()
-    from nr_vqm.training import cnn3d_training, training_state, validation
+    from nr_vqm.training import cnn3d_training
 
     cnn3d_training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
     table, videos = shards.read_table(data), manifest.usable(data)

@@ -143,9 +143,10 @@ class Scorer:
 
     def _interval(self, quality: float) -> tuple[float, float] | None:
         """Return the prediction interval (low, high) in the database's unit, or None."""
-        if self.spread is None:
+        interval = self.spread.interval(quality) if self.spread else None
+        if interval is None:
             return None
-        low, high = self.spread.interval(quality)
+        low, high = interval
         return mos_scale.from_unit_5(low, *self.mos_range), mos_scale.from_unit_5(high, *self.mos_range)
 
     def _outputs(
