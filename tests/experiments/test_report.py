@@ -88,7 +88,7 @@ def test_the_page_states_the_origin_of_the_labels(tmp_path, labels, trained_labe
     RunFolder(tmp_path).update_facts(database="other", seconds={"train": 7300})
     page = make_report(tmp_path)
     assert words in page
-    assert f"agrees best with {raters}" in page
+    assert f"No head agrees significantly better with {raters} than the next" in page
     assert "2.0 h" in page
 
 
