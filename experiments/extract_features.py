@@ -4,6 +4,7 @@ import argparse
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nr_vqm import command_line
 from nr_vqm.common import atomic_files, devices, parallel
@@ -33,7 +34,7 @@ def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], args: argpars
     atomic_files.drop_leftovers(run)
     wanted, made_from = args.precision or run.read_preset().precision, atomic_files.sha256(run.cnn3d)
     precision = devices.chosen_precision(wanted)
-    made_of = {"videos": features.videos_sha256(videos), "clips": run.read_preset().head_clips}
+    made_of: dict[str, Any] = {"videos": features.videos_sha256(videos), "clips": run.read_preset().head_clips}
     made_of |= {"schema": features.SCHEMA}
     # 'auto' accepts features of either precision, which another machine may have extracted.
     accepted = run.read_facts().get("precision", {}).get("features") if wanted == "auto" else precision
