@@ -108,7 +108,7 @@ def fill_the_memory(*_):
 
 def test_a_frame_that_does_not_fit_is_one_line(tiny_run, place_video, monkeypatch):
     scorer = nr_vqm.load(tiny_run)
-    monkeypatch.setattr(scorer.trunk, "_step", fill_the_memory)
+    monkeypatch.setattr(scorer.trunk, "_trunk", fill_the_memory)
     ((_, error),) = scorer.score_many([place_video()])
     assert isinstance(error.__cause__, tf.errors.ResourceExhaustedError)
     assert str(error) == (

@@ -323,7 +323,7 @@ def test_ablations_change_one_setting(live_qualcomm, monkeypatch, capsys, settin
 def test_downscaled_frames_are_one_clip(live_qualcomm, tmp_path, capsys):
     data, _ = live_qualcomm
     small = [*SHORT, *(part for name in ("train_grid", "block_grid") for part in ("--set", f"{name}=1x1"))]
-    assert "A downscaled picture is one block" in fails(
+    assert "A downscaled frame is one block" in fails(
         capsys, train_cnn.main, "--data", data, "--run", tmp_path, *SHORT, "--set", "downscale=true"
     )
     root = data.parent / "download"
