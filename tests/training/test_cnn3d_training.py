@@ -136,7 +136,7 @@ def test_the_parts_of_all_processes_make_the_batch(data_dir):
 
 def test_several_processes_are_refused_on_tensorflow(data_dir, monkeypatch):
     monkeypatch.setenv(jax_processes.COUNT, "2")
-    with pytest.raises(ValueError, match="on JAX only"):
+    with pytest.raises(ValueError, match="needs JAX"):
         jax_processes.join()
 
 
