@@ -65,6 +65,53 @@ def test_packages_of_the_library_import_only_those_before_them():
                 assert other in allowed or other.startswith("_"), f"{path} imports {name}"
 
 
+# Only these import inside functions: heavy libraries, or our modules that need them, so that a command starts at once.
+LATE_IMPORTS = """
+benchmarks/chaos.py
+benchmarks/comparison.py
+benchmarks/fuzz.py
+benchmarks/plan.py
+benchmarks/published_features.py
+benchmarks/real_damage.py
+benchmarks/score.py
+benchmarks/svr_search.py
+benchmarks/train_step.py
+data_prep/__main__.py
+experiments/compare_heads.py
+experiments/cross_database.py
+experiments/finetune.py
+experiments/train_cnn.py
+nr_vqm/cli.py
+nr_vqm/command_line.py
+nr_vqm/common/devices.py
+nr_vqm/common/figures.py
+nr_vqm/common/jax_processes.py
+nr_vqm/common/parallel.py
+nr_vqm/dataset/clip_batches.py
+nr_vqm/dataset/label_tables.py
+nr_vqm/doctor.py
+nr_vqm/evaluation/feature_evaluation.py
+nr_vqm/evaluation/metrics.py
+nr_vqm/handcrafted/cornia.py
+nr_vqm/models/svr_head.py
+nr_vqm/runs/heads.py
+nr_vqm/runs/model_check.py
+nr_vqm/scoring/loading.py
+nr_vqm/scoring/score_page.py
+nr_vqm/scoring/worker_tasks.py
+nr_vqm/training/validation.py
+""".split()
+
+
+def test_only_listed_modules_import_inside_functions():
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+            inside = {type(node) for function in functions for node in ast.walk(function)}
+            late, name = bool(inside & {ast.Import, ast.ImportFrom}), path.relative_to(ROOT).as_posix()
+            assert late == (name in LATE_IMPORTS), f"{name} imports inside a function, or no longer does"
+
+
 # A module of nr_vqm/handcrafted likewise.
 HANDCRAFTED_ORDER = """
 natural_scene

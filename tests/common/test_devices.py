@@ -106,6 +106,7 @@ def fill_the_memory(*_):
     return tf.zeros([10**15], tf.uint8)  # more bytes than any machine has: the allocator itself raises
 
 
+@pytest.mark.slow
 def test_a_frame_that_does_not_fit_is_one_line(tiny_run, place_video, monkeypatch):
     scorer = nr_vqm.load(tiny_run)
     monkeypatch.setattr(scorer.trunk, "_trunk", fill_the_memory)

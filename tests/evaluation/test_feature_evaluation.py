@@ -166,6 +166,7 @@ def test_contents_are_kept_apart(monkeypatch):
     assert got.num_videos == 8
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_processes():
     features, mos = synthetic_features()
     options = {"contents": list(range(40)), "repeats": 3, "seed": 1, "svr_search": SEARCH}

@@ -92,6 +92,7 @@ def test_the_page_states_the_origin_of_the_labels(tmp_path, labels, trained_labe
     assert "2.0 h" in page
 
 
+@pytest.mark.slow
 def test_the_page_states_whether_test_contents_were_used_for_training(tmp_path):
     rows = synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
     assert "10 contents, none of which was used for training" in make_report(tmp_path)

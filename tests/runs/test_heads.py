@@ -125,6 +125,7 @@ def whole_run(tiny_run, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", head_table.HEADS)
 def test_every_head_scores_a_video(whole_run, place_video, name, capsys):
     path = place_video(num_frames=12)

@@ -76,7 +76,7 @@ def set_config(layer, name, value):
         (set_config("fc1", "kernel_initializer", {"class_name": "RandomNormal"}), "a part of class 'RandomNormal'"),
         (set_config("pool1", "strides", [1, 1, 1]), "strides other than its pool_size"),
         (set_layer("fc1", "build_config", {"input_shape": [None, 10**10]}), "'fc1' is built for inputs of shape"),
-        (set_layer("fc1", "inbound_nodes", []), "layer 'fc1' must have exactly one input, the output of the previous layer"),
+        (set_layer("fc1", "inbound_nodes", []), "layer 'fc1' must have exactly one input"),
         (lambda by_name, config: config["config"]["layers"].extend([by_name["scale"]] * 100), "it has 114 layers"),
         (lambda by_name, config: by_name["scale"].update(class_name="Lambda"), "a layer of class 'Lambda'"),
         (lambda by_name, config: by_name["scale"].update(module="os"), "only Conv3D, Dense"),

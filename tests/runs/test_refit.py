@@ -17,6 +17,7 @@ from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features, interval_file, model_check, results
 from nr_vqm.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow  # every case fits all heads twice
 PRESET = presets.get_preset("tiny", overrides=["head_epochs=1"])
 
 

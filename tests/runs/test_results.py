@@ -65,6 +65,7 @@ def test_rows_for_the_results_page(run):
     assert {line.count("|") for line in table} == {table[0].count("|")}
 
 
+@pytest.mark.slow
 def test_a_head_is_added_once_and_then_replaced(run):
     rows = score(run)
     for shift in (1, 2):

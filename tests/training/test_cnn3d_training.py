@@ -387,6 +387,7 @@ def test_saved_network_is_float32_without_an_optimizer(data_dir, tmp_path):
     assert getattr(model, "optimizer", None) is None
 
 
+@pytest.mark.slow
 def test_a_batch_that_exceeds_the_memory_names_the_settings_to_change(data_dir, tmp_path, monkeypatch):
     def compile_badly(model, learning_rate, *, accumulate):
         def loss(quality, answers):
