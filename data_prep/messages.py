@@ -79,18 +79,18 @@ def print_changes(changes: Changes) -> None:
 
 
 def print_result(videos: list[Video]) -> int:
-    """Print what is doubtful, and the videos that are left out, each with its reason; the number of these."""
+    """Print the doubtful and the skipped videos, each with its reason; return the number of skipped videos."""
     videos = [one for one in videos if one.status != manifest.REMOVED]
-    noted = [one for one in videos if one.status == manifest.OK and one.reason]
-    print_some([f"ready, but: {one.video_id}: {one.reason}" for one in noted])
-    left_out = sorted((one for one in videos if one.status != manifest.OK), key=lambda one: one.status == "missing")
-    print_some([f"left out ({one.status}): {one.video_id}: {one.reason}" for one in left_out])
-    kinds = ", ".join(f"{number:,} {status}" for status, number in Counter(one.status for one in left_out).items())
+    doubtful = [one for one in videos if one.status == manifest.OK and one.reason]
+    print_some([f"ready, but: {one.video_id}: {one.reason}" for one in doubtful])
+    skipped = sorted((one for one in videos if one.status != manifest.OK), key=lambda one: one.status == "missing")
+    print_some([f"skipped ({one.status}): {one.video_id}: {one.reason}" for one in skipped])
+    kinds = ", ".join(f"{number:,} {status}" for status, number in Counter(one.status for one in skipped).items())
     print(
-        f"{len(videos) - len(left_out):,} of {len(videos):,} videos are ready, {len(left_out):,} left out"
+        f"{len(videos) - len(skipped):,} of {len(videos):,} videos are ready, {len(skipped):,} skipped"
         f"{f' ({kinds})' if kinds else ''}."
     )
-    return len(left_out)
+    return len(skipped)
 
 
 def print_some(lines: list[str]) -> None:

@@ -327,8 +327,8 @@ def test_konvid1k_with_a_missing_an_extra_and_a_damaged_video(konvid, tmp_path, 
     printed = capsys.readouterr().out
     assert f"extra file, not in the labels: {konvid / 'holiday.mov'}" in printed
     assert "On disk: 4 of 5 videos, 1 missing, 1 extra files" in printed
-    assert f"left out (missing): {ids[0]}: there is no file for it below {konvid}, usually KoNViD_1k_videos" in printed
-    assert "2 of 5 videos are ready, 3 left out (1 damaged, 1 unreadable, 1 missing)." in printed
+    assert f"skipped (missing): {ids[0]}: there is no file for it below {konvid}, usually KoNViD_1k_videos" in printed
+    assert "2 of 5 videos are ready, 3 skipped (1 damaged, 1 unreadable, 1 missing)." in printed
     rows = {one.video_id: one for one in manifest.read(tmp_path / "data" / "manifest.csv")}
     assert [rows[video_id].status for video_id in ids] == ["missing", "damaged", "unreadable", "ok", "ok"]
     assert re.fullmatch(r"9 frames are declared, [1-8] can be decoded", rows[ids[1]].reason)
@@ -365,8 +365,8 @@ def test_a_raw_video_that_is_cut_off_is_left_out(qualcomm, tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:-100])
     assert prep("live_qualcomm", qualcomm, tmp_path / "data", *RAW) == command_line.EXIT_FAILED
     printed = capsys.readouterr().out
-    assert f"left out (unreadable): {path.stem}: A whole number of 72x48 yuv420p frames of 5,184 bytes" in printed
-    assert "5 of 6 videos are ready, 1 left out (1 unreadable)." in printed
+    assert f"skipped (unreadable): {path.stem}: A whole number of 72x48 yuv420p frames of 5,184 bytes" in printed
+    assert "5 of 6 videos are ready, 1 skipped (1 unreadable)." in printed
     assert path.stem not in shards.read_table(tmp_path / "data").video_ids
 
 
@@ -374,7 +374,7 @@ def test_live_qualcomm_files_of_another_size_are_refused_one_by_one(qualcomm, tm
     assert prep("live_qualcomm", qualcomm, tmp_path / "data") == command_line.EXIT_FAILED
     printed = capsys.readouterr()
     assert "A whole number of 1920x1080 yuv420p frames of 3,110,400 bytes is needed" in printed.out
-    assert "0 of 6 videos are ready, 6 left out (6 unreadable)." in printed.out
+    assert "0 of 6 videos are ready, 6 skipped (6 unreadable)." in printed.out
     assert "No video can be prepared" in printed.err
 
 

@@ -42,9 +42,9 @@ def test_every_video_is_prepared_or_listed_with_its_reason(root, tmp_path, capsy
     assert [video.frames for video in videos] == [12, 13, 14, 15, 5, 0, 0]
     assert [video.height for video in videos[:4]] == [30, 32, 34, 36]
     printed = capsys.readouterr().out
-    assert "left out (too_short): short.mkv: one clip needs 7 frames, the video has 5" in printed
-    assert "left out (missing): missing.mp4: there is no file" in printed
-    assert "4 of 7 videos are ready, 3 left out (1 too_short, 1 unreadable, 1 missing)." in printed
+    assert "skipped (too_short): short.mkv: one clip needs 7 frames, the video has 5" in printed
+    assert "skipped (missing): missing.mp4: there is no file" in printed
+    assert "4 of 7 videos are ready, 3 skipped (1 too_short, 1 unreadable, 1 missing)." in printed
     table = shards.read_table(tmp_path / "data")
     assert len(table) == 4 * 3 * 2
     assert [video.mos for video in videos if video.video_id in table.video_ids] == [0, 10, 20, 30]

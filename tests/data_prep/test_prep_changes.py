@@ -191,7 +191,7 @@ def test_new_and_repaired_videos_go_into_new_shards(root, tmp_path, capsys, open
         "Prepared before and kept: 3 videos. To prepare: 3 videos, of which 1 failed before and 0 have another file"
         in printed
     )
-    assert "6 of 6 videos are ready, 0 left out." in printed
+    assert "6 of 6 videos are ready, 0 skipped." in printed
     after = contents(out)
     for name in before:
         assert not name.endswith(".h5") or after[name] == before[name]
@@ -262,7 +262,7 @@ def test_videos_that_the_labels_do_not_name_any_more_are_not_used(root, tmp_path
     assert prep(root, out) == 0
     printed = capsys.readouterr().out
     assert "1 videos are not in the labels any more; their clips stay and are not used." in printed
-    assert "4 of 4 videos are ready, 0 left out." in printed
+    assert "4 of 4 videos are ready, 0 skipped." in printed
     assert "v2.mkv" not in clips_of(out)
     assert [one.video_id for one in manifest.usable(out)] == ["v0.mkv", "v1.mkv", "v3.mkv", "v4.mkv"]
     table = shards.read_table(out)

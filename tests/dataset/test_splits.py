@@ -102,7 +102,7 @@ def test_known_videos_are_recognised_by_their_content(tmp_path):
     path = tmp_path / "splits.json"
     fingerprints = {"1.mp4": "aa", "2.mp4": "bb", "3.mp4": "cc"}
     parts = splits.Split(train=("1.mp4",), val=("2.mp4",), test=("3.mp4",))
-    splits.write(path, parts, fingerprints=fingerprints | {"left out": "dd"})
+    splits.write(path, parts, fingerprints=fingerprints | {"unused": "dd"})
     assert splits.read_fingerprints(path) == fingerprints
     splits.refuse_fitted(path, {"1.mp4": "ee", "2.mp4": "cc"}, remedy="Stop.")  # others of the same name; the test part
     for known in ("aa", "bb"):
