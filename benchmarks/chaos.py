@@ -24,6 +24,7 @@ import numpy as np
 from nr_vqm import command_line
 from nr_vqm.common import folder_lock
 from nr_vqm.dataset import manifest
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.runs import stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
@@ -89,7 +90,7 @@ def names(list_of_steps):
 def prep(folder, *, seed):
     """The step that makes a data folder."""
     command = ["data_prep", "synthetic", "--out", str(folder), *SETTINGS, "--set", f"seed={seed}", "--workers", "2"]
-    return Step(command, [folder / "index.json", folder / "clips-00000.h5"])
+    return Step(command, [DataFolder(folder).index, DataFolder(folder).shard(0)])
 
 
 def steps(folder, other, short):
@@ -130,7 +131,7 @@ def steps(folder, other, short):
 
 def correct_label(data):
     """Move the MOS of one usable video, as a laboratory corrects its table: what was fitted on it is out of date."""
-    path = data / "manifest.csv"
+    path = DataFolder(data).manifest
     videos = manifest.read(path)
     number = next(number for number, one in enumerate(videos) if one.status == manifest.OK)
     one = videos[number]
@@ -192,7 +193,7 @@ def compare(whole, broken):
     """Return the differences between two folders as lines of text, and the temporary files left in the second."""
     temporary = itertools.chain(broken.rglob(".*.part-*"), broken.rglob(folder_lock.HOLDER_FILE))
     differences = [f"left behind: {path}" for path in temporary]
-    differences += _different_text(whole, broken, Path("data") / "index.json")
+    differences += _different_text(whole, broken, DataFolder("data").index)
     for path in sorted(whole.rglob(stage_records.FACTS)):
         other = RunFolder((broken / path.relative_to(whole)).parent)
         differences += _different_runs(RunFolder(path.parent), other, whole, broken)

@@ -11,7 +11,6 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -22,6 +21,7 @@ from benchmarks import compression
 from nr_vqm import command_line
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import clip_batches, manifest, shards
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.video import clips, reader
 
 BATCH_SIZE = 16  # as in `paper`
@@ -50,11 +50,11 @@ def write_shards(folder: str, videos: str, *, num_groups: int) -> None:
     paths = list(compression.usable(videos))
     for number, path in enumerate(paths):
         info = reader.probe(path)
-        with shards.writing(shards.shard_path(folder, number), **compression.CLIP) as add:
+        with shards.writing(DataFolder(folder).shard(number), **compression.CLIP) as add:
             one = manifest.Video(video_id=path.name, path=str(path), content="", mos=3, mos_low=1, mos_high=5)
             planned = clips.plan_grid(60, info.height, info.width, **grid)
             add(one, planned, clips.iter_groups(itertools.islice(reader.read_frames(path), 60), planned))
-    atomic_files.write_json(Path(folder) / "index.json", {"shards": [""] * len(paths)})
+    atomic_files.write_json(DataFolder(folder).index, {"shards": [""] * len(paths)})
 
 
 def measure(folder: str, *, seconds: float, rounds: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ import numpy as np
 from nr_vqm import command_line, presets
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import clip_batches, manifest, shards
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.video import clips
 
@@ -65,7 +66,7 @@ def make_batches(folder: str, preset: presets.Preset, *, num_batches: int) -> cl
     rng, num_clips = np.random.default_rng(0), num_batches * preset.batch_size
     grid = clips.ClipGrid(tuple(range(num_clips)), (0,), (0,), clip[0], clip[1], height=clip[1], width=clip[1])
     groups = (rng.integers(0, 256, (1, clip[0], clip[1], clip[1], 3), np.uint8) for _ in range(num_clips))
-    with shards.writing(shards.shard_path(folder, 0), clip_frames=clip[0], clip_size=clip[1]) as add:
+    with shards.writing(DataFolder(folder).shard(0), clip_frames=clip[0], clip_size=clip[1]) as add:
         add(video, grid, groups)
     atomic_files.write_json(f"{folder}/index.json", {"shards": [""]})
     table = shards.read_table(folder)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nr_vqm import command_line
 from nr_vqm.dataset import label_origin
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.presets import Preset
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _verify(argv: Sequence[str]) -> int:
     from nr_vqm.common.folder_lock import folder_lock
 
     out = Path(args.data)
-    atomic_files.require(out / "index.json", made_by="make prep")
+    atomic_files.require(DataFolder(out).index, made_by="make prep")
     with folder_lock(out):
         lines = build.verify(out, _print_progress)
     messages.print_some(lines)
@@ -194,13 +195,13 @@ def _prepare(args: argparse.Namespace, preset: Preset, out: Path) -> int:
     if jobs:
         atomic_files.drop_leftovers(out)
         _print_size(jobs, preset, out)
-        if not (out / "prep.json").exists():
+        if not DataFolder(out).settings.exists():
             state.write_request(out, request, root)
         _write(args, jobs, prepared, out)
     videos = state.compare(rows, prepared, root).videos
     if not any(checksum for checksum in prepared.checksums.values()):
         _result(videos)
-        (out / state.PROGRESS).unlink(missing_ok=True)
+        DataFolder(out).progress.unlink(missing_ok=True)
         raise ValueError("No video can be prepared. The reasons are above.")
     state.finish(out, videos, prepared, request=request, root=root, preset=preset)
     return _result(videos)
@@ -218,21 +219,21 @@ def _jobs(
 ) -> "list[build.ShardJob]":
     """List the shards to write: missing ones, then new ones for videos that are not prepared."""
     from data_prep import build
-    from nr_vqm.dataset import manifest, shards
+    from nr_vqm.dataset import manifest
 
     settings = {**preset.training_clips, "stride": preset.block_stride}
     missing = [
         number
         for number, checksum in sorted(prepared.checksums.items())
-        if checksum is not None and not shards.shard_path(out, number).exists()
+        if checksum is not None and not DataFolder(out).shard(number).exists()
     ]
     if missing:
-        name = shards.shard_path(out, missing[0]).name
+        name = DataFolder(out).shard(missing[0]).name
         print(f"{len(missing)} shards are missing, {name} first; they are written again.")
     jobs = []
     for number in missing:
         videos = tuple(one for one in changes.videos if one.status == manifest.OK and one.shard == number)
-        jobs.append(build.ShardJob(number, shards.shard_path(out, number), root, videos, settings))
+        jobs.append(build.ShardJob(number, DataFolder(out).shard(number), root, videos, settings))
     used = prepared.checksums
     return jobs + build.plan_jobs(changes.todo, used=used, out=out, root=root, clip_settings=settings)
 

@@ -14,6 +14,7 @@ import cv2
 from data_prep.state import ShardResult
 from nr_vqm.common import atomic_files, parallel
 from nr_vqm.dataset import shards
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.dataset.manifest import OK, Video
 from nr_vqm.video import clips, decoder_client, reader
 
@@ -55,7 +56,7 @@ def plan_jobs(
     used = set(used)
     free = (number for number in range(len(used) + len(parts)) if number not in used)
     return [
-        ShardJob(number, shards.shard_path(out, number), root, tuple(videos[i] for i in part), clip_settings)
+        ShardJob(number, DataFolder(out).shard(number), root, tuple(videos[i] for i in part), clip_settings)
         for number, part in zip(free, parts, strict=False)
     ]
 
@@ -250,10 +251,10 @@ def verify(out_dir: Path, progress: Callable[[int, int], None]) -> list[str]:
     Raises:
         FileNotFoundError: prep has not finished there.
     """
-    index, lines = atomic_files.read_json(out_dir / "index.json", made_by="make prep"), []
+    index, lines = atomic_files.read_json(DataFolder(out_dir).index, made_by="make prep"), []
     checksums = {number: checksum for number, checksum in enumerate(index["shards"]) if checksum is not None}
     for done, (number, checksum) in enumerate(checksums.items(), start=1):
-        path = shards.shard_path(out_dir, number)
+        path = DataFolder(out_dir).shard(number)
         if not path.exists():
             lines.append(f"missing: {path}")
         elif (found := atomic_files.sha256(path)) != checksum:

@@ -15,10 +15,9 @@ from typing import Any, Self
 from data_prep import label_files
 from nr_vqm.common import atomic_files, provenance
 from nr_vqm.dataset import manifest, shards
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.dataset.manifest import OK, REMOVED, Video
 from nr_vqm.presets import Preset
-
-PROGRESS = "progress.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +67,13 @@ class Prepared:
 def read(out: Path) -> Prepared:
     """Read which shards and videos are finished in the data folder `out`, which may be empty or missing."""
     prepared = Prepared({}, {}, set(), set())
-    if (out / "index.json").exists():
-        index = atomic_files.read_json(out / "index.json", made_by="make prep")
+    folder = DataFolder(out)
+    if folder.index.exists():
+        index = atomic_files.read_json(folder.index, made_by="make prep")
         prepared.checksums = dict(enumerate(index["shards"]))
         prepared.stale = {(number, video_id) for number, video_id in index["stale"]}
-        prepared.videos = {one.video_id: one for one in manifest.read(out / "manifest.csv")}
-    for result in _read_progress(out / PROGRESS):
+        prepared.videos = {one.video_id: one for one in manifest.read(folder.manifest)}
+    for result in _read_progress(folder.progress):
         prepared.add(result)
     return prepared
 
@@ -90,7 +90,7 @@ class Progress:
 
     def __init__(self, out: Path) -> None:
         """Set the data folder."""
-        self._path = out / PROGRESS
+        self._path = DataFolder(out).progress
 
     def __enter__(self) -> Self:
         """Open the file, without a last line that was interrupted."""
@@ -220,31 +220,34 @@ def finish(out: Path, videos: list[Video], prepared: Prepared, *, request: dict,
         "stale": sorted((prepared.stale | known) - used),
     }
     write_request(out, request, root, labels_sha256=labels_sha256)
-    manifest.write(out / "manifest.csv", videos)
-    atomic_files.write_json(out / "index.json", index)
-    (out / PROGRESS).unlink(missing_ok=True)
+    folder = DataFolder(out)
+    manifest.write(folder.manifest, videos)
+    atomic_files.write_json(folder.index, index)
+    folder.progress.unlink(missing_ok=True)
 
 
 def is_complete(out: Path, videos: list[Video]) -> bool:
     """Whether the data folder is finished with these rows of the manifest."""
-    finished = all((out / name).exists() for name in ("index.json", "prep.json", "manifest.csv"))
-    if not finished or (out / PROGRESS).exists() or manifest.read(out / "manifest.csv") != videos:
+    folder = DataFolder(out)
+    finished = all(path.exists() for path in (folder.index, folder.settings, folder.manifest))
+    if not finished or folder.progress.exists() or manifest.read(folder.manifest) != videos:
         return False
-    index, prep = (atomic_files.read_json(out / name, made_by="make prep") for name in ("index.json", "prep.json"))
+    index, prep = (atomic_files.read_json(path, made_by="make prep") for path in (folder.index, folder.settings))
     return index["labels_sha256"] == prep.get("labels_sha256") == hash_labels(videos)
 
 
 def write_request(out: Path, request: dict, root: Path, **more: str) -> None:
     """Write prep.json; a root inside the data folder is recorded relative to it, so that both can be moved."""
     place = root.relative_to(out) if root.is_relative_to(out) else root
-    atomic_files.write_json(out / "prep.json", {**request, "root": place.as_posix(), **more})
+    atomic_files.write_json(DataFolder(out).settings, {**request, "root": place.as_posix(), **more})
 
 
 def check_request(out: Path, request: dict) -> None:
     """Raise ValueError where the data folder was prepared from another database or with other settings."""
-    if not (out / "prep.json").exists():
+    path = DataFolder(out).settings
+    if not path.exists():
         return
-    found = atomic_files.read_json(out / "prep.json", made_by="make prep")
+    found = atomic_files.read_json(path, made_by="make prep")
     if "root" not in found:
         raise ValueError(f"{out} was prepared by an older version. Choose another --out or delete it.")
     for name, value in request.items():

@@ -1,0 +1,1 @@
+"""One command per stage of the pipeline or experiment of the paper."""

@@ -1,0 +1,1 @@
+"""Files, locks, devices, parallel work, versions, plots and pages: what every other package may use."""

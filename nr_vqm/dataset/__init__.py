@@ -1,0 +1,1 @@
+"""Read and write a database: manifest, clip shards, batches, splits, label tables."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nr_vqm.common import atomic_files
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.video import raw_video
 
 OK = "ok"  # every other status says why the video is skipped
@@ -108,7 +109,7 @@ def _video(row: dict[str, str], where: str) -> Video:
 
 def usable(data_dir: str | os.PathLike[str]) -> list[Video]:
     """List the usable videos of a data folder in manifest order; their paths are relative, see `locate`."""
-    return [video for video in read(Path(data_dir) / "manifest.csv") if video.status == OK]
+    return [video for video in read(DataFolder(data_dir).manifest) if video.status == OK]
 
 
 def read_prep(data_dir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -117,8 +118,8 @@ def read_prep(data_dir: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is no data folder, or its preparation is not complete.
     """
-    data_dir = Path(data_dir)
-    prep, index = (atomic_files.read_json(data_dir / name, made_by="make prep") for name in ("prep.json", "index.json"))
+    folder = DataFolder(data_dir)
+    prep, index = (atomic_files.read_json(path, made_by="make prep") for path in (folder.settings, folder.index))
     if not prep.get("labels_sha256") == index.get("labels_sha256") is not None:
         raise FileNotFoundError(f"Prep has not finished in {data_dir}, or an older version wrote it. Run: make prep.")
     return prep

@@ -15,6 +15,7 @@ import hdf5plugin
 import numpy as np
 
 from nr_vqm.common import atomic_files, hdf5_files
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.dataset.manifest import Video
 from nr_vqm.video.clips import ClipGrid
 
@@ -33,11 +34,6 @@ COLUMNS = {  # data sets with one value per clip, in addition to `clips`
 
 
 AddVideo = Callable[[Video, ClipGrid, Iterable[np.ndarray]], None]
-
-
-def shard_path(data_dir: str | os.PathLike[str], number: int) -> Path:
-    """Return the path of a shard: <data>/clips-00000.h5 for number 0."""
-    return Path(data_dir) / f"clips-{number:05d}.h5"
 
 
 @contextlib.contextmanager
@@ -194,12 +190,14 @@ def read_table(data_dir: str | os.PathLike[str]) -> ClipTable:
         FileNotFoundError: the preparation is not complete (no index.json), or a shard is missing.
         ValueError: a shard has another schema, or there is no clip.
     """
-    data_dir = Path(data_dir)
-    index = atomic_files.read_json(data_dir / "index.json", made_by="make prep")
+    folder = DataFolder(data_dir)
+    index = atomic_files.read_json(folder.index, made_by="make prep")
     numbers = [number for number, checksum in enumerate(index["shards"]) if checksum is not None]
-    paths = tuple(shard_path(data_dir, number) for number in numbers)
+    paths = tuple(folder.shard(number) for number in numbers)
     if not paths:
-        raise ValueError(f"At least one clip is needed, {data_dir} has none. See its manifest.csv for the reasons.")
+        raise ValueError(
+            f"At least one clip is needed, {data_dir} has none. See its {folder.manifest.name} for the reasons."
+        )
     stale = {(number, video_id) for number, video_id in index.get("stale", [])}
     video_ids: list[str] = []
     columns: list[tuple[np.ndarray, ...]] = []

@@ -25,7 +25,8 @@ class PredictionIntervals:
     def __init__(
         self, scores: np.ndarray, mos: np.ndarray, *, neighbours: float, min_neighbours: int, floor: float
     ) -> None:
-        """
+        """Estimate the spread of the errors.
+
         Args:
             scores, mos: float, shape (num_videos,), on 1-5, of videos that the head was not fitted on.
             neighbours: share of the videos, those nearest in score, that determines the spread at a score, in (0, 1].

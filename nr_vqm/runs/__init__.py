@@ -1,0 +1,1 @@
+"""The files of a run: models, features, heads, results, and the records of its stages."""

@@ -75,7 +75,8 @@ class FeatureFile:
     """<run>/features.h5, joined from one part per video so that a stopped extraction resumes."""
 
     def __init__(self, run_dir: str | os.PathLike[str], *, precision: str | None = None) -> None:
-        """
+        """Name the files; nothing is read or written.
+
         Args:
             run_dir: the run folder.
             precision: the dtype policy in which the features are computed; each precision has parts of its own.

@@ -1,0 +1,1 @@
+"""Score videos with a run, and show the score as a row, a plot or a page."""

@@ -1,0 +1,1 @@
+"""Fit the 3D-CNN; save, validate and resume its training."""

@@ -1,0 +1,1 @@
+"""Read videos: decoding in a separate process, raw files, and the positions of clips."""

@@ -11,11 +11,12 @@ import stand_ins
 from sample_videos import place_frame, write_ffv1, write_trimmed
 
 from data_prep import __main__ as data_prep
-from data_prep import build, state
+from data_prep import build
 from nr_vqm import command_line
 from nr_vqm.common import atomic_files
 from nr_vqm.common.folder_lock import folder_lock
 from nr_vqm.dataset import clip_batches, manifest, shards
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.video import reader
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +164,7 @@ def test_a_stopped_prep_resumes_and_ends_the_same(root, tmp_path, monkeypatch, o
     with pytest.raises(FileNotFoundError, match="index.json is missing. Make it first: make prep"):
         shards.read_table(tmp_path / "stopped")
     monkeypatch.setattr(build, "write_shard", real)
-    with open(tmp_path / "stopped" / state.PROGRESS, "a") as file:
+    with open(DataFolder(tmp_path / "stopped").progress, "a") as file:
         file.write('{"number": 2, "che')  # a line that was not written whole
     opened.clear()
     prep(root, tmp_path / "stopped")

@@ -5,6 +5,7 @@ from sample_videos import write_ffv1
 
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset import manifest, shards
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.video import clips, reader
 
 GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 5, "clip_size": 16, "stride": 4}
@@ -16,7 +17,7 @@ def make_video(path, video_id="v", content="c", mos=2.5):
 
 def write_shard(data_dir, path, number=0, **changes):
     one, grid = make_video(path, **changes), clips.plan_grid(21, 30, 44, **GRID)
-    target = shards.shard_path(data_dir, number)
+    target = DataFolder(data_dir).shard(number)
     with shards.writing(target, clip_frames=5, clip_size=16) as add:
         add(one, grid, clips.iter_groups(reader.read_frames(path), grid))
     return target
@@ -120,7 +121,7 @@ def test_read_table(tmp_path, place_video):
     assert table.shard.tolist() == [0] * 18 + [1] * 18
     assert table.video_ids.tolist() == ["a", "b"]
     assert table.video.tolist() == [0] * 18 + [1] * 18
-    with h5py.File(shards.shard_path(tmp_path, 1), "a") as file:
+    with h5py.File(DataFolder(tmp_path).shard(1), "a") as file:
         file.attrs["schema"] = 99
     with pytest.raises(ValueError, match="has schema 99, 1 is needed"):
         shards.read_table(tmp_path)

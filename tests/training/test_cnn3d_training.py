@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from nr_vqm.common import atomic_files, devices, jax_processes
 from nr_vqm.dataset import clip_batches, manifest, shards
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.models import cnn3d
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.training import cnn3d_training, training_state, validation
@@ -32,7 +33,7 @@ def data_dir(tmp_path):
     rng = np.random.default_rng(0)
     folder = tmp_path / "data"
     folder.mkdir()
-    with shards.writing(shards.shard_path(folder, 0), clip_frames=7, clip_size=24) as add:
+    with shards.writing(DataFolder(folder).shard(0), clip_frames=7, clip_size=24) as add:
         for video in videos():
             level = 40 * (video.mos - 1)
             groups = (rng.normal(40 + level, 8, (1, 7, 24, 24, 3)).clip(0, 255).astype(np.uint8) for _ in range(3))
@@ -156,7 +157,7 @@ def test_memory_is_reused_when_no_array_refers_to_it():
 
 
 def test_a_shard_that_disappears_during_training_is_reported(data_dir, tmp_path):
-    path = shards.shard_path(data_dir, 0)
+    path = DataFolder(data_dir).shard(0)
 
     def vanish():
         if path.exists():
