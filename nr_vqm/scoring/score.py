@@ -78,8 +78,9 @@ class Score:
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to values for JSON, without the clips and the frame; the grid as 'groups x rows x columns'."""
-        names = [field.name for field in dataclasses.fields(self)]
-        values = {name: getattr(self, name) for name in names if name not in ("interval", "clip_quality", "worst_frame")}
+        elsewhere = ("interval", "clip_quality", "worst_frame")
+        names = [field.name for field in dataclasses.fields(self) if field.name not in elsewhere]
+        values = {name: getattr(self, name) for name in names}
         low, high = self.interval or (None, None)
         grid = f"{len(self.grid.starts)}x{len(self.grid.tops)}x{len(self.grid.lefts)}"
         return values | {"interval_low": low, "interval_high": high, "grid": grid, "warnings": list(self.warnings)}
