@@ -26,9 +26,8 @@ def write_scores(
         train_rows: rows of training videos, for the curve that is fitted on them only; may be empty.
     """
     for train, rows in ((True, train_rows), (False, test_rows)):
-        path = run.score_file(stage, train=train)
-        if path and rows:
-            comparison.write_scores(path, rows)
+        if rows:
+            comparison.write_scores(run.score_file(stage, train=train), rows)
 
 
 def write(run_dir: str | os.PathLike[str], *, num_resamples: int, seed: int) -> dict[str, Any]:
