@@ -22,7 +22,7 @@ def load(
 
     Args:
         run_dir: a run folder that the stages train and compare have written.
-        head: name of the head that predicts the video's quality, 'lstm' or 'svr'.
+        head: name of the head that predicts the video's quality, a key of `head_table.HEADS` such as 'lstm' or 'svr'.
         precision: of the 3D-CNN: 'float32', 'mixed_bfloat16', or 'auto' for the fastest on this machine; None uses
             the run's own setting.
         device: 'auto', 'cpu', 'gpu', or one GPU such as 'gpu:1'. It must be chosen before TensorFlow's first
