@@ -133,6 +133,7 @@ higrade
 key_point_motion
 tlvqm
 videval
+methods
 """.split()
 
 

@@ -35,6 +35,8 @@ class RunFolder:
         self.training_state = self.path / "training_state.json"
         self.features = self.path / stage_records.FEATURES
         self.feature_parts = self.path / "features.parts"
+        self.rivals = self.path / "rivals"
+        self.codebook = self.path / stage_records.CODEBOOK
         self.scores = self.path / stage_records.SCORES
         self.metrics = self.path / stage_records.METRICS
         self.comparison_csv = self.path / stage_records.COMPARISON_CSV
@@ -56,6 +58,14 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
+
+    def rival_features(self, name: str) -> Path:
+        """Return the path of the features of a hand-crafted method."""
+        return self.path / stage_records.rival_file(name)
+
+    def rival_parts(self, name: str) -> Path:
+        """Return the folder of the features of single videos that an unfinished extraction has computed."""
+        return self.rivals / f"{name}.parts"
 
     def training_weights(self, epoch: int, batch: int) -> Path:
         """Return the path of the network and optimizer of an unfinished training.
@@ -260,7 +270,7 @@ class RunFolder:
         recorded: dict[str, str] = {}
         for name in STAGES:
             recorded |= (self._record(name) or {}).get("writes", {})
-        if recorded.get(path.name, found) != found:
+        if recorded.get(path.relative_to(self.path).as_posix(), found) != found:
             raise ValueError(f"{path} is not the file that this run wrote: its checksum differs. {REPAIR}")
         return found
 

@@ -22,6 +22,8 @@ TEST_SCORES, TRAIN_SCORES = "test_scores.csv", "train_scores.csv"
 SCORES, METRICS = "scores.csv", "metrics.json"
 COMPARISON_CSV, COMPARISON_TEX, RESULTS_TABLE = "comparison.csv", "comparison.tex", "results.md"
 MODELS = (CNN3D, *head_table.FILES)
+RIVALS = ("niqe", "brisque", "cornia", "video_bliinds", "friquee", "videval", "videval_light")  # hand-crafted methods
+CODEBOOK = "rivals/codebook.h5"
 REPAIR = "Copy the run again, or create it again."  # what to do about a damaged file
 
 
@@ -49,10 +51,30 @@ def _head_files(stage: str) -> tuple[str, ...]:
     return tuple(name for row in head_table.fitted_by(stage) for name in (row.file, row.history) if name)
 
 
+def rival_stage(name: str) -> str:
+    """Return the name of the stage that extracts the features of a hand-crafted method."""
+    return f"rivals_{name}"
+
+
+def rival_file(name: str) -> str:
+    """Return the name of the file of a hand-crafted method's features, relative to the run folder."""
+    return f"rivals/{name}.h5"
+
+
+def _rival_stages() -> dict[str, Stage]:
+    """Return the stages of the hand-crafted methods. Only CORNIA depends on the split, through its codebook."""
+    stages = {"codebook": Stage("make rivals RIVALS=cornia", (SPLITS,), (CODEBOOK,))}
+    for name in RIVALS:
+        reads = (CODEBOOK,) if name == "cornia" else ()
+        stages[rival_stage(name)] = Stage(f"make rivals RIVALS={name}", reads, (rival_file(name),))
+    return stages
+
+
 _FITTED_ON = (PRESET, SPLITS, CNN3D, FEATURES)
 STAGES = {
     "train": Stage("make train", (SPLITS,), (CNN3D, HISTORY)),
     "features": Stage("make features", (CNN3D,), (FEATURES,)),
+    **_rival_stages(),
     "compare": Stage("make compare", _FITTED_ON, (*_head_files("compare"), INTERVALS, TEST_SCORES, TRAIN_SCORES)),
     "finetune": Stage(
         "make finetune",

@@ -1,0 +1,111 @@
+"""Table of the hand-crafted methods that are compared with the heads of a run."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from nr_vqm.handcrafted import brisque, cornia, friquee, niqe, video_bliinds, videval
+from nr_vqm.video.raw_video import RawFormat
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One hand-crafted method.
+
+    Attributes:
+        name: its name in commands and file names.
+        label: its name in tables.
+        version: raised whenever its values change, so that stored features are computed again.
+        num_features: number of features of a video.
+        video_features: function that computes the features of a video file.
+        feature_names: function that returns the names of the features, in order.
+        needs_codebook: the features depend on a codebook learned from training videos.
+    """
+
+    name: str
+    label: str
+    version: int
+    num_features: int
+    video_features: Callable[..., np.ndarray]
+    feature_names: Callable[[], list[str]]
+    needs_codebook: bool = False
+
+    def compute(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        raw: RawFormat | str | None = None,
+        codebook: cornia.Codebook | None = None,
+        video_id: str,
+    ) -> np.ndarray:
+        """Compute the features of a video file.
+
+        Args:
+            path: the video file.
+            raw: format of a headerless .yuv file, as a `RawFormat` or its text form; None for all other files.
+            codebook: from `cornia.load_codebook`; only a method that needs a codebook reads it.
+            video_id: identifier of the video, which seeds a random choice of patches.
+
+        Returns:
+            float64, shape (num_features,); NaN where the method leaves a value undefined.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            ValueError: the method needs a codebook and got none, or the features of this video cannot be computed.
+        """
+        if not self.needs_codebook:
+            return self.video_features(path, raw=raw)
+        if codebook is None:
+            raise ValueError(f"{self.label} needs a codebook, found none. Learn one first: make rivals.")
+        return self.video_features(path, codebook, video_id=video_id, raw=raw)
+
+
+# In the order of tables.
+METHODS = {
+    method.name: method
+    for method in (
+        Method("niqe", "NIQE", 1, 1, niqe.video_features, niqe.feature_names),
+        Method("brisque", "BRISQUE", 1, brisque.NUM_FEATURES, brisque.video_features, brisque.feature_names),
+        Method(
+            "cornia",
+            "V-CORNIA*",
+            1,
+            2 * cornia.NUM_WORDS,
+            cornia.video_features,
+            cornia.feature_names,
+            needs_codebook=True,
+        ),
+        Method(
+            "video_bliinds",
+            "V-BLIINDS",
+            1,
+            video_bliinds.NUM_FEATURES,
+            video_bliinds.video_features,
+            video_bliinds.feature_names,
+        ),
+        Method("friquee", "FRIQUEE", 1, friquee.NUM_FEATURES, friquee.video_features, friquee.feature_names),
+        Method("videval", "VIDEVAL", 1, videval.NUM_FEATURES, videval.video_features, videval.feature_names),
+        Method(
+            "videval_light",
+            "VIDEVAL light",
+            1,
+            videval.NUM_FEATURES,
+            functools.partial(videval.video_features, light=True),
+            videval.feature_names,
+        ),
+    )
+}
+
+
+def get(name: str) -> Method:
+    """Return a method of the table.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    if name not in METHODS:
+        raise ValueError(f"Unknown method {name!r}. Choose from: {', '.join(METHODS)}.")
+    return METHODS[name]
