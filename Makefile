@@ -2,9 +2,9 @@
 #   make prep DATABASE=csv ROOT=videos DATA=data/mine PRESET=paper SETTINGS="epochs=9 seed=2" ARGS="--mos-range 1 5"
 # Data:        DATABASE ROOT DATA RUN START OUT VIDEO, paths with any characters but a dollar sign
 # Settings:    PRESET SETTINGS SPLIT REPEATS PRECISION
-# Machine:     WORKERS, processes of prep (default: one a core), features and score (default: 1);
-#              DEVICE, cpu, gpu or gpu:1 of train, features, compare and score; DEVICES, how many of them train together
-# Other options: ARGS goes to the stage, of several to prep; TRAIN_ARGS always to train.
+# Machine:     WORKERS, processes of prep (default: one per core) and of all that reads videos (default: 1);
+#              DEVICE, cpu, gpu or gpu:1 of all stages with a network; DEVICES, number of devices for training
+# Other options: ARGS is passed to the stage, of several stages to prep; TRAIN_ARGS always to train.
 # The paper's experiments: docs/experiments.
 
 DATABASE ?= synthetic
@@ -87,11 +87,11 @@ live_qualcomm: ## the same on LIVE-Qualcomm, then fine-tuned from the run START
 	  SPLIT=$(call quoted,$(SPLIT)) START=$(call quoted,$(START))
 
 finetune: setup ## the LSTM head of the run START, fine-tuned on RUN
-	$(PY) -m experiments.finetune --run $(call quoted,$(RUN)) --start $(call quoted,$(START)) $(OWN_ARGS)
+	$(PY) -m experiments.finetune --run $(call quoted,$(RUN)) --start $(call quoted,$(START)) $(ON) $(OWN_ARGS)
 
 cross_database: setup ## RUN tested on all videos of another database's DATA, into OUT
 	$(PY) -m experiments.cross_database --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) \
-	  --out $(call quoted,$(OUT)) $(FROM) $(OWN_ARGS)
+	  --out $(call quoted,$(OUT)) $(FROM) $(ON) $(IN) $(WITH) $(OWN_ARGS)
 	$(PY) -m experiments.report --run $(call quoted,$(OUT))
 
 downscaling: ## the ablation: every frame resized to one clip; variables as for all five stages
@@ -101,11 +101,11 @@ downscaling: ## the ablation: every frame resized to one clip; variables as for 
 
 clip_grid: setup ## the ablation: heads on 8, 16 and 32 groups and blocks
 	$(PY) -m experiments.ablations grid --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) $(FROM) \
-	  $(OWN_ARGS)
+	  $(ON) $(IN) $(WITH) $(OWN_ARGS)
 
 lstm_size: setup ## the ablation: LSTM heads of 8 to 128 units
 	$(PY) -m experiments.ablations lstm_units --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) $(FROM) \
-	  $(OWN_ARGS)
+	  $(ON) $(IN) $(WITH) $(OWN_ARGS)
 
 score: setup ## score VIDEO, a file, a folder or a pattern, with the run
 	$(BIN)/nr-vqm score $(call quoted,$(VIDEO)) --run $(call quoted,$(RUN)) $(ON) $(IN) $(WITH) $(ARGS)

@@ -2,11 +2,12 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from experiments import compare_heads, extract_features
 from nr_vqm import command_line
-from nr_vqm.common import atomic_files
+from nr_vqm.common import atomic_files, devices
 from nr_vqm.evaluation import comparison_tables
 from nr_vqm.runs import derived_runs, stage_records
 from nr_vqm.runs.run_folder import RunFolder
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = RunFolder(args.run)
     for repeat in run.repeats():
         atomic_files.require(repeat.cnn3d, made_by="make train")
+    devices.start(args.device, hide_startup_lines=True)
     with run.lock():
         variants = SETTINGS[args.setting]
         table = comparison_tables.of_variants(
@@ -41,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("setting", choices=SETTINGS, help="the clip grid of the heads, or the number of LSTM units")
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
-    parser.add_argument("--root", help="the folder of the videos, if it has moved since make prep")
+    extract_features.add_options(parser)
     return parser
 
 
@@ -51,9 +53,8 @@ def _measure(run: RunFolder, args: argparse.Namespace, name: str, changes: Mappi
     same_grid = all(changes.get(one, getattr(preset, one)) == getattr(preset, one) for one in GRID_SETTINGS)
     keep = (stage_records.CNN3D, stage_records.SPLITS, *([stage_records.FEATURES] if same_grid else []))
     derived_runs.derive(run, variant, keep=keep, **changes)
-    root = ["--root", args.root] if args.root else []
-    extract_features.main(["--data", args.data, "--run", str(variant), *root])
-    compare_heads.main(["--run", str(variant)])
+    extract_features.extract(variant, Path(args.data), args)
+    compare_heads.main(["--run", str(variant), "--device", args.device])
     metrics: dict[str, Any] = atomic_files.read_json(variant.metrics, made_by="make compare")
     return metrics
 

@@ -19,13 +19,12 @@ REMEDY = "Test on another database; make compare tests on the run's own."
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    devices.start(hide_startup_lines=True)
+    devices.start(args.device, hide_startup_lines=True)
     run, data, out = RunFolder(args.run), Path(args.data), RunFolder(args.out)
     with out.lock(new=True):
         names = _heads_of(run)
         _start(run, data, out, names)
-        root = ["--root", args.root] if args.root else []
-        extract_features.main(["--data", str(data), "--run", str(out), *root])
+        extract_features.extract(out, data, args)
         for repeat, folder in enumerate(out.repeats()):
             _score(folder, repeat, names)
         metrics = results.write(out, num_resamples=args.resamples, seed=out.read_preset().seed)
@@ -36,8 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m experiments.cross_database", __doc__)
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted")
     parser.add_argument("--data", required=True, help="the other database's data folder; its clips are not used")
-    parser.add_argument("--root", help="the folder of the other database's videos, if it has moved since make prep")
     parser.add_argument("--out", required=True, metavar="RUN", help="the run folder to write, for make report")
+    extract_features.add_options(parser)
     parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="number of bootstrap draws")
     return parser
 

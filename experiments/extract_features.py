@@ -18,17 +18,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
     devices.start(args.device, hide_startup_lines=True)
-    data = Path(args.data)
+    extract(RunFolder(args.run), Path(args.data), args)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `extract`."""
+    parser.add_argument("--root", help="the folder of the videos, if it has moved since make prep")
+    command_line.add_device_option(parser)
+    command_line.add_precision_option(parser)
+    command_line.add_worker_options(parser)
+
+
+def extract(run: RunFolder, data: Path, args: argparse.Namespace) -> None:
+    """Extract the features of all videos with the 3D-CNN of every repeat of a run; complete ones are kept.
+
+    Args:
+        run: the run, with a trained 3D-CNN.
+        data: the data folder, with the labels that the run was started with.
+        args: the values of the options of `add_options`.
+    """
     prep, videos = manifest.read_prep(data), manifest.usable(data)
-    run = RunFolder(args.run)
     with run.lock():
         for repeat in run.repeats():
             repeat.check_labels(prep, data)
             repeat.update_facts(data_dir=str(data.resolve()))  # it may have been moved since the training
-            _extract_all(repeat, videos, args)
+            _extract_all(repeat, videos, data, args)
 
 
-def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], args: argparse.Namespace) -> None:
+def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], data: Path, args: argparse.Namespace) -> None:
     """Write features.h5 of one 3D-CNN; skip a complete file."""
     atomic_files.require(run.cnn3d, made_by="make train")
     atomic_files.drop_leftovers(run)
@@ -44,7 +61,7 @@ def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], args: argpars
         file.drop_parts()
         return
     missing = [one for one in videos if not file.part(one, made_from).exists()]
-    missing = manifest.locate(missing, manifest.find_root(args.data, args.root)) if missing else []
+    missing = manifest.locate(missing, manifest.find_root(data, args.root)) if missing else []
     print(f"{len(missing)} of {len(videos)} videos to extract", flush=True)
     facts = {"precision": {"features": precision}}
     with run.stage("features", facts=facts, precision=precision, **made_of):
@@ -64,10 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m experiments.extract_features", __doc__)
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
     parser.add_argument("--run", required=True, help="a run folder with a trained 3D-CNN")
-    parser.add_argument("--root", help="the folder of the videos, if it has moved since make prep")
-    command_line.add_device_option(parser)
-    command_line.add_precision_option(parser)
-    command_line.add_worker_options(parser)
+    add_options(parser)
     return parser
 
 

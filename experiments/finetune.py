@@ -17,7 +17,7 @@ REMEDY = "Start from a run of another database, or of the same split."
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    devices.start(hide_startup_lines=True)
+    devices.start(args.device, hide_startup_lines=True)
     run, starts = RunFolder(args.run), RunFolder(args.start).repeats()
     with run.lock():
         for folder in run.repeats():
@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m experiments.finetune", __doc__)
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted and compared")
     parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run with its LSTM head")
+    command_line.add_device_option(parser)
     parser.add_argument("--learning-rate", type=float, help="instead of finetune_rate x head_learning_rate")
     parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="number of bootstrap draws")
     return parser

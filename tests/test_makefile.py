@@ -79,11 +79,12 @@ def test_paths_survive_a_make_that_calls_make(commands_of, target):
 
 def test_options_reach_every_stage_that_has_them(commands_of):
     found = commands_of(*STAGES, WORKERS=3, DEVICE="gpu:1", DEVICES=2, PRECISION="float32", VIDEO="x.mp4")
+    reading = {"experiments.extract_features", "experiments.cross_database", "experiments.ablations", "nr-vqm"}
     having = {
-        "--workers": {"data_prep", "experiments.extract_features", "nr-vqm"},
-        "--device": {"experiments.train_cnn", "experiments.extract_features", "experiments.compare_heads", "nr-vqm"},
+        "--workers": {"data_prep", *reading},
+        "--device": {f"experiments.{name}" for name in ("train_cnn", "compare_heads", "finetune")} | reading,
         "--devices": {"experiments.train_cnn"},
-        "--precision": {"experiments.train_cnn", "experiments.extract_features", "nr-vqm"},
+        "--precision": {"experiments.train_cnn", *reading},
     }
     for option, modules in having.items():
         assert {module for module, arguments in found.items() if option in arguments} == modules
