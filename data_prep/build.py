@@ -146,7 +146,6 @@ def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
             for _ in frames:
                 pass
         found = _judge(one, info, frames.decoded, frames.warnings, settings["clip_frames"])
-        found = dataclasses.replace(found, fingerprint=atomic_files.fingerprint(job.root / one.path))
     except (ValueError, FileNotFoundError) as error:
         found = _unreadable(one, error)
     usable = found.status == OK

@@ -136,8 +136,8 @@ class Changes:
 def compare(rows: list[Video], prepared: Prepared, root: Path) -> Changes:
     """Compare the labels with the prepared videos, and list the videos to prepare.
 
-    A video is kept where it was usable and its file has the size it had, wherever it lies now; its label is the one of
-    the label file. A video that the label file does not name any more keeps its clips, which are not used.
+    A video is kept if it was usable and its file has not changed, wherever the file is now; its label is that of the
+    label file. The clips of a video that the label file no longer names are kept and not used.
 
     Args:
         rows: the label file's videos, unopened.
@@ -147,7 +147,7 @@ def compare(rows: list[Video], prepared: Prepared, root: Path) -> Changes:
     videos, todo = [], []
     counts = dict.fromkeys(("retried", "replaced", "relabelled", "removed", "gone"), 0)
     for row in rows:
-        row, old = _with_size(row, root), prepared.videos.get(row.video_id)
+        row, old = _with_fingerprint(row, root), prepared.videos.get(row.video_id)
         if old and _is_kept(row, old, prepared.session):
             kept = _relabel(old, row)
             counts["relabelled"] += kept.status == OK and _label(kept) != _label(old)
@@ -167,18 +167,20 @@ def compare(rows: list[Video], prepared: Prepared, root: Path) -> Changes:
     return Changes(videos, todo, **counts)
 
 
-def _with_size(row: Video, root: Path) -> Video:
-    """The row with its file's size; missing where there is none any more."""
+def _with_fingerprint(row: Video, root: Path) -> Video:
+    """Return the row with the fingerprint of its file, or with status 'missing' if the file does not exist."""
     if row.status:
         return row
     try:
-        return dataclasses.replace(row, file_bytes=os.stat(root / row.path).st_size)
-    except OSError as error:
+        return dataclasses.replace(row, fingerprint=atomic_files.fingerprint(root / row.path))
+    except FileNotFoundError as error:
         return dataclasses.replace(row, status=label_files.MISSING, reason=str(error))
+    except OSError:  # preparing it will fail as well, and record the reason
+        return row
 
 
 def _is_kept(row: Video, old: Video, session: set[str]) -> bool:
-    same_file = row.status == label_files.MISSING or (row.file_bytes, row.raw) == (old.file_bytes, old.raw)
+    same_file = row.status == label_files.MISSING or (row.fingerprint, row.raw) == (old.fingerprint, old.raw)
     if old.status in (OK, REMOVED):
         return same_file
     return same_file and old.video_id in session

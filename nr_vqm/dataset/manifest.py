@@ -37,9 +37,9 @@ class Video:
         status: `OK`, or why the video is skipped; empty before it is prepared.
         reason: the details of the status, or what the decoder reported about a usable video.
         mos_ci95: half width of the 95 % confidence interval of the MOS, in its unit; 0 if unknown.
-        fingerprint: `atomic_files.fingerprint` of the file, as ids are unique within a database only; empty before.
+        fingerprint: `atomic_files.fingerprint` of the file when it was prepared. A file that has another one now is
+            prepared again; other databases recognise the video by it, as ids are unique within a database only.
         shard: number of the shard with its clips, -1 if there is none.
-        file_bytes: size of the file when it was prepared; a file of another size is prepared again.
     """
 
     video_id: str
@@ -58,7 +58,6 @@ class Video:
     mos_ci95: float = 0.0
     fingerprint: str = ""
     shard: int = -1
-    file_bytes: int = 0
 
     @property
     def raw(self) -> raw_video.RawFormat | None:

@@ -235,6 +235,23 @@ def test_a_replaced_video_is_prepared_again_and_its_old_clips_are_not_used(root,
     assert_same_clips(out, tmp_path / "fresh")
 
 
+def test_a_file_replaced_by_one_of_the_same_size_is_prepared_again(tmp_path, capsys):
+    root, out = tmp_path / "raw", tmp_path / "data"
+    root.mkdir()
+    (root / "labels.csv").write_text("path,mos,width,height,pixel_format,fps\na.yuv,3,34,26,yuv420p,30\n")
+    stand_ins.write_yuv420p(root / "a.yuv", stand_ins.noisy_frames(1, 8, 26, 34, noise=3))
+    prep(root, out)
+    size, old_clips = (root / "a.yuv").stat().st_size, clips_of(out)["a.yuv"]
+    stand_ins.write_yuv420p(root / "a.yuv", stand_ins.noisy_frames(2, 8, 26, 34, noise=3))
+    assert (root / "a.yuv").stat().st_size == size
+    capsys.readouterr()
+    assert prep(root, out) == 0
+    assert "0 failed before and 1 have another file than before" in capsys.readouterr().out
+    prep(root, tmp_path / "fresh")
+    assert_same_clips(out, tmp_path / "fresh")
+    assert not np.array_equal(clips_of(out)["a.yuv"], old_clips)
+
+
 def test_labels_that_changed_are_taken_over_and_the_clips_stay(root, tmp_path, capsys, opened):
     out = tmp_path / "data"
     prep(root, out)
