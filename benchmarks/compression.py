@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -53,7 +54,8 @@ def usable(folder: str) -> Iterator[Path]:
 def read_clips(path: Path) -> np.ndarray:
     """Cut eight clips out of one video: uint8 (8, 16, 224, 224, 3)."""
     info = reader.probe(path)
-    grid = clips.plan_grid(48, info.height, info.width, num_groups=2, block_grid=(2, 2), stride=16, **CLIP)
+    positions: dict[str, Any] = {"num_groups": 2, "block_grid": (2, 2), "stride": 16, "downscale": False}
+    grid = clips.plan_grid(48, info.height, info.width, **positions, **CLIP)
     return np.concatenate(list(clips.iter_groups(itertools.islice(reader.read_frames(path), 48), grid)))
 
 

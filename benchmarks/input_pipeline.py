@@ -46,13 +46,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def write_shards(folder: str, videos: str, *, num_groups: int) -> None:
     """Write a data folder with clips of real videos, one shard per video."""
-    grid: dict[str, Any] = {"num_groups": num_groups, "block_grid": (2, 4), "stride": 16, **compression.CLIP}
+    grid: dict[str, Any] = {"num_groups": num_groups, "block_grid": (2, 4), "stride": 16, "downscale": False}
     paths = list(compression.usable(videos))
     for number, path in enumerate(paths):
         info = reader.probe(path)
         with shards.writing(DataFolder(folder).shard(number), **compression.CLIP) as add:
             one = manifest.Video(video_id=path.name, path=str(path), content="", mos=3, mos_low=1, mos_high=5)
-            planned = clips.plan_grid(60, info.height, info.width, **grid)
+            planned = clips.plan_grid(60, info.height, info.width, **compression.CLIP, **grid)
             add(one, planned, clips.iter_groups(itertools.islice(reader.read_frames(path), 60), planned))
     atomic_files.write_json(DataFolder(folder).index, {"shards": [""] * len(paths)})
 

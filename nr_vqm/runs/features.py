@@ -36,7 +36,7 @@ def extract(
     block_grid: tuple[int, int],
     clip_frames: int,
     clip_size: int,
-    downscale: bool = False,
+    downscale: bool,
 ) -> "ClipOutputs":
     """Extract the mean features of every group and the clip qualities of one video. Memory is bounded.
 

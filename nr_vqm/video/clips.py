@@ -87,7 +87,7 @@ def plan_grid(
     clip_frames: int,
     clip_size: int,
     stride: int,
-    downscale: bool = False,
+    downscale: bool,
 ) -> ClipGrid:
     """Plan the clip grid of one video.
 
@@ -105,9 +105,8 @@ def plan_grid(
 
     Source: ICIP 2019, section 2; rounding and padding are ours, decision 0002.
 
-    >>> grid = plan_grid(
-    ...     240, 540, 960, num_groups=3, block_grid=(2, 4), clip_frames=16, clip_size=224, stride=16
-    ... )
+    >>> sizes = {"clip_frames": 16, "clip_size": 224, "stride": 16, "downscale": False}
+    >>> grid = plan_grid(240, 540, 960, num_groups=3, block_grid=(2, 4), **sizes)
     >>> grid.starts, grid.tops, grid.lefts
     ((0, 112, 224), (0, 304), (0, 240, 496, 736))
     >>> grid.num_clips

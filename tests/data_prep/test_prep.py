@@ -120,7 +120,14 @@ def test_nothing_left(tmp_path):
 
 def test_the_dry_run_estimates_from_the_first_videos(root, monkeypatch):
     rows = csv_labels.read(root, mos_range=(0, 100))
-    settings = {"clip_frames": 7, "clip_size": 24, "num_groups": 3, "block_grid": (1, 2), "stride": 4}
+    settings = {
+        "clip_frames": 7,
+        "clip_size": 24,
+        "num_groups": 3,
+        "block_grid": (1, 2),
+        "stride": 4,
+        "downscale": False,
+    }
     videos = [build.inspect_video(one, root=root, clip_settings=settings, decode=False) for one in rows]
     assert [one.status for one in videos] == ["ok"] * 4 + ["too_short", "unreadable", "missing"]
     opened, real = [], reader.read_frames

@@ -8,7 +8,7 @@ from nr_vqm.dataset import manifest, shards
 from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.video import clips, reader
 
-GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 5, "clip_size": 16, "stride": 4}
+GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 5, "clip_size": 16, "stride": 4, "downscale": False}
 
 
 def make_video(path, video_id="v", content="c", mos=2.5):

@@ -8,7 +8,7 @@ from nr_vqm.models.shared_trunk import SharedTrunk
 from nr_vqm.video import clips
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
-SIZES = {"clip_frames": 7, "clip_size": 24, "stride": 4}
+SIZES = {"clip_frames": 7, "clip_size": 24, "stride": 4, "downscale": False}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_sizes_are_taken_from_the_network(model):
 
 
 def test_too_few_frames_are_refused(model):
-    grid = clips.plan_grid(33, 45, 61, num_groups=5, block_grid=(2, 3), clip_frames=7, clip_size=24, stride=4)
+    grid = clips.plan_grid(33, 45, 61, num_groups=5, block_grid=(2, 3), **SIZES)
     for count in (32, 3, 0):
         with pytest.raises(ValueError, match="needs 33 frames, the video ended before"):
             SharedTrunk(model).run(iter(np.zeros((count, 45, 61, 3), np.uint8)), grid)

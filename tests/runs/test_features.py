@@ -13,7 +13,7 @@ from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
 from nr_vqm.runs import features
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
-GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 7, "clip_size": 24}
+GRID = {"num_groups": 3, "block_grid": (2, 3), "clip_frames": 7, "clip_size": 24, "downscale": False}
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])

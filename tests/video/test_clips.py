@@ -56,8 +56,8 @@ def test_too_short():
 
 
 def grid_of(num_frames, height, width, **changes):
-    settings = {"num_groups": 3, "block_grid": (2, 4), "clip_frames": 5, "clip_size": 16, "stride": 4, **changes}
-    return clips.plan_grid(num_frames, height, width, **settings)
+    settings = {"num_groups": 3, "block_grid": (2, 4), "clip_frames": 5, "clip_size": 16, "stride": 4}
+    return clips.plan_grid(num_frames, height, width, **settings | {"downscale": False} | changes)
 
 
 def test_groups_are_times_and_blocks_are_places():
@@ -100,15 +100,13 @@ def test_frames_after_the_last_group_are_not_read():
 
 
 def test_published_number_of_training_clips():
-    grid = clips.plan_grid(240, 540, 960, num_groups=26, block_grid=(2, 4), clip_frames=16, clip_size=224, stride=16)
+    grid = grid_of(240, 540, 960, num_groups=26, clip_frames=16, clip_size=224, stride=16)
     assert round(0.9 * 1200) * grid.num_clips == 224_640
     assert np.prod((16, 224, 224, 3)) == 2_408_448
 
 
 def test_a_downscaled_frame_is_one_clip_of_means():
-    grid = clips.plan_grid(
-        9, 32, 48, num_groups=2, block_grid=(1, 1), clip_frames=5, clip_size=16, stride=4, downscale=True
-    )
+    grid = grid_of(9, 32, 48, num_groups=2, block_grid=(1, 1), downscale=True)
     assert (grid.starts, grid.corners, grid.height, grid.width) == ((0, 4), [(0, 0)], 16, 16)
     frames = np.random.default_rng(0).integers(0, 256, (9, 32, 48, 3), dtype=np.uint8)
     groups = list(clips.iter_groups(frames, grid))

@@ -14,7 +14,8 @@ def test_pixels_and_order_through_a_lossless_file(place_video):
 
 
 def test_clips_through_a_lossless_file(place_video):
-    grid = clips.plan_grid(21, 30, 44, num_groups=3, block_grid=(2, 3), clip_frames=5, clip_size=16, stride=4)
+    sizes = {"clip_frames": 5, "clip_size": 16, "stride": 4, "downscale": False}
+    grid = clips.plan_grid(21, 30, 44, num_groups=3, block_grid=(2, 3), **sizes)
     groups = list(clips.iter_groups(reader.read_frames(place_video()), grid))
     assert groups[2][5, 4, 15, 15].tolist() == [20, grid.tops[1] + 15, grid.lefts[2] + 15]
 
