@@ -7,7 +7,7 @@ from sample_videos import place_frame, write_ffv1
 from data_prep import __main__ as data_prep
 from data_prep import build
 from data_prep.databases import csv_labels
-from nr_vqm import command_line
+from nr_vqm import command_line, presets
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset import manifest, shards
 from nr_vqm.video import reader
@@ -120,14 +120,7 @@ def test_nothing_left(tmp_path):
 
 def test_the_dry_run_estimates_from_the_first_videos(root, monkeypatch):
     rows = csv_labels.read(root, mos_range=(0, 100))
-    settings = {
-        "clip_frames": 7,
-        "clip_size": 24,
-        "num_groups": 3,
-        "block_grid": (1, 2),
-        "stride": 4,
-        "downscale": False,
-    }
+    settings = {**presets.PRESETS["tiny"].training_clips, "stride": 4}
     videos = [build.inspect_video(one, root=root, clip_settings=settings, decode=False) for one in rows]
     assert [one.status for one in videos] == ["ok"] * 4 + ["too_short", "unreadable", "missing"]
     opened, real = [], reader.read_frames
