@@ -10,7 +10,7 @@ from experiments import training_runs
 from nr_vqm import command_line, presets
 from nr_vqm.common import devices, jax_processes, provenance
 from nr_vqm.dataset import clip_batches, label_origin, manifest, shards, splits
-from nr_vqm.evaluation import metrics
+from nr_vqm.evaluation import checks
 from nr_vqm.runs.run_folder import RunFolder
 
 
@@ -123,8 +123,8 @@ def _announce(training: training_runs.Training, name: str) -> None:
         return
     train, val, test = (len(getattr(training.split, part)) for part in splits.PARTS)
     print(f"{name}{train} videos for training, {val} for validation, {test} for the test", flush=True)
-    if test < metrics.MIN_VIDEOS:
-        print(f"Too few test videos: make compare needs at least {metrics.MIN_VIDEOS}.", flush=True)
+    if test < checks.MIN_VIDEOS:
+        print(f"Too few test videos: make compare needs at least {checks.MIN_VIDEOS}.", flush=True)
 
 
 def _train(

@@ -92,6 +92,7 @@ nr_vqm/dataset/label_tables.py
 nr_vqm/doctor.py
 nr_vqm/evaluation/feature_evaluation.py
 nr_vqm/evaluation/metrics.py
+nr_vqm/evaluation/mos_mapping.py
 nr_vqm/handcrafted/cornia.py
 nr_vqm/models/svr_head.py
 nr_vqm/runs/heads.py

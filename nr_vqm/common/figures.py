@@ -32,7 +32,7 @@ def scatter(
     Args:
         mos: shape (num_videos,).
         scores: shape (num_videos,), in the unit of the MOS.
-        mapping: fitted function from scores to MOS, for example metrics.Mapping; None draws no curve.
+        mapping: fitted function from scores to MOS, for example mos_mapping.Mapping; None draws no curve.
         limits: low and high end of both axes.
 
     Returns:

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from nr_vqm.evaluation import metrics
+from nr_vqm.evaluation import checks, metrics, mos_mapping
 
 CONFIDENCE = 0.95
 # A refit starts at the whole sample's curve and needs few steps; where b1 and b2 drift apart it converges early.
@@ -32,8 +32,8 @@ def figures(
     scores: np.ndarray,
     contents: np.ndarray,
     draws: np.ndarray,
-    mapping: metrics.Mapping | None,
-    train_mapping: metrics.Mapping | None = None,
+    mapping: mos_mapping.Mapping | None,
+    train_mapping: mos_mapping.Mapping | None = None,
     mos_ci95: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Compute every figure of every draw; a video counts as often as its content was drawn.
@@ -53,7 +53,7 @@ def figures(
     found = {name: np.full(len(draws), np.nan) for name in metrics.FIGURES}
     for number, counts in enumerate(draws):
         times = counts[contents]
-        if np.count_nonzero(times) < metrics.MIN_VIDEOS:
+        if np.count_nonzero(times) < checks.MIN_VIDEOS:
             continue
         rows = np.repeat(np.arange(len(mos)), times)
         drawn = metrics.figures(
@@ -108,11 +108,11 @@ def _known(samples: np.ndarray) -> np.ndarray | None:
     return known if len(known) and 2 * len(known) >= len(samples) else None
 
 
-def _refit(mapping: metrics.Mapping, mos: np.ndarray, scores: np.ndarray) -> metrics.Mapping | None:
+def _refit(mapping: mos_mapping.Mapping, mos: np.ndarray, scores: np.ndarray) -> mos_mapping.Mapping | None:
     """Fit a curve of the same kind on one draw; None where that fails."""
-    if len(np.unique(scores)) < metrics.MIN_MAPPED:
+    if len(np.unique(scores)) < mos_mapping.MIN_MAPPED:
         return None
     if mapping.kind == "line":
-        return metrics.Mapping("line", tuple(np.polyfit(scores, mos, 1)))
-    values = metrics.fit_logistic(mos=mos, scores=scores, start=mapping.values, max_evaluations=MAX_EVALUATIONS)
-    return None if values is None else metrics.Mapping("logistic", values)
+        return mos_mapping.Mapping("line", tuple(np.polyfit(scores, mos, 1)))
+    values = mos_mapping.fit_logistic(mos=mos, scores=scores, start=mapping.values, max_evaluations=MAX_EVALUATIONS)
+    return None if values is None else mos_mapping.Mapping("logistic", values)

@@ -12,7 +12,7 @@ from typing import Any, TypedDict, cast
 import numpy as np
 
 from nr_vqm.common import atomic_files
-from nr_vqm.evaluation import bootstrap, metrics
+from nr_vqm.evaluation import bootstrap, metrics, mos_mapping
 from nr_vqm.models import head_table
 
 SCHEMA = 2
@@ -33,7 +33,7 @@ class ScoreRow(TypedDict):
     score: float
 
 
-Curves = dict[tuple[int, str], metrics.Mapping]  # (repeat, head): curve fitted on training videos
+Curves = dict[tuple[int, str], mos_mapping.Mapping]  # (repeat, head): curve fitted on training videos
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _train_mappings(rows: Sequence[ScoreRow]) -> Curves:
     for key, values in pairs.items():
         mos, scores = zip(*values, strict=True)
         try:
-            curves[key] = metrics.fit_mapping(mos=mos, scores=scores)
+            curves[key] = mos_mapping.fit_mapping(mos=mos, scores=scores)
         except ValueError:  # all scores are the same, or there are too few
             continue
     return curves

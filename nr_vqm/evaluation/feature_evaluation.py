@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nr_vqm.dataset import mos_scale
-from nr_vqm.evaluation import metrics
+from nr_vqm.evaluation import checks, metrics, mos_mapping
 from nr_vqm.models import svr_head
 
 TEST_FRACTION = 0.2  # the field's 80/20 splits
@@ -157,7 +157,7 @@ def _agreement(
 ) -> metrics.Agreement:
     """Return the agreement on the test part; the curve of the `*_mapped_train` figures is fitted on the train part."""
     try:
-        curve = metrics.fit_mapping(mos=mos[train], scores=predict(features[train]))
+        curve = mos_mapping.fit_mapping(mos=mos[train], scores=predict(features[train]))
     except ValueError:  # all scores are the same
         curve = None
     return metrics.agreement(mos=mos[test], scores=predict(features[test]), train_mapping=curve)
@@ -202,7 +202,7 @@ def _svr(setting: Setting, tolerance: float) -> Any:
 
 def _mapped_rmse(mos: np.ndarray, scores: np.ndarray) -> float:
     try:
-        return metrics.rmse(mos, metrics.fit_mapping(mos=mos, scores=scores)(scores))
+        return metrics.rmse(mos, mos_mapping.fit_mapping(mos=mos, scores=scores)(scores))
     except ValueError:  # all scores are the same
         return metrics.rmse(mos, scores)
 
@@ -213,7 +213,7 @@ def _check(features: np.ndarray, mos: np.ndarray) -> None:
             f"Evaluating features needs at least {MIN_VIDEOS} videos, each with a MOS. "
             f"Received: features {features.shape}, mos {mos.shape}."
         )
-    if metrics.is_constant(mos):
+    if checks.is_constant(mos):
         raise ValueError(f"Videos with different MOS are needed, all {len(mos)} are {mos[0]}. Check the MOS column.")
     for column in range(features.shape[1]):
         if np.array_equal(features[:, column], mos):

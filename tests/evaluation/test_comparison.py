@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from nr_vqm.evaluation import bootstrap, comparison, comparison_tables, metrics
+from nr_vqm.evaluation import bootstrap, comparison, comparison_tables, metrics, mos_mapping
 
 
 def synthetic_rows(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
@@ -45,7 +45,7 @@ def test_figures_of_a_draw_equal_the_agreement_of_the_repeated_videos():
     ci95 = rng.uniform(0.1, 1, 37)
     contents = np.arange(37) // 3
     draws = bootstrap.draw(13, num_resamples=11, seed=4)
-    mapping, train_mapping = metrics.fit_mapping(mos=mos, scores=scores), metrics.Mapping("line", (0.5, 1.0))
+    mapping, train_mapping = mos_mapping.fit_mapping(mos=mos, scores=scores), mos_mapping.Mapping("line", (0.5, 1.0))
     curves = {"mapping": mapping, "train_mapping": train_mapping}
     drawn = bootstrap.figures(mos=mos, scores=scores, contents=contents, draws=draws, mos_ci95=ci95, **curves)
     for row, counts in enumerate(draws):
@@ -257,7 +257,7 @@ def test_a_curve_of_training_scores_gives_figures_of_its_own():
     assert found["rmse_mapped"]["median"] <= found["rmse_mapped_train"]["median"] < 0.4
     low, high = (found["rmse_mapped_train"][side] for side in ("low", "high"))
     assert low < found["rmse_mapped_train"]["median"] < high
-    curve = metrics.fit_mapping(**_pair(train))
+    curve = mos_mapping.fit_mapping(**_pair(train))
     plain = metrics.agreement(**_pair(rows), train_mapping=curve)
     assert found["plcc_mapped_train"]["median"] == pytest.approx(plain.plcc_mapped_train)
     without = comparison.compare(rows, num_resamples=1000, seed=1)["heads"]["lstm"]

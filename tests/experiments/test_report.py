@@ -1,7 +1,6 @@
 """The report of a run: its statements, that it is self-contained, and that names from data are escaped."""
 
 import base64
-import doctest
 import re
 
 import numpy as np
@@ -11,7 +10,7 @@ from experiments import report, report_headline
 from nr_vqm import command_line, presets
 from nr_vqm.common import atomic_files, figures
 from nr_vqm.dataset import manifest
-from nr_vqm.evaluation import comparison, metrics
+from nr_vqm.evaluation import comparison, mos_mapping
 from nr_vqm.runs.run_folder import RunFolder
 
 HOSTILE = "<script>alert('id')</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} $\\frac$"
@@ -158,10 +157,6 @@ def test_too_few_contents_are_stated(tmp_path):
     assert "at least 5 test contents, found 2" in page
 
 
-def test_doctests():
-    assert doctest.testmod(report_headline).failed == 0
-
-
 def heads(srocc, p):
     """The values of metrics.json that the headline reads; `srocc` by head, one p for all pairs."""
     names = list(srocc)
@@ -226,7 +221,7 @@ def test_metrics_of_other_scores_are_refused(tmp_path, capsys):
 
 
 def test_the_same_figure_gives_the_same_svg():
-    mapping = metrics.Mapping("line", (1.0, 0.0))
+    mapping = mos_mapping.Mapping("line", (1.0, 0.0))
     first, second = (figures.scatter(mos=[1, 2, 3], scores=[1, 2, 4], mapping=mapping, limits=(0, 5)) for _ in range(2))
     assert first == second
     assert b"<svg" in base64.b64decode(first.partition(",")[2])
