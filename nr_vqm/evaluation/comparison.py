@@ -121,29 +121,58 @@ def compare(
             f"At least {MIN_RESAMPLES} resamples are needed for 95 % intervals. Received: {num_resamples}."
         )
     repeats, curves = _by_repeat(rows, mos_ci95 or {}), _train_mappings(train_rows)
-    heads = _ordered({row["head"] for row in rows})
     contents = sorted({row["content"] for row in rows})
-    notes = []
-    if len(contents) < MIN_CONTENTS:
-        notes.append(f"No intervals and tests: they need at least {MIN_CONTENTS} test contents, found {len(contents)}.")
-        num_resamples = 0
-    draws = bootstrap.draw(len(contents), num_resamples=num_resamples, seed=seed)
-    agreements = {head: [_agreement(repeats[repeat], head, repeat, curves) for repeat in repeats] for head in heads}
-    samples = {head: _median_samples(repeats, agreements[head], head, contents, draws, curves) for head in heads}
-    medians = {head: _medians(agreements[head]) for head in heads}
+    notes = _too_few(contents)
+    draws = bootstrap.draw(len(contents), num_resamples=0 if notes else num_resamples, seed=seed)
+    heads = _ordered({row["head"] for row in rows})
+    measured = {head: _measure(head, repeats, contents, draws, curves) for head in heads}
     return {
         "schema": SCHEMA,
         "num_repeats": len(repeats),
         "num_videos": int(np.median([len(test.mos) for test in repeats.values()])),
         "num_contents": len(contents),
-        "num_resamples": num_resamples,
+        "num_resamples": len(draws),
         "seed": seed,
         "confidence": bootstrap.CONFIDENCE,
         "notes": notes,
-        "figures": [name for name in metrics.FIGURES if any(medians[head][name] is not None for head in heads)],
-        "heads": {head: _head_summary(agreements[head], medians[head], samples[head]) for head in heads},
-        "tests": [_test(first, second, medians, samples) for first, second in itertools.combinations(heads, 2)],
+        "figures": [name for name in metrics.FIGURES if any(measured[head].has(name) for head in heads)],
+        "heads": {head: _head_summary(measured[head]) for head in heads},
+        "tests": [_test(a, b, measured[a], measured[b]) for a, b in itertools.combinations(heads, 2)],
     }
+
+
+def _too_few(contents: Sequence[str]) -> list[str]:
+    """Return a list with a note if there are too few contents for intervals and tests, else an empty list."""
+    if len(contents) >= MIN_CONTENTS:
+        return []
+    return [f"No intervals and tests: they need at least {MIN_CONTENTS} test contents, found {len(contents)}."]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    """The figures of one head.
+
+    Attributes:
+        agreements: one per repeat.
+        medians: {figure: median over repeats, None where no repeat defines it}.
+        samples: {figure: its median over repeats in each draw, shape (num_resamples,), NaN where undefined}.
+    """
+
+    agreements: list[metrics.Agreement]
+    medians: dict[str, float | None]
+    samples: dict[str, np.ndarray]
+
+    def has(self, figure: str) -> bool:
+        return self.medians[figure] is not None
+
+
+def _measure(
+    head: str, repeats: Mapping[int, _Repeat], contents: Sequence[str], draws: np.ndarray, curves: Curves
+) -> _Measured:
+    """Compute the figures of one head: of every repeat, their medians, and the medians of every draw."""
+    agreements = [_agreement(test, head, repeat, curves) for repeat, test in repeats.items()]
+    samples = _median_samples(repeats, agreements, head, contents, draws, curves)
+    return _Measured(agreements, _medians(agreements), samples)
 
 
 def _row(row: Mapping[str, object], where: str) -> ScoreRow:
@@ -271,34 +300,27 @@ def _medians(agreements: Sequence[metrics.Agreement]) -> dict[str, float | None]
     return {name: float(np.median(column)) if column else None for name, column in known.items()}
 
 
-def _head_summary(
-    agreements: Sequence[metrics.Agreement], medians: Mapping[str, float | None], samples: Mapping[str, np.ndarray]
-) -> dict[str, Any]:
+def _head_summary(head: _Measured) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for name in metrics.FIGURES:
-        low, high = bootstrap.interval(samples[name]) if medians[name] is not None else (None, None)
-        per_repeat = [getattr(one, name) for one in agreements]
+        low, high = bootstrap.interval(head.samples[name]) if head.has(name) else (None, None)
+        per_repeat = [getattr(one, name) for one in head.agreements]
         known = [value for value in per_repeat if value is not None]
         std = float(np.std(known)) if len(known) > 1 else None
-        summary[name] = {"median": medians[name], "low": low, "high": high, "std": std, "per_repeat": per_repeat}
-    summary["notes"] = sorted({note for one in agreements for note in one.notes})
+        summary[name] = {"median": head.medians[name], "low": low, "high": high, "std": std, "per_repeat": per_repeat}
+    summary["notes"] = sorted({note for one in head.agreements for note in one.notes})
     return summary
 
 
-def _test(
-    first: str,
-    second: str,
-    medians: Mapping[str, Mapping[str, float | None]],
-    samples: Mapping[str, Mapping[str, np.ndarray]],
-) -> dict[str, Any]:
+def _test(first: str, second: str, one: _Measured, other: _Measured) -> dict[str, Any]:
     """Compare two heads on the same draws."""
     test: dict[str, Any] = {"first": first, "second": second}
     for name in TESTED:
-        values = medians[first][name], medians[second][name]
+        values = one.medians[name], other.medians[name]
         if values[0] is None or values[1] is None:
             test[name] = None
             continue
-        differences = samples[first][name] - samples[second][name]
+        differences = one.samples[name] - other.samples[name]
         low, high = bootstrap.interval(differences)
         p = bootstrap.two_sided_p(differences)
         test[name] = {"difference": values[0] - values[1], "low": low, "high": high, "p": p}
