@@ -74,23 +74,23 @@ def fit_cnn3d(
         InterruptedError: `stop_requested` returned True; the state is saved.
         ValueError: the loss became NaN (the message names the clips of the batch), or a batch exceeds the memory.
     """
-    state, too_large = training_state.read(run), _too_large(train.batch_size, accumulate)
+    state = training_state.read(run)
     if jax_processes.is_first():
         run.drop_other_weights(state.weights_path(run))  # left by a training that was killed while it saved
-    with devices.explained_memory(too_large), strategy.scope():
-        if state.is_started:
-            model = keras.models.load_model(state.weights_path(run))
-            state.restore_seeds(model)
-        else:
-            schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
-            model = cnn3d.build_cnn3d(**network, dtype=dtype)
-            initial_weights.initialise(model, train[0][0][:start_clips], roughness=start_roughness, seed=seed)
-            compile_cnn3d(model, schedule, accumulate=accumulate)
     saver = SaveTraining(
         run, state, train, val, network=network, workers=workers, epochs=epochs, patience=patience,
         on_epoch=on_epoch, stop_requested=stop_requested,
     )  # fmt: skip
-    with devices.explained_memory(too_large):
+    with devices.explained_memory(_too_large(train.batch_size, accumulate)):
+        with strategy.scope():
+            if state.is_started:
+                model = keras.models.load_model(state.weights_path(run))
+                state.restore_seeds(model)
+            else:
+                schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
+                model = cnn3d.build_cnn3d(**network, dtype=dtype)
+                initial_weights.initialise(model, train[0][0][:start_clips], roughness=start_roughness, seed=seed)
+                compile_cnn3d(model, schedule, accumulate=accumulate)
         _fit_remaining_epochs(model, train, saver)
     if jax_processes.is_first():
         _check_network(run, state)
