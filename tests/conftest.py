@@ -4,9 +4,11 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import commands
 import pytest
 from sample_videos import place_frame, write_ffv1
 
+from data_prep import __main__ as data_prep
 from nr_vqm import presets
 from nr_vqm.common import devices
 from nr_vqm.runs import untrained_run
@@ -29,3 +31,11 @@ def tiny_run(tmp_path_factory):
     """Folder of an untrained run of preset tiny on a scale of 0-100. Tests must not change it."""
     folder = tmp_path_factory.mktemp("tiny_run")
     return untrained_run.write(folder, presets.PRESETS["tiny"], mos_range=(0.0, 100.0), labels="people").path
+
+
+@pytest.fixture(scope="session")
+def synthetic_data(tmp_path_factory):
+    """Data folder of the synthetic database of preset tiny. Tests must not change it."""
+    folder = tmp_path_factory.mktemp("synthetic_data")
+    commands.succeed(data_prep.main, "synthetic", "--out", folder, "--preset", "tiny")
+    return folder

@@ -1,6 +1,7 @@
 """The import rule: data_prep and experiments import nr_vqm, never the reverse and never each other."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -158,49 +159,66 @@ def test_handcrafted_modules_never_load_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("name", ["conftest.py", "sample_videos.py", "stand_ins.py"])
-def test_what_tests_share_does_not_depend_on_benchmarks_or_commands(name):
+@pytest.mark.parametrize("name", ["commands.py", "conftest.py", "sample_videos.py", "stand_ins.py"])
+def test_what_tests_share_does_not_depend_on_benchmarks_or_experiments(name):
     assert {module.split(".")[0] for module in imports(ROOT / "tests" / name)} <= {"nr_vqm", "data_prep"}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["-m", "data_prep"],
-        ["-m", "experiments.train_cnn"],
-        ["-m", "experiments.extract_features"],
-        ["-m", "experiments.compare_heads"],
-        ["-m", "experiments.report"],
-        ["-m", "experiments.evaluate_features"],
-        ["-m", "experiments.finetune"],
-        ["-m", "experiments.cross_database"],
-        ["-m", "experiments.ablations"],
-        ["-m", "nr_vqm", "score"],
-        ["-m", "nr_vqm.cli", "score"],
-        ["-m", "nr_vqm.cli", "info"],
-        ["-m", "nr_vqm.cli", "doctor"],
-        ["-m", "benchmarks.real_damage"],
-        ["-m", "benchmarks.fuzz"],
-        ["-m", "benchmarks.decoding"],
-        ["-m", "benchmarks.published_features"],
-        ["-m", "benchmarks.input_pipeline"],
-        ["-m", "benchmarks.train_step"],
-        ["-m", "benchmarks.chaos"],
-        ["-m", "benchmarks.plan"],
-        ["-m", "benchmarks.rivals"],
-        ["-m", "benchmarks.score"],
-        ["-m", "benchmarks.comparison"],
-        ["-m", "benchmarks.svr_search"],
-    ],
-)
-def test_help_imports_nothing_that_takes_seconds(command):
-    code = f"import sys, runpy; sys.argv = ['x', *{command[2:]}, '--help']\n"
-    code += f"try: runpy.run_module({command[1]!r}, run_name='__main__')\n"
-    heavy = {"tensorflow", "keras", "sklearn", "matplotlib", "distributed", "scipy.stats"}
-    code += f"finally: assert not {heavy} & set(sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+COMMANDS = """
+data_prep
+experiments.train_cnn
+experiments.extract_features
+experiments.compare_heads
+experiments.report
+experiments.evaluate_features
+experiments.finetune
+experiments.cross_database
+experiments.ablations
+nr_vqm score
+nr_vqm.cli score
+nr_vqm.cli info
+nr_vqm.cli doctor
+benchmarks.real_damage
+benchmarks.fuzz
+benchmarks.decoding
+benchmarks.published_features
+benchmarks.input_pipeline
+benchmarks.train_step
+benchmarks.chaos
+benchmarks.plan
+benchmarks.rivals
+benchmarks.score
+benchmarks.comparison
+benchmarks.svr_search
+""".strip().splitlines()
+SHOW_HELP = """
+import contextlib, io, json, runpy, sys
+
+heavy = {"tensorflow", "keras", "sklearn", "matplotlib", "distributed", "scipy.stats"}
+found = {}
+for command in sys.argv[1:]:
+    module, *sub_command = command.split()
+    sys.argv, loaded_before = ["x", *sub_command, "--help"], set(sys.modules)
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+        runpy.run_module(module, run_name="__main__")
+    found[command] = {"printed": printed.getvalue(), "heavy": sorted(heavy & set(sys.modules) - loaded_before)}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def help_texts():
+    """What each command prints with --help, and the heavy modules that it loads; all in one process."""
+    command = [sys.executable, "-c", SHOW_HELP, *COMMANDS]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert result.returncode == 0, result.stderr
-    assert "usage:" in result.stdout
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_nothing_that_takes_seconds(help_texts, command):
+    assert help_texts[command]["printed"].startswith("usage:")
+    assert help_texts[command]["heavy"] == []
 
 
 def test_data_prep_never_loads_tensorflow():

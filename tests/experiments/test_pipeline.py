@@ -1,43 +1,31 @@
-"""All stages on preset `tiny`: the commands as a user calls them, each in its own process."""
+"""All stages on preset `tiny`, and the files that they write."""
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import fields
-from pathlib import Path
 
+import commands
 import h5py
 import numpy as np
 import pytest
 
-from experiments import compare_heads, extract_features, train_cnn
-from nr_vqm import command_line, presets
+from data_prep import __main__ as data_prep
+from experiments import compare_heads, extract_features, report, train_cnn
+from nr_vqm import cli, presets
 from nr_vqm.common import devices
 from nr_vqm.models import head_table
 from nr_vqm.runs import features, heads
 from nr_vqm.training import cnn3d_training
 
-ROOT = Path(__file__).parents[2]
-
-
-def command(*arguments):
-    result = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, f"{arguments}\n{result.stdout}\n{result.stderr}"
-    assert "Traceback" not in result.stderr
-    return result.stdout
-
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory):
-    data, run = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
-    command("data_prep", "synthetic", "--out", data, "--preset", "tiny")
-    command("experiments.train_cnn", "--data", data, "--run", run, "--preset", "tiny", "--devices", 2)
-    command("experiments.extract_features", "--data", data, "--run", run)
-    command("experiments.compare_heads", "--run", run)
-    command("experiments.report", "--run", run)
+def line(synthetic_data, tmp_path_factory):
+    """The data folder and the run after all five stages."""
+    data, run = synthetic_data, tmp_path_factory.mktemp("run")
+    commands.succeed(train_cnn.main, "--data", data, "--run", run, "--preset", "tiny", "--devices", 2)
+    commands.succeed(extract_features.main, "--data", data, "--run", run)
+    commands.succeed(compare_heads.main, "--run", run)
+    commands.succeed(report.main, "--run", run)
     return data, run
 
 
@@ -55,21 +43,20 @@ def test_precision_is_recorded_and_shown_by_info(line):
     _data, run = line
     facts = json.loads((run / "run.json").read_text())
     assert facts["precision"] == {stage: devices.best_precision() for stage in ("train", "features")}
-    found = json.loads(command("nr_vqm.cli", "info", run, "--format", "json"))
+    found = json.loads(commands.succeed(cli.main, "info", run, "--format", "json"))
     assert (found["precision"], found["settings"]) == (facts["precision"], [])
     assert set(json.loads((run / "preset.json").read_text())) == {one.name for one in fields(presets.Preset)}
 
 
-def test_features_of_another_precision_are_extracted_again(line, tmp_path, capsys):
+def test_features_of_another_precision_are_extracted_again(line, tmp_path):
     data, run = line
     other = shutil.copytree(run, tmp_path / "run")
-    extract = ["--data", str(data), "--run", str(other)]
+    extract = ["--data", data, "--run", other]
     asked = {"float32", "mixed_bfloat16"} - {devices.best_precision()}
-    extract_features.main([*extract, "--precision", *asked])
-    assert "20 of 20 videos to extract" in capsys.readouterr().out
+    printed = commands.succeed(extract_features.main, *extract, "--precision", *asked)
+    assert "20 of 20 videos to extract" in printed
     assert json.loads((other / "run.json").read_text())["precision"]["features"] in asked
-    extract_features.main(extract)  # 'auto' accepts the existing features
-    assert "complete already" in capsys.readouterr().out
+    assert "complete already" in commands.succeed(extract_features.main, *extract)  # 'auto' accepts these features
 
 
 def test_settings_reach_the_training(line, tmp_path, monkeypatch):
@@ -84,10 +71,11 @@ def test_settings_reach_the_training(line, tmp_path, monkeypatch):
     changed = ["mirror=false", "start_clips=3", "start_roughness=0.5"]
     settings = [word for setting in changed for word in ("--set", setting)]
     run = tmp_path / "run"
-    train_cnn.main(["--data", str(data), "--run", str(run), "--preset", "tiny", *settings, "--precision", "float32"])
+    train = ["--data", data, "--run", run, "--preset", "tiny", *settings, "--precision", "float32"]
+    commands.succeed(train_cnn.main, *train)
     assert seen["mirrored"] == (False, False)
     assert (seen["start_clips"], seen["start_roughness"], seen["dtype"]) == (3, 0.5, "float32")
-    text = command("nr_vqm.cli", "info", run)
+    text = commands.succeed(cli.main, "info", run)
     assert "mirror=False, start_clips=3, start_roughness=0.5, precision=float32" in text
     assert "train float32" in text
 
@@ -141,7 +129,6 @@ def test_the_origin_of_the_labels_is_stated_everywhere(line):
     assert ",synthetic,synthetic,train\n" in (run / "comparison.csv").read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("head", head_table.HEADS.keys() - {"lstm_finetuned"})
 def test_scoring_agrees_with_the_comparison(line, head):
     data, run = line
@@ -149,22 +136,23 @@ def test_scoring_agrees_with_the_comparison(line, head):
     columns = {name: rows[0].index(name) for name in ("head", "video_id", "score")}
     row = next(row for row in rows[1:] if row[columns["head"]] == head)
     video = next((data / "synthetic" / "videos").glob(f"{row[columns['video_id']]}.*"))
-    (scored,) = json.loads(command("nr_vqm.cli", "score", video, "--run", run, "--head", head, "--format", "json"))
+    (scored,) = json.loads(commands.succeed(cli.main, "score", video, "--run", run, "--head", head, "--format", "json"))
     assert scored["mos"] == pytest.approx(float(row[columns["score"]]), abs=2e-3)
 
 
-@pytest.mark.slow
 def test_a_repeated_stage_changes_nothing(line):
     data, run = line
     before = {path: path.read_bytes() for path in (run / "cnn3d.keras", run / "features.h5", data / "index.json")}
-    assert "complete already" in command("data_prep", "synthetic", "--out", data, "--preset", "tiny")
-    command("experiments.train_cnn", "--data", data, "--run", run, "--preset", "tiny", "--devices", 2)
-    assert "complete already" in command("experiments.extract_features", "--data", data, "--run", run)
+    arguments = ["--data", data, "--run", run]
+    for main, settings in (
+        (data_prep.main, ["synthetic", "--out", data, "--preset", "tiny"]),
+        (train_cnn.main, [*arguments, "--preset", "tiny", "--devices", 2]),
+        (extract_features.main, arguments),
+    ):
+        assert "complete already" in commands.succeed(main, *settings)
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_missing_input_names_the_make_target(tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        command_line.run(compare_heads.main, ["--run", str(tmp_path)])
-    assert ended.value.code == 1
-    assert capsys.readouterr().err == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"
+def test_a_missing_input_names_the_make_target(tmp_path):
+    message = commands.fail(compare_heads.main, "--run", tmp_path)
+    assert message == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"

@@ -3,13 +3,13 @@
 import json
 import shutil
 
+import commands
 import keras
 import numpy as np
 import pytest
 
 import nr_vqm
-from nr_vqm import cli, command_line, presets
-from nr_vqm.common import atomic_files
+from nr_vqm import cli, presets
 from nr_vqm.models import head_table, svr_head
 from nr_vqm.runs import features, heads, model_check
 from nr_vqm.runs.run_folder import RunFolder
@@ -37,39 +37,37 @@ def synthetic_inputs(num_videos=VIDEOS, *, seed=0):
     )
 
 
-@pytest.fixture
-def empty_run(tmp_path):
-    """A folder with a file for the 3D-CNN, which the heads belong to."""
-    atomic_files.write_text(tmp_path / "cnn3d.keras", "not read")
-    return tmp_path
+VAL = synthetic_inputs(7, seed=1)
 
 
 def fit(run_dir, name, train, val, **changes):
     """Fit a head of preset tiny in its stage; return it and its outputs for val."""
-    with RunFolder(run_dir).stage(head_table.get(name).stage):
-        return _fit(run_dir, name, train, val, **changes)
-
-
-def _fit(run_dir, name, train, val, **changes):
     preset, row = presets.get_preset("tiny"), head_table.get(name)
-    if row.stage == "finetune":
-        fit(run_dir, "lstm", train, val)
-        model = heads.load_lstm(run_dir, "lstm")
-        return heads.continue_lstm(run_dir, name, model, train, val, **preset.lstm_training)
-    return heads.fit(run_dir, name, train, val, **preset.heads[row.method] | changes)
+    with RunFolder(run_dir).stage(row.stage):
+        if row.stage == "finetune":
+            model = heads.load_lstm(run_dir, "lstm")
+            return heads.continue_lstm(run_dir, name, model, train, val, **preset.lstm_training)
+        return heads.fit(run_dir, name, train, val, **preset.heads[row.method] | changes)
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_run, tmp_path_factory):
+    """(a run with every head of the table, {name: (head as it was fitted, its outputs for `VAL`)})."""
+    run = shutil.copytree(tiny_run, tmp_path_factory.mktemp("fitted") / "run")
+    return run, {name: fit(run, name, synthetic_inputs(), VAL) for name in head_table.HEADS}
 
 
 @pytest.mark.parametrize("name", head_table.HEADS)
-def test_a_head_is_fitted_saved_and_loaded(empty_run, name):
-    train, val = synthetic_inputs(), synthetic_inputs(7, seed=1)
-    fitted, of_val = fit(empty_run, name, train, val)
-    outputs = heads.load(empty_run, name).outputs(val)
+def test_a_head_is_fitted_saved_and_loaded(fitted, name):
+    run, heads_as_fitted = fitted
+    head, of_val = heads_as_fitted[name]
+    outputs = heads.load(run, name).outputs(VAL)
     assert outputs.shape == (7,)
-    np.testing.assert_allclose(outputs, fitted.outputs(val), rtol=1e-6)
+    np.testing.assert_allclose(outputs, head.outputs(VAL), rtol=1e-6)
     np.testing.assert_allclose(outputs, of_val, rtol=1e-6)
     row = head_table.get(name)
-    assert row.file is None or (empty_run / row.file).exists()
-    assert row.history is None or (empty_run / row.history).exists()
+    assert row.file is None or (run / row.file).exists()
+    assert row.history is None or (run / row.history).exists()
 
 
 def test_the_svr_is_fitted_on_train_or_on_train_and_val(tmp_path):
@@ -115,41 +113,31 @@ def test_a_head_whose_output_is_not_finite_is_refused(tiny_run, output):
         scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
 
 
-@pytest.fixture(scope="module")
-def whole_run(tiny_run, tmp_path_factory):
-    """A run with every head of the table."""
-    run = shutil.copytree(tiny_run, tmp_path_factory.mktemp("whole") / "run")
-    train, val = synthetic_inputs(), synthetic_inputs(9, seed=1)
-    for name in head_table.HEADS:
-        fit(run, name, train, val)
-    return run
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", head_table.HEADS)
-def test_every_head_scores_a_video(whole_run, place_video, name, capsys):
-    path = place_video(num_frames=12)
-    with pytest.raises(SystemExit) as ended:
-        command_line.run(cli.main, ["score", str(path), "--run", str(whole_run), "--head", name, "--format", "json"])
-    assert ended.value.code == 0
-    (row,) = json.loads(capsys.readouterr().out)
+def test_every_head_scores_a_video(fitted, place_video, name):
+    run, _ = fitted
+    printed = commands.succeed(
+        cli.main, "score", place_video(num_frames=12), "--run", run, "--head", name, "--format", "json"
+    )
+    (row,) = json.loads(printed)
     assert (row["status"], row["head"]) == ("ok", name)
     assert 0 <= row["mos"] <= 100
-    others = {model_check.check_run(whole_run, other) for other in head_table.HEADS if other != name}
-    assert row["model_id"] == model_check.check_run(whole_run, name)
+    others = {model_check.check_run(run, other) for other in head_table.HEADS if other != name}
+    assert row["model_id"] == model_check.check_run(run, name)
     assert row["model_id"] not in others
 
 
-def test_a_head_of_another_input_shape_is_refused(whole_run, tmp_path):
-    run = shutil.copytree(whole_run, tmp_path / "run")
+def test_a_head_of_another_input_shape_is_refused(fitted, tmp_path):
+    run = shutil.copytree(fitted[0], tmp_path / "run")
     shutil.copy(run / "lstm_head.keras", run / "lstm_features_head.keras")
     with pytest.raises(ValueError, match=r"lstm_features_head.keras has the input shape \(5, 6\), .* gives \(5, 8\)"):
         model_check.check_run(run, "lstm_features")
 
 
-@pytest.mark.parametrize("name", head_table.HEADS)
-def test_a_3d_cnn_whose_output_is_not_finite_scores_with_no_head(whole_run, tmp_path, name):
-    run = shutil.copytree(whole_run, tmp_path / "run")
+@pytest.fixture(scope="module")
+def run_that_gives_nan(fitted, tmp_path_factory):
+    """A run whose 3D-CNN gives features and no clip quality."""
+    run = shutil.copytree(fitted[0], tmp_path_factory.mktemp("nan") / "run")
     model = keras.models.load_model(run / "cnn3d.keras")
     weights = model.get_weights()
     weights[-1] = np.full_like(weights[-1], np.nan)  # of the output alone: the features are finite
@@ -159,6 +147,11 @@ def test_a_3d_cnn_whose_output_is_not_finite_scores_with_no_head(whole_run, tmp_
     for stage in ("compare", "finetune"):  # as if the heads were fitted on this network
         with RunFolder(run).stage(stage):
             pass
-    scorer = nr_vqm.load(run, head=name)
+    return run
+
+
+@pytest.mark.parametrize("name", head_table.HEADS)
+def test_a_3d_cnn_whose_output_is_not_finite_scores_with_no_head(run_that_gives_nan, name):
+    scorer = nr_vqm.load(run_that_gives_nan, head=name)
     with pytest.raises(ValueError, match="The 3D-CNN must give finite numbers, this one gave NaN or infinity"):
         scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
