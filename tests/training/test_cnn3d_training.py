@@ -1,19 +1,24 @@
 import csv
+import functools
 import re
+import shutil
 
+import bright_clips
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from bright_clips import batches, videos
 
 from nr_vqm.common import atomic_files, devices, jax_processes
-from nr_vqm.dataset import clip_batches, manifest, shards
+from nr_vqm.dataset import clip_batches, shards
 from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.models import cnn3d
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.training import cnn3d_training, training_state, validation
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.0}
+WITH_DROPOUT = {**NETWORK, "dropout": 0.3}
 SETTINGS = {
     "network": NETWORK,
     "dtype": "float32",
@@ -27,36 +32,9 @@ SETTINGS = {
 }
 
 
-@pytest.fixture
-def data_dir(tmp_path):
-    """Twelve videos of three clips each; the brighter, the better."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "data"
-    folder.mkdir()
-    with shards.writing(DataFolder(folder).shard(0), clip_frames=7, clip_size=24) as add:
-        for video in videos():
-            level = 40 * (video.mos - 1)
-            groups = (rng.normal(40 + level, 8, (1, 7, 24, 24, 3)).clip(0, 255).astype(np.uint8) for _ in range(3))
-            grid = type("Grid", (), {"corners": [(0, 0)], "starts": (0, 1, 2)})
-            add(video, grid, groups)
-    atomic_files.write_json(folder / "index.json", {"shards": ["x"]})
-    return folder
-
-
-def videos():
-    return [
-        manifest.Video(video_id=f"v{i}", path="", content=f"c{i}", mos=1 + i % 5, mos_low=1, mos_high=5)
-        for i in range(12)
-    ]
-
-
-def batches(data_dir, first, last, *, batch_size=4, shuffle_seed=1, mirror=False):
-    table = shards.read_table(data_dir)
-    rows = clip_batches.clip_rows(table, [f"v{i}" for i in range(first, last)])
-    quality = clip_batches.clip_labels(table, videos())
-    return clip_batches.ClipBatches(
-        table, rows, quality, batch_size=batch_size, shuffle_seed=shuffle_seed, mirror=mirror
-    )
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return bright_clips.write(tmp_path_factory.mktemp("data"))
 
 
 def fit(data_dir, run_dir, **changes):
@@ -76,100 +54,22 @@ def fit_batches(train, val, run_dir, *, num_devices=1, **changes):
     )
 
 
-def test_every_epoch_has_every_clip_once_in_a_different_order(data_dir):
-    one = batches(data_dir, 0, 12, batch_size=6)
-    seen = []
-    for epoch in range(2):
-        one.start_epoch(epoch)
-        seen.append(np.concatenate([one[i][0].reshape(6, -1) for i in range(len(one))]))
-    assert len(one) == 6
-    assert not np.array_equal(*seen)
-    np.testing.assert_array_equal(*(np.unique(part, axis=0) for part in seen))
-    again = batches(data_dir, 0, 12, batch_size=6)
-    again.start_epoch(1)
-    np.testing.assert_array_equal(again[0][0].reshape(6, -1), seen[1][:6])
-
-
-def test_every_clip_has_the_label_of_its_video(data_dir):
-    one = batches(data_dir, 0, 12, batch_size=6)
-    for index in range(len(one)):
-        clips, quality, weight = one[index]
-        assert np.all(weight == 1)
-        np.testing.assert_allclose(clips.mean(axis=(1, 2, 3, 4)), 40 + 40 * (quality[:, 0] - 1), atol=2)
-
-
-def test_training_drops_and_validation_pads_the_last_batch(data_dir):
-    train, val = batches(data_dir, 0, 9, batch_size=8), batches(data_dir, 0, 9, batch_size=8, shuffle_seed=None)
-    assert (len(train), len(val)) == (3, 4)  # 27 clips
-    assert val[3][2].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
-    assert val[3][0].shape == (8, 7, 24, 24, 3)
-
-
-def test_mirroring_is_deterministic_and_uses_all_four_orientations(data_dir):
-    plain, mirrored = (batches(data_dir, 0, 12, batch_size=36, mirror=mirror)[0][0] for mirror in (False, True))
-    orientations = set()
-    for one, other in zip(plain, mirrored, strict=True):
-        ways = [one, one[:, ::-1], one[:, :, ::-1], one[:, ::-1, ::-1]]
-        orientations.add(next(number for number, way in enumerate(ways) if np.array_equal(way, other)))
-    assert orientations == {0, 1, 2, 3}
-    np.testing.assert_array_equal(batches(data_dir, 0, 12, batch_size=36, mirror=True)[0][0], mirrored)
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_the_dataset_yields_every_batch_in_order(data_dir, workers):
-    one = batches(data_dir, 0, 12, batch_size=5, mirror=True)
-    dataset = clip_batches.as_dataset(one, workers=workers)
-    for epoch in range(2):
-        one.start_epoch(epoch)
-        got = list(dataset)
-        assert len(got) == len(one) == 7
-        for index, parts in enumerate(got):
-            for part, wanted in zip(parts, one[index], strict=True):
-                np.testing.assert_array_equal(part, wanted)
-
-
-def test_the_parts_of_all_processes_make_the_batch(data_dir):
-    one = batches(data_dir, 0, 12, batch_size=6, mirror=True)
-    parts = [one.read(1, (number, 3)) for number in range(3)]
-    for whole, *pieces in zip(one[1], *parts, strict=True):
-        np.testing.assert_array_equal(np.concatenate(pieces), whole)
-
-
-def test_several_processes_are_refused_on_tensorflow(data_dir, monkeypatch):
+def test_several_processes_are_refused_on_tensorflow(monkeypatch):
     monkeypatch.setenv(jax_processes.COUNT, "2")
     with pytest.raises(ValueError, match="needs JAX"):
         jax_processes.join()
 
 
-def test_memory_is_reused_when_no_array_refers_to_it():
-    memory = clip_batches.BatchMemory((2, 3))
-    first = memory.take()
-    first[:] = 7
-    row = first[1][1:]
-    del first
-    assert memory.take().ctypes.data != row.ctypes.data - 4
-    np.testing.assert_array_equal(row, [7, 7])
-    assert len(memory.free) == 1
-    address = row.ctypes.data - 4
-    del row
-    assert len(memory.free) == 2
-    assert address in (memory.take().ctypes.data, memory.take().ctypes.data)
-
-
 def test_a_shard_that_disappears_during_training_is_reported(data_dir, tmp_path):
-    path = DataFolder(data_dir).shard(0)
+    folder = shutil.copytree(data_dir, tmp_path / "data")
+    path = DataFolder(folder).shard(0)
 
     def vanish():
         if path.exists():
             path.rename(tmp_path / "elsewhere")
 
     with pytest.raises(FileNotFoundError, match=r"clips-00000\.h5"):
-        fit(data_dir, tmp_path / "run", stop_requested=vanish)
-
-
-def test_fewer_clips_than_one_batch_are_refused(data_dir):
-    with pytest.raises(ValueError, match="One batch needs 8 clips, the training part has 6"):
-        batches(data_dir, 0, 2, batch_size=8)
+        fit(folder, tmp_path / "run", stop_requested=vanish)
 
 
 @pytest.mark.parametrize("batch_size", [4, 9])
@@ -277,30 +177,44 @@ def test_every_epoch_is_reported_and_nothing_is_printed(data_dir, tmp_path, caps
     assert {"val_srocc_videos", "val_plcc_clips", "clips_per_second", "learning_rate"} < set(rows[0])
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(data_dir, tmp_path_factory):
+    """Return a function: number of devices -> (run folder, history) of a training that was not stopped."""
+
+    @functools.cache
+    def train(num_devices):
+        folder = tmp_path_factory.mktemp("uninterrupted")
+        return folder, fit(data_dir, folder, num_devices=num_devices, network=WITH_DROPOUT)
+
+    return train
+
+
+def assert_same_training(run, history, uninterrupted, num_devices):
+    whole_run, whole_history = uninterrupted(num_devices)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    for one, two in zip(whole_history, history, strict=True):
+        assert one | {"clips_per_second": 0} == pytest.approx(two | {"clips_per_second": 0}, rel=1e-5)
+    assert_same_weights(whole_run, run, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("batches_before_the_stop", "num_devices"),  # 6 batches per epoch: within an epoch, and at its end
     [(8, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(3, 1), (6, 1), (3, 2), (6, 2), (8, 2)])],
 )
 def test_a_resumed_training_gives_the_result_of_an_uninterrupted_one(
-    data_dir, tmp_path, batches_before_the_stop, num_devices
+    data_dir, tmp_path, uninterrupted, batches_before_the_stop, num_devices
 ):
-    settings = {"num_devices": num_devices, "network": {**NETWORK, "dropout": 0.3}}
-    whole = fit(data_dir, tmp_path / "whole", **settings)
+    settings = {"num_devices": num_devices, "network": WITH_DROPOUT}
     requests = iter([False] * (batches_before_the_stop - 1) + [True] * 9)
     where = {3: "batch 3 of epoch 1", 6: "epoch 1", 8: "batch 1 of epoch 2"}[batches_before_the_stop]
     with pytest.raises(InterruptedError, match=f"Stopped on request after {where}, which is saved"):
-        fit(data_dir, tmp_path / "stopped", stop_requested=lambda: next(requests), **settings)
-    resumed = fit(data_dir, tmp_path / "stopped", **settings)
-    assert [row["epoch"] for row in resumed] == [1, 2, 3]
-    for one, two in zip(whole, resumed, strict=True):
-        del one["clips_per_second"], two["clips_per_second"]
-        assert one == pytest.approx(two, rel=1e-5)
-    assert_same_weights(tmp_path / "whole", tmp_path / "stopped", atol=1e-6)
-    assert len(list((tmp_path / "stopped").glob("training_state*.keras"))) == 1
+        fit(data_dir, tmp_path, stop_requested=lambda: next(requests), **settings)
+    resumed = fit(data_dir, tmp_path, **settings)
+    assert_same_training(tmp_path, resumed, uninterrupted, num_devices)
+    assert len(list(tmp_path.glob("training_state*.keras"))) == 1
 
 
-def test_a_killed_training_resumes_from_its_last_save(data_dir, tmp_path, monkeypatch):
-    whole = fit(data_dir, tmp_path / "whole")
+def test_a_killed_training_resumes_from_its_last_save(data_dir, tmp_path, uninterrupted, monkeypatch):
     monkeypatch.setattr(cnn3d_training, "SAVE_SECONDS", 0)  # after every batch
     count = iter(range(99))
 
@@ -310,11 +224,10 @@ def test_a_killed_training_resumes_from_its_last_save(data_dir, tmp_path, monkey
         return False
 
     with pytest.raises(MemoryError):
-        fit(data_dir, tmp_path / "stopped", stop_requested=kill_after_eight)
-    assert atomic_files.read_json(RunFolder(tmp_path / "stopped").training_state, made_by="")["batches"] == 1
-    resumed = fit(data_dir, tmp_path / "stopped")
-    assert whole[-1]["val_mse"] == pytest.approx(resumed[-1]["val_mse"], rel=1e-5)
-    assert_same_weights(tmp_path / "whole", tmp_path / "stopped", atol=1e-6)
+        fit(data_dir, tmp_path, stop_requested=kill_after_eight, network=WITH_DROPOUT)
+    assert atomic_files.read_json(RunFolder(tmp_path).training_state, made_by="")["batches"] == 1
+    resumed = fit(data_dir, tmp_path, network=WITH_DROPOUT)
+    assert_same_training(tmp_path, resumed, uninterrupted, num_devices=1)
 
 
 def test_accumulating_on_two_replicas_is_refused():
