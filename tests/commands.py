@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from data_prep import __main__ as data_prep
 from nr_vqm import command_line
 
 
@@ -38,3 +39,11 @@ def fail(main, *arguments):
     assert ended.code == command_line.EXIT_FAILED, f"{arguments}\n{ended.out}\n{ended.err}"
     assert ended.err.startswith("error: ") and ended.err.count("\n") == 1
     return ended.err
+
+
+def prep(database, root, out, *more):
+    """Run data_prep with preset tiny in one process; return its exit code. It prints to the terminal."""
+    arguments = [database, "--root", str(root), "--out", str(out), "--preset", "tiny", "--workers", "1", *more]
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(data_prep.main, arguments)
+    return ended.value.code
