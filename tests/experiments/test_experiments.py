@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import keras
 import numpy as np
 import pytest
@@ -31,25 +32,11 @@ SHORT = ["--preset", "tiny", "--set", "epochs=1", "--set", "head_epochs=2"]
 TABLES = {"scores.csv", "metrics.json", "comparison.csv", "comparison.tex", "results.md", "report.html"}
 
 
-def call(main, *arguments):
-    """Run a command in this process and require that it succeeds."""
-    with pytest.raises(SystemExit) as ended:
-        command_line.run(main, [str(argument) for argument in arguments])
-    assert ended.value.code == 0, arguments
-
-
-def fails(capsys, main, *arguments):
-    """Run a command that must fail and return its error message."""
-    with pytest.raises(SystemExit) as ended:
-        command_line.run(main, [str(argument) for argument in arguments])
-    assert ended.value.code == 1
-    return capsys.readouterr().err
-
-
 def heads_and_report(data, run):
-    call(extract_features.main, "--data", data, "--run", run)
-    call(compare_heads.main, "--run", run)
-    call(report.main, "--run", run)
+    """Run features, compare and report; return what they print."""
+    printed = commands.succeed(extract_features.main, "--data", data, "--run", run)
+    printed += commands.succeed(compare_heads.main, "--run", run)
+    return printed + commands.succeed(report.main, "--run", run)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +45,8 @@ def konvid1k(tmp_path_factory):
     folder = tmp_path_factory.mktemp("konvid1k")
     root, data, run = folder / "download", folder / "data", folder / "run"
     make_konvid1k(root, num_videos=32)
-    call(data_prep.main, "konvid1k", "--root", root, "--out", data, *SHORT)
-    call(train_cnn.main, "--data", data, "--run", run, *SHORT, "--split", "paper", "--repeats", 2)
+    commands.succeed(data_prep.main, "konvid1k", "--root", root, "--out", data, *SHORT)
+    commands.succeed(train_cnn.main, "--data", data, "--run", run, *SHORT, "--split", "paper", "--repeats", 2)
     heads_and_report(data, run)
     return data, run
 
@@ -70,8 +57,10 @@ def live_qualcomm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("live_qualcomm")
     root, data, run = folder / "download", folder / "data", folder / "run"
     make_live_qualcomm(root, num_scenes=10, height=48, width=72)
-    call(data_prep.main, "live_qualcomm", "--root", root, "--out", data, *SHORT, "--raw", "72x48:yuv420p:30")
-    call(train_cnn.main, "--data", data, "--run", run, *SHORT, "--split", "paper")
+    commands.succeed(
+        data_prep.main, "live_qualcomm", "--root", root, "--out", data, *SHORT, "--raw", "72x48:yuv420p:30"
+    )
+    commands.succeed(train_cnn.main, "--data", data, "--run", run, *SHORT, "--split", "paper")
     heads_and_report(data, run)
     return data, run
 
@@ -119,15 +108,14 @@ def test_the_tables_of_a_comparison(konvid1k):
     assert "3D-CNN, repeat-01" in page
 
 
-def test_every_stage_resumes(konvid1k, capsys):
+def test_every_stage_resumes(konvid1k):
     data, run = konvid1k
     last = run / "repeat-01"
     kept = {path: path.read_bytes() for path in [*run.glob("repeat-*/*.keras"), *run.glob("repeat-*/features.h5")]}
     scores = (run / "scores.csv").read_bytes()
     RunFolder(last).score_file("compare").unlink()  # as if stopped between the repeats
-    call(train_cnn.main, "--data", data, "--run", run, *SHORT, "--split", "paper", "--repeats", 2)
-    heads_and_report(data, run)
-    printed = capsys.readouterr().out
+    settings = [*SHORT, "--split", "paper", "--repeats", 2]
+    printed = commands.succeed(train_cnn.main, "--data", data, "--run", run, *settings) + heads_and_report(data, run)
     assert printed.count("is complete already") == 4  # train and features of two repeats
     assert printed.count("the heads are fitted already") == 1
     for path, content in kept.items():
@@ -145,35 +133,34 @@ def test_every_stage_resumes(konvid1k, capsys):
         (["--split", "paper", "--train-share", "0.5"], "--train-share goes with --split strict"),
     ],
 )
-def test_a_run_keeps_to_its_settings(konvid1k, capsys, changes, message):
+def test_a_run_keeps_to_its_settings(konvid1k, changes, message):
     data, run = konvid1k
-    assert message in fails(capsys, train_cnn.main, "--data", data, "--run", run, *SHORT, *changes)
+    assert message in commands.fail(train_cnn.main, "--data", data, "--run", run, *SHORT, *changes)
 
 
-def test_a_run_keeps_to_its_labels(konvid1k, live_qualcomm, tmp_path, capsys):
+def test_a_run_keeps_to_its_labels(konvid1k, live_qualcomm, tmp_path):
     (data, run), (other, _) = konvid1k, live_qualcomm
     message = f"was started with other videos or labels than {other} has"
     for main in (train_cnn.main, extract_features.main):
         settings = [*SHORT, "--split", "paper", "--repeats", 2] if main is train_cnn.main else []
-        assert message in fails(capsys, main, "--data", other, "--run", run, *settings)
+        assert message in commands.fail(main, "--data", other, "--run", run, *settings)
     assert RunFolder(run).read_facts()["data_dir"] == str(data.resolve())
 
 
-def test_too_few_resamples_are_refused_at_once(konvid1k, capsys):
-    with pytest.raises(SystemExit) as ended:
-        compare_heads.main(["--run", str(konvid1k[1]), "--resamples", "100"])
-    assert ended.value.code == command_line.EXIT_USAGE
-    assert "must be at least 1,000, received 100" in capsys.readouterr().err
+def test_too_few_resamples_are_refused_at_once(konvid1k):
+    ended = commands.run(compare_heads.main, "--run", konvid1k[1], "--resamples", 100)
+    assert ended.code == command_line.EXIT_USAGE
+    assert "must be at least 1,000, received 100" in ended.err
 
 
-def test_a_head_fitted_on_test_videos_is_refused(live_qualcomm, tmp_path, capsys):
+def test_a_head_fitted_on_test_videos_is_refused(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     start = derived_runs.derive(RunFolder(run), RunFolder(tmp_path / "start"), keep=("cnn3d.keras", "lstm_head.keras"))
     split = splits.read(run / "splits.json")
     other = splits.Split(train=split.test, val=split.val, test=split.train)
     fingerprints = splits.read_fingerprints(run / "splits.json")
     splits.write(start.splits, other, made_by="other", leaks=[], fingerprints=fingerprints)
-    message = fails(capsys, finetune.main, "--run", run, "--start", start.path)
+    message = commands.fail(finetune.main, "--run", run, "--start", start.path)
     assert f"The models of {start} were fitted on 4 of the 4 test videos" in message
 
 
@@ -186,7 +173,7 @@ def test_constant_features_give_finite_scores(live_qualcomm, tmp_path):
     assert np.isfinite(head.outputs(flat)).all()
 
 
-def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
+def test_a_published_split_is_trained_on(live_qualcomm, tmp_path):
     data, _ = live_qualcomm
     by_scene = sorted(manifest.usable(data), key=lambda one: one.content)
     names = [Path(one.path).name for one in by_scene]
@@ -194,26 +181,26 @@ def test_a_published_split_is_trained_on(live_qualcomm, tmp_path, capsys):
     divided = {"train": names[:11], "val": names[12:14], "test": [names[11], *names[14:]]}
     (tmp_path / "published.json").write_text(json.dumps([clean, divided]))
     arguments = ["--data", data, *SHORT, "--split", tmp_path / "published.json"]
-    call(train_cnn.main, *arguments, "--run", tmp_path / "run")
-    assert "2 of 20 usable videos are not in the split" in capsys.readouterr().out
+    printed = commands.succeed(train_cnn.main, *arguments, "--run", tmp_path / "run")
+    assert "2 of 20 usable videos are not in the split" in printed
     split = splits.read(tmp_path / "run" / "splits.json")
     assert set(split.test) == {Path(name).stem for name in names[14:18]}
-    leak = fails(capsys, train_cnn.main, *arguments, "--run", tmp_path / "leak", "--split-index", 1)
+    leak = commands.fail(train_cnn.main, *arguments, "--run", tmp_path / "leak", "--split-index", 1)
     assert f"found 1 in two or more: {by_scene[10].content}." in leak
-    call(train_cnn.main, *arguments, "--run", tmp_path / "leak", "--split-index", 1, "--allow-leak")
+    commands.succeed(train_cnn.main, *arguments, "--run", tmp_path / "leak", "--split-index", 1, "--allow-leak")
     assert splits.read_facts(tmp_path / "leak" / "splits.json")[1] == [by_scene[10].content]
     heads_and_report(data, tmp_path / "leak")
     assert "1 contents are on two sides" in (tmp_path / "leak" / "report.html").read_text()
-    other = fails(capsys, train_cnn.main, *arguments, "--run", tmp_path / "run", "--split-index", 1)
+    other = commands.fail(train_cnn.main, *arguments, "--run", tmp_path / "run", "--split-index", 1)
     assert "was started with the split 'published.json (" in other and "), number 0', not" in other
 
 
-def test_scenes_are_not_divided_and_the_head_is_fine_tuned(konvid1k, live_qualcomm, tmp_path, capsys):
+def test_scenes_are_not_divided_and_the_head_is_fine_tuned(konvid1k, live_qualcomm, tmp_path):
     (other, start), (_, run) = konvid1k, live_qualcomm
     split = splits.read(run / "splits.json")
     assert [len(split.train), len(split.val), len(split.test)] == [14, 2, 4]
     before = comparison.read_scores(run / "scores.csv")
-    call(finetune.main, "--run", run, "--start", start)
+    commands.succeed(finetune.main, "--run", run, "--start", start)
     after = comparison.read_scores(run / "scores.csv")
     assert [row for row in after if row["head"] != "lstm_finetuned"] == before
     tuned = [row for row in after if row["head"] == "lstm_finetuned"]
@@ -230,33 +217,33 @@ def test_scenes_are_not_divided_and_the_head_is_fine_tuned(konvid1k, live_qualco
     assert 0 < moved < 0.05
     # Scores are in this database's unit, 0-100, though the head was trained on 1-5.
     assert all(abs(row["score"] - 50) < 60 for row in tuned)
-    call(report.main, "--run", run)
+    commands.succeed(report.main, "--run", run)
     assert "3D-CNN + LSTM, fine-tuned</h3>" in (run / "report.html").read_text()
     # It scores videos, with an interval, and is tested on another database like every head.
     assert len(interval_file.read_all(run)["lstm_finetuned"]["scores"]) == 2
     assert nr_vqm.load(run, head="lstm_finetuned").score(np.full((9, 48, 72, 3), 90, np.uint8)).head == "lstm_finetuned"
-    call(cross_database.main, "--run", run, "--data", other, "--out", tmp_path / "cross")
+    commands.succeed(cross_database.main, "--run", run, "--data", other, "--out", tmp_path / "cross")
     tested = {row["head"] for row in comparison.read_scores(tmp_path / "cross" / "scores.csv")}
     assert tested == set(head_table.HEADS)
-    assert "make train" in fails(capsys, finetune.main, "--run", start.parent, "--start", start)
+    assert "make train" in commands.fail(finetune.main, "--run", start.parent, "--start", start)
 
 
-def test_a_head_of_another_grid_is_refused(live_qualcomm, tmp_path, capsys):
+def test_a_head_of_another_grid_is_refused(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     head = keras.Sequential([keras.Input((4, 6)), keras.layers.LSTM(2), keras.layers.Dense(1)])
     start = derived_runs.derive(RunFolder(run), RunFolder(tmp_path), keep=("cnn3d.keras",))
     with start.stage("compare"):
         keras.Model(head.inputs, head.outputs).save(start.head("lstm"))
-    message = fails(capsys, finetune.main, "--run", run, "--start", tmp_path)
+    message = commands.fail(finetune.main, "--run", run, "--start", tmp_path)
     assert "reads (4, 6) groups x blocks" in message
     assert "(5, 6)" in message
 
 
-def test_another_database_is_a_test_of_all_its_videos(konvid1k, live_qualcomm, tmp_path, capsys):
+def test_another_database_is_a_test_of_all_its_videos(konvid1k, live_qualcomm, tmp_path):
     (own, run), (data, _) = konvid1k, live_qualcomm
     out = tmp_path / "cross"
-    call(cross_database.main, "--run", run, "--data", data, "--out", out)
-    call(report.main, "--run", out)
+    commands.succeed(cross_database.main, "--run", run, "--data", data, "--out", out)
+    commands.succeed(report.main, "--run", out)
     rows = comparison.read_scores(out / "scores.csv")
     assert len(rows) == 2 * 4 * 20  # repeats, heads, videos
     mos = {one.video_id: one.mos for one in manifest.usable(data)}
@@ -265,27 +252,27 @@ def test_another_database_is_a_test_of_all_its_videos(konvid1k, live_qualcomm, t
     assert "live_qualcomm, trained on konvid1k" in (out / "results.md").read_text()
     first, second = out / "repeat-00", run / "repeat-00"
     assert (first / "cnn3d.keras").read_bytes() == (second / "cnn3d.keras").read_bytes()
-    known = fails(capsys, cross_database.main, "--run", run, "--data", own, "--out", tmp_path / "own")
+    known = commands.fail(cross_database.main, "--run", run, "--data", own, "--out", tmp_path / "own")
     assert "were fitted on 29 of the 32 test videos" in known
-    assert "Choose another --out" in fails(
-        capsys, cross_database.main, "--run", run, "--data", own, "--out", out
+    assert "Choose another --out" in commands.fail(
+        cross_database.main, "--run", run, "--data", own, "--out", out
     )  # made of the other data
 
 
-def test_ids_are_unique_within_a_database_only(konvid1k, live_qualcomm, tmp_path, capsys):
+def test_ids_are_unique_within_a_database_only(konvid1k, live_qualcomm, tmp_path):
     (own, run), (data, _) = konvid1k, live_qualcomm
     ids = [one.video_id for one in manifest.usable(own)]
     shutil.copytree(data, tmp_path / "data")
     videos = manifest.usable(data)
     renamed = [dataclasses.replace(one, video_id=video_id) for one, video_id in zip(videos, ids, strict=False)]
     manifest.write(tmp_path / "data" / "manifest.csv", renamed)
-    call(cross_database.main, "--run", run, "--data", tmp_path / "data", "--out", tmp_path / "cross")
+    commands.succeed(cross_database.main, "--run", run, "--data", tmp_path / "data", "--out", tmp_path / "cross")
     tested = {row["video_id"] for row in comparison.read_scores(tmp_path / "cross" / "scores.csv")}
     assert tested == set(ids[: len(videos)])
     # The run's own videos are recognised under other ids.
     videos = [dataclasses.replace(one, video_id=f"new-{one.video_id}") for one in manifest.usable(own)]
     manifest.write(tmp_path / "data" / "manifest.csv", videos)
-    message = fails(capsys, cross_database.main, "--run", run, "--data", tmp_path / "data", "--out", tmp_path / "own")
+    message = commands.fail(cross_database.main, "--run", run, "--data", tmp_path / "data", "--out", tmp_path / "own")
     assert "were fitted on 29 of the 32 test videos, 'new-" in message
 
 
@@ -296,12 +283,12 @@ def test_ids_are_unique_within_a_database_only(konvid1k, live_qualcomm, tmp_path
         ("lstm_units", {"3": {"lstm_units": 3}}),
     ],
 )
-def test_ablations_change_one_setting(live_qualcomm, monkeypatch, capsys, setting, variants):
+def test_ablations_change_one_setting(live_qualcomm, monkeypatch, setting, variants):
     data, run = live_qualcomm
     monkeypatch.setitem(ablations.SETTINGS, setting, variants)
-    call(ablations.main, setting, "--run", run, "--data", data)
+    printed = commands.succeed(ablations.main, setting, "--run", run, "--data", data)
     table = (run / "ablations" / f"{setting}.md").read_text()
-    assert table in capsys.readouterr().out
+    assert table in printed
     assert table.count("\n") == 2 + 4 * len(variants) + 2
     assert table.endswith("\nLabels: people's opinions (MOS)\n")
     for name, changes in variants.items():
@@ -320,20 +307,20 @@ def test_ablations_change_one_setting(live_qualcomm, monkeypatch, capsys, settin
             assert keras.models.load_model(folder / "lstm_head.keras").get_layer("lstm").units == 3
 
 
-def test_downscaled_frames_are_one_clip(live_qualcomm, tmp_path, capsys):
+def test_downscaled_frames_are_one_clip(live_qualcomm, tmp_path):
     data, _ = live_qualcomm
     small = [*SHORT, *(part for name in ("train_grid", "block_grid") for part in ("--set", f"{name}=1x1"))]
-    assert "A downscaled frame is one block" in fails(
-        capsys, train_cnn.main, "--data", data, "--run", tmp_path, *SHORT, "--set", "downscale=true"
+    assert "A downscaled frame is one block" in commands.fail(
+        train_cnn.main, "--data", data, "--run", tmp_path, *SHORT, "--set", "downscale=true"
     )
     root = data.parent / "download"
     arguments = ["--root", root, "--raw", "72x48:yuv420p:30", *small, "--set", "downscale=true"]
-    call(data_prep.main, "live_qualcomm", *arguments, "--out", tmp_path / "data")
+    commands.succeed(data_prep.main, "live_qualcomm", *arguments, "--out", tmp_path / "data")
     assert atomic_files.read_json(tmp_path / "data" / "index.json", made_by="make prep")["clips"] == 20 * 3
-    wrong = fails(capsys, train_cnn.main, "--data", tmp_path / "data", "--run", tmp_path / "wrong", *small)
+    wrong = commands.fail(train_cnn.main, "--data", tmp_path / "data", "--run", tmp_path / "wrong", *small)
     assert "downscale=False" in wrong
     run = tmp_path / "run"
-    call(train_cnn.main, "--data", tmp_path / "data", "--run", run, *small, "--set", "downscale=true")
+    commands.succeed(train_cnn.main, "--data", tmp_path / "data", "--run", run, *small, "--set", "downscale=true")
     heads_and_report(tmp_path / "data", run)
     assert features.read_head_inputs(run).clip_quality.shape == (20, 5, 1)
     assert "downscale=True" in (run / "results.md").read_text()
@@ -374,7 +361,7 @@ def test_the_make_targets(tmp_path):
         assert (tmp_path / "k-run" / "ablations" / name).exists()
 
 
-def test_the_data_folder_and_the_videos_may_be_moved(konvid1k, tmp_path, capsys):
+def test_the_data_folder_and_the_videos_may_be_moved(konvid1k, tmp_path):
     data, run = konvid1k
     shutil.copytree(data, tmp_path / "data")
     shutil.copytree(run, tmp_path / "run")
@@ -383,10 +370,10 @@ def test_the_data_folder_and_the_videos_may_be_moved(konvid1k, tmp_path, capsys)
         for folder in RunFolder(tmp_path / "run").repeats():
             folder.features.unlink()
         arguments = ["--data", tmp_path / "data", "--run", tmp_path / "run"]
-        error = fails(capsys, extract_features.main, *arguments)
+        error = commands.fail(extract_features.main, *arguments)
         assert f"there is no folder {data.parent / 'download'}. Name it: --root DIR." in error
-        call(extract_features.main, *arguments, "--root", tmp_path / "videos")
-        call(report.main, "--run", tmp_path / "run")
+        commands.succeed(extract_features.main, *arguments, "--root", tmp_path / "videos")
+        commands.succeed(report.main, "--run", tmp_path / "run")
     finally:
         (tmp_path / "videos").rename(data.parent / "download")
     for old, new in zip(RunFolder(run).repeats(), RunFolder(tmp_path / "run").repeats(), strict=True):
