@@ -1,8 +1,8 @@
 """python -m data_prep DATABASE --root DIR --out DIR: a database's videos and labels -> manifest and clip shards.
 
-The same command resumes a stopped preparation. On a database that was repaired or extended it prepares what is new,
-and the videos that failed before, and keeps the rest. Labels are those of the label file at the last run; a video that
-the label file does not name any more keeps its clips, which are not used.
+The same command resumes a stopped preparation. If the database was repaired or extended, it prepares new videos,
+videos that failed before and videos whose file has changed, and keeps the others. Labels are always those of the
+current label file; the clips of videos that it no longer lists are kept and not used.
 """
 
 import argparse
@@ -262,7 +262,7 @@ def _dry_run(args: argparse.Namespace, changes: "state.Changes", preset: Preset,
     from nr_vqm.dataset import manifest
 
     if all(one.status == label_files.MISSING for one in changes.videos):
-        print(f"None of the {len(changes.videos):,} videos is on disk yet. This is what the labels promise.")
+        print(f"None of the {len(changes.videos):,} videos is on disk yet. The numbers above are from the labels.")
         return 0
     settings = {**preset.training_clips, "stride": preset.block_stride}
     inspect = functools.partial(build.inspect_video, root=root, clip_settings=settings, decode=False)

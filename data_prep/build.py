@@ -1,4 +1,4 @@
-"""Videos -> clip shards. Every video is decoded once: its frames are counted and its clips cut in the same pass."""
+"""Cut the clips of videos and write them to shards. Each video is decoded once, also to count its frames."""
 
 import contextlib
 import dataclasses
@@ -18,18 +18,23 @@ from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.dataset.manifest import OK, Video
 from nr_vqm.video import clips, decoder_client, reader
 
-SHARD_BYTES = 128 * 2**20  # uncompressed: some seconds of work are lost when one is interrupted
-WRITE_BYTES = 300e6  # compressed bytes that one process cuts, compresses and writes in a second
+SHARD_BYTES = 128 * 2**20  # uncompressed clips; an interruption loses the seconds of work on one shard
+WRITE_BYTES = 300e6  # compressed bytes that one process cuts, compresses and writes per second
 LZ4_RATIO = 0.53  # stored / raw bytes on 960x540 camera video, the cautious end of decision 0008's range
-ATTEMPTS = 3  # at a shard: the first one may find videos with other frames than their files promise
-SAMPLE = 3  # videos that are decoded for a time estimate
+ATTEMPTS = 3  # to write a shard; the first may find that a video has not as many frames as its header declares
+SAMPLE = 3  # number of videos decoded for the time estimate
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardJob:
-    """One shard to write: its number and file, its videos with paths relative to `root`, and how they are cut.
+    """A shard to be written.
 
-    `clip_settings` is what `clips.plan_grid` takes: num_groups, block_grid, clip_frames, clip_size, stride, downscale.
+    Attributes:
+        number: number of the shard.
+        path: file of the shard.
+        root: folder of the videos.
+        videos: the videos whose clips it gets, with paths relative to `root`.
+        clip_settings: arguments of `clips.plan_grid`, except the length and the frame size of a video.
     """
 
     number: int
@@ -42,11 +47,11 @@ class ShardJob:
 def plan_jobs(
     videos: list[Video], *, used: Iterable[int], out: Path, root: Path, clip_settings: dict
 ) -> list[ShardJob]:
-    """Distribute videos over new shards, in their order.
+    """Distribute videos over new shards, in the given order.
 
     Args:
-        videos: unopened; each has the same number of clips, whatever its size.
-        used: numbers of shards that other videos have.
+        videos: the videos; each gets the same number of clips, whatever its size.
+        used: numbers of the existing shards.
         out: the data folder.
         root: the folder of the videos.
         clip_settings: as in `ShardJob`.
@@ -64,14 +69,14 @@ def plan_jobs(
 def write_shards(
     jobs: list[ShardJob], *, workers: int, scheduler: str | None, progress: Callable[[int, int], None]
 ) -> Iterator[ShardResult]:
-    """Write shards, several at a time; yields each one as it is finished, in the order of `jobs`.
+    """Write shards in parallel, and yield the result of each in the order of `jobs`.
 
-    A video that ends every worker process which tries it becomes unreadable.
+    A video on which every worker process dies gets the status 'unreadable'.
 
     Args:
-        jobs: the shards.
+        jobs: the shards to write.
         workers, scheduler: as in `parallel.each`.
-        progress: function(done, total) called after every shard.
+        progress: function(done, total), called after every shard.
     """
     each = functools.partial(parallel.each, workers=workers, scheduler=scheduler)
     for done, (job, result) in enumerate(
@@ -89,56 +94,62 @@ def write_shards(
 
 
 def write_shard(job: ShardJob) -> ShardResult:
-    """Write one shard; there is no file where none of its videos is usable.
+    """Write one shard; no file is written if none of its videos is usable.
 
     Raises:
-        OSError: it cannot be written.
-        ValueError: a video has another number of frames whenever it is read.
+        OSError: the file cannot be written.
+        ValueError: a video has another number of frames each time it is decoded.
     """
-    cv2.setNumThreads(1)  # the other workers have the other cores
+    cv2.setNumThreads(1)  # the other workers use the other cores
     videos = job.videos
     for _ in range(ATTEMPTS):
-        videos, whole = _attempt(job, videos)
-        if whole:
+        videos, is_finished = _attempt(job, videos)
+        if is_finished:
             videos = tuple(dataclasses.replace(one, shard=job.number if one.status == OK else -1) for one in videos)
             usable = any(one.status == OK for one in videos)
             return ShardResult(job.number, atomic_files.sha256(job.path) if usable else None, videos)
-    raise ValueError(f"{job.path} cannot be written: its videos have another number of frames whenever they are read.")
+    raise ValueError(f"{job.path} cannot be written: a video has another number of frames each time it is decoded.")
 
 
 class _Discarded(Exception):
-    """A shard is not to be kept."""
+    """The file of a shard is not kept."""
 
 
 def _attempt(job: ShardJob, videos: tuple[Video, ...]) -> tuple[tuple[Video, ...], bool]:
-    """(the videos as found, whether the shard is written, or needs no file).
+    """Write a shard once.
 
-    It is discarded where it has clips of a video that turns out unusable, or that has other frames than expected; the
-    next attempt knows.
+    A shard with clips of a video that turns out to be unusable, or to have another number of frames, is discarded. The
+    next attempt uses the status and the number of frames that this one has found.
+
+    Returns:
+        The videos with what decoding has shown, and whether the shard is finished: written, or without usable videos.
     """
-    whole, settings = False, job.clip_settings
+    is_finished, settings = False, job.clip_settings
     with (
         contextlib.suppress(_Discarded),
         shards.writing(job.path, clip_frames=settings["clip_frames"], clip_size=settings["clip_size"]) as add,
     ):
         found = [_cut(one, job, add) for one in videos]
-        videos, fits = tuple(one for one, _ in found), all(fits for _, fits in found)
-        usable = any(one.status == OK for one in videos)
-        whole = fits
-        if not (fits and usable):
+        videos, is_finished = tuple(one for one, _ in found), all(is_right for _, is_right in found)
+        if not (is_finished and any(one.status == OK for one in videos)):
             raise _Discarded
-    return videos, whole
+    return videos, is_finished
 
 
 def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
-    """Add a video's clips to a shard; (the video as found, whether what was added is right)."""
+    """Add the clips of a video to a shard.
+
+    Returns:
+        The video with what decoding has shown, and whether the right clips were added: those of its frames, or none if
+        it is unusable.
+    """
     if one.status not in ("", OK):
         return one, True
     settings, added = job.clip_settings, False
     try:
         with reader.read_frames(job.root / one.path, one.raw) as frames:
             info = frames.info
-            planned = one.frames or info.expected or info.frames
+            planned = one.frames or info.expected or info.frames  # counted by an earlier attempt, or declared
             if planned >= settings["clip_frames"] and not decoder_client.missing_frames(planned, info.frames):
                 grid, added = clips.plan_grid(planned, info.height, info.width, **settings), True
                 with contextlib.suppress(clips.TooFewFrames):
@@ -153,8 +164,10 @@ def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
 
 
 def _judge(one: Video, info: decoder_client.VideoInfo, count: int, warnings: list[str], clip_frames: int) -> Video:
-    """The video with what reading its `count` frames has shown."""
-    # What the decoder reports may be visible or not: recorded, and left to people. Missing frames are not.
+    """Return the video with its size, its number of frames, and the status that follows from them.
+
+    Errors that the decoder reports may be invisible, so the video stays usable with a reason; missing frames are not.
+    """
     status, reason = OK, "; ".join(warnings)
     if decoder_client.missing_frames(count, info.frames):
         status, reason = "damaged", f"{info.frames} frames are declared, {count} can be decoded"
@@ -170,29 +183,29 @@ def _unreadable(one: Video, error: Exception) -> Video:
 
 
 def inspect_video(one: Video, *, root: Path, clip_settings: dict, decode: bool) -> Video:
-    """Open a video without cutting it.
+    """Read the properties of a video without cutting clips.
 
     Args:
-        one: the video; one with a status is returned as it is.
+        one: the video; returned unchanged if it has a status.
         root, clip_settings: as in `ShardJob`.
-        decode: True counts the frames; False believes the header where it tells their number.
+        decode: decode the video to count its frames; False uses the number in the header, if there is one.
 
     Returns:
-        The video with frames, size, rate, status and reason.
+        The video with its frames, size, rate, status and reason.
     """
     if one.status:
         return one
     try:
         with reader.read_frames(root / one.path, one.raw) as frames:
-            promised = frames.info.expected or frames.info.frames
-            count = sum(1 for _ in frames) if decode or not promised else promised
+            declared = frames.info.expected or frames.info.frames
+            count = sum(1 for _ in frames) if decode or not declared else declared
         return _judge(one, frames.info, count, frames.warnings, clip_settings["clip_frames"])
     except (ValueError, OSError) as error:
         return _unreadable(one, error)
 
 
 def clips_per_video(clip_settings: dict) -> int:
-    """Clips of every video, as groups x blocks."""
+    """Return the number of clips of each video: groups x blocks."""
     return clip_settings["num_groups"] * math.prod(clip_settings["block_grid"])
 
 
@@ -201,22 +214,22 @@ def _clip_bytes(clip_settings: dict) -> int:
 
 
 def stored_size(num_clips: int, *, clip_frames: int, clip_size: int) -> int:
-    """Bytes that the clips will take on disk."""
+    """Estimate the bytes on disk of a number of clips."""
     return int(num_clips * clip_frames * clip_size**2 * 3 * LZ4_RATIO)
 
 
 def estimate_seconds(videos: list[Video], *, root: Path, clip_settings: dict, workers: int) -> float:
-    """How long preparing takes, scaled up from the first videos, which are decoded and cut now.
+    """Estimate the time to prepare videos: the first few are decoded and cut, and their time is scaled up.
 
     Args:
-        videos: inspected; unusable ones are passed over.
+        videos: the results of `inspect_video`; unusable ones are ignored.
         root, clip_settings: as in `ShardJob`.
-        workers: processes.
+        workers: number of processes.
     """
     good = [one for one in videos if one.status == OK]
     started = time.monotonic()
     for one in good[:SAMPLE]:
-        with contextlib.suppress(ValueError, OSError):  # prep will record it
+        with contextlib.suppress(ValueError, OSError):  # prep will record the error
             grid = clips.plan_grid(one.frames, one.height, one.width, **clip_settings)
             for _ in clips.iter_groups(reader.read_frames(root / one.path, one.raw), grid):
                 pass
@@ -226,7 +239,7 @@ def estimate_seconds(videos: list[Video], *, root: Path, clip_settings: dict, wo
 
 
 def require_space(out_dir: Path, needed: float) -> None:
-    """Raise OSError where the disk has fewer than `needed` bytes free."""
+    """Raise OSError if the disk has fewer than `needed` free bytes."""
     folder = Path(out_dir)
     while not folder.exists():
         folder = folder.parent
@@ -238,17 +251,17 @@ def require_space(out_dir: Path, needed: float) -> None:
 
 
 def verify(out_dir: Path, progress: Callable[[int, int], None]) -> list[str]:
-    """Compare every shard with its checksum; a damaged one is moved to NAME.damaged, and prep writes it again.
+    """Compare every shard with its checksum; a damaged one is renamed to NAME.damaged, and prep writes it again.
 
     Args:
         out_dir: a complete data folder.
-        progress: function(done, total) called after every shard.
+        progress: function(done, total), called after every shard.
 
     Returns:
-        A line for each shard that is missing or damaged.
+        One line for each shard that is missing or damaged.
 
     Raises:
-        FileNotFoundError: prep has not finished there.
+        FileNotFoundError: the preparation of the folder has not finished.
     """
     index, lines = atomic_files.read_json(DataFolder(out_dir).index, made_by="make prep"), []
     checksums = {number: checksum for number, checksum in enumerate(index["shards"]) if checksum is not None}
@@ -257,8 +270,8 @@ def verify(out_dir: Path, progress: Callable[[int, int], None]) -> list[str]:
         if not path.exists():
             lines.append(f"missing: {path}")
         elif (found := atomic_files.sha256(path)) != checksum:
-            aside = path.with_name(f"{path.name}.damaged")
-            lines.append(f"damaged: {path}, SHA-256 {found}, index.json says {checksum}; now {aside.name}")
-            path.replace(aside)
+            renamed = path.with_name(f"{path.name}.damaged")
+            lines.append(f"damaged: {path}, SHA-256 {found}, index.json has {checksum}; renamed to {renamed.name}")
+            path.replace(renamed)
         progress(done, len(checksums))
     return lines

@@ -1,4 +1,4 @@
-"""What prep prints about a database: its labels, its files, what changed, and what is ready."""
+"""The texts that prep prints: labels and files of a database, changes since the last preparation, and the result."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,19 +10,19 @@ from nr_vqm.dataset.manifest import Video
 from nr_vqm.presets import Preset
 from nr_vqm.video import reader
 
-LISTED = 20  # lines of one kind that are printed; the rest is counted
-FRACTIONS = (0.8, 0.9)  # training parts that the paper has, beside the preset's own
+LISTED = 20  # number of similar lines that are printed; the rest is counted
+FRACTIONS = (0.8, 0.9)  # shares of training videos in the paper, in addition to the preset's
 
 
 def print_labels(name: str, rows: list[Video], labels: list[Path], origin: str, preset: Preset) -> None:
-    """Print what the labels promise, beside what the whole database is known to hold.
+    """Print the numbers of videos, contents and clips according to the labels, and those of the complete database.
 
     Args:
-        name: of the database.
-        rows: its videos, unopened.
+        name: name of the database.
+        rows: the videos of its label files.
         labels: its label files.
         origin: a key of `label_origin.ORIGINS`.
-        preset: which clips are cut.
+        preset: the preset, which determines the clips.
     """
     known = databases.DATABASES.get(name)
     word = known.contents_word if known else "contents"
@@ -43,7 +43,7 @@ def print_labels(name: str, rows: list[Video], labels: list[Path], origin: str, 
     )
     for fraction in sorted({preset.train_fraction, *FRACTIONS}):
         videos = round(fraction * len(rows))
-        # Contents of several videos are kept together: how many videos a split gets depends on its draw.
+        # The videos of one content stay together, so their number in a split depends on the random draw.
         exactly = "exactly" if contents == len(rows) else "about"
         print(
             f"  for a {100 * fraction:g} % split {exactly} {videos * per_video:,} training clips, of {videos:,} videos"
@@ -51,7 +51,7 @@ def print_labels(name: str, rows: list[Video], labels: list[Path], origin: str, 
 
 
 def print_files(rows: list[Video], labels: list[Path], root: Path) -> None:
-    """Print what is on disk: videos that no label names, and files that are skipped because they are no videos."""
+    """Print the videos on disk that have no label, and the files that are skipped because they are no videos."""
     extra = label_files.extra_files(root, rows)
     print_some([f"extra file, not in the labels: {path}" for path in extra])
     known = {path.absolute() for path in labels}
@@ -64,25 +64,25 @@ def print_files(rows: list[Video], labels: list[Path], root: Path) -> None:
 
 
 def print_changes(changes: Changes) -> None:
-    """Print what is kept of an earlier preparation, what is prepared now, and what became of the rest."""
+    """Print the numbers of videos that are kept from an earlier preparation, are to be prepared, or have changed."""
     kept = sum(one.status == manifest.OK for one in changes.videos)
     print(
         f"Prepared before and kept: {kept:,} videos. To prepare: {len(changes.todo):,} videos, of which "
-        f"{changes.retried:,} failed before and {changes.replaced:,} have another file than before."
+        f"{changes.retried:,} failed before and {changes.replaced:,} have a changed file."
     )
     if changes.relabelled:
-        print(f"{changes.relabelled:,} videos have another label than before, which is taken over; their clips stay.")
+        print(f"{changes.relabelled:,} videos have a new label, which is used from now on; their clips are kept.")
     if changes.removed:
-        print(f"{changes.removed:,} videos are not in the labels any more; their clips stay and are not used.")
+        print(f"{changes.removed:,} videos are no longer in the labels; their clips are kept and not used.")
     if changes.gone:
-        print(f"{changes.gone:,} prepared videos have no file any more; make features needs the files.")
+        print(f"The files of {changes.gone:,} prepared videos no longer exist; make features needs them.")
 
 
 def print_result(videos: list[Video]) -> int:
-    """Print the doubtful and the skipped videos, each with its reason; return the number of skipped videos."""
+    """Print usable videos with warnings and skipped videos, each with the reason; return the number of skipped videos."""
     videos = [one for one in videos if one.status != manifest.REMOVED]
-    doubtful = [one for one in videos if one.status == manifest.OK and one.reason]
-    print_some([f"ready, but: {one.video_id}: {one.reason}" for one in doubtful])
+    with_warnings = [one for one in videos if one.status == manifest.OK and one.reason]
+    print_some([f"ready, with a warning: {one.video_id}: {one.reason}" for one in with_warnings])
     skipped = sorted((one for one in videos if one.status != manifest.OK), key=lambda one: one.status == "missing")
     print_some([f"skipped ({one.status}): {one.video_id}: {one.reason}" for one in skipped])
     kinds = ", ".join(f"{number:,} {status}" for status, number in Counter(one.status for one in skipped).items())
@@ -94,7 +94,7 @@ def print_result(videos: list[Video]) -> int:
 
 
 def print_some(lines: list[str]) -> None:
-    """Print the first LISTED lines, and how many more there are."""
+    """Print the first LISTED lines and the number of further lines."""
     for line in lines[:LISTED]:
         print(line)
     if len(lines) > LISTED:

@@ -1,7 +1,7 @@
-"""State of a data folder: which videos are prepared, and which must be. Prep resumes, repairs and extends by it.
+"""State of a data folder: which videos are prepared, and which ones prep has to prepare.
 
-manifest.csv and index.json describe the finished folder. While prep runs, it appends one line per finished
-shard to progress.jsonl, so that an interrupted run resumes; at the end the lines become part of the two files.
+manifest.csv and index.json describe a finished folder. While prep runs, it appends one line per finished shard to
+progress.jsonl, from which an interrupted preparation resumes. At the end it writes these shards to the two files.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ from nr_vqm.presets import Preset
 
 @dataclasses.dataclass(frozen=True)
 class ShardResult:
-    """One shard, prepared.
+    """A finished shard.
 
     Attributes:
-        number: of the shard.
-        checksum: SHA-256 of the file; None where no video of it is usable, so that there is no file.
-        videos: its videos, opened: their status and, of usable ones, frames and size.
+        number: number of the shard.
+        checksum: SHA-256 of the file; None if there is no file, because no video of the shard is usable.
+        videos: its videos with their status and, if usable, their frames and size.
     """
 
     number: int
@@ -40,10 +40,11 @@ class Prepared:
     """The finished shards and videos of a data folder.
 
     Attributes:
-        videos: by video_id, of the manifest and of the shards since.
-        checksums: by the number of the shard; None where it has no file.
+        videos: {video_id: video} of the manifest and of progress.jsonl.
+        checksums: {number of the shard: SHA-256}; None for a shard without a file.
         stale: (shard, video_id) of clips that are no longer used.
-        session: the video_ids of an interrupted prep; failed ones are not attempted again by the run that resumes it.
+        session: ids of the videos in progress.jsonl. Prep attempts failed videos again each time, except when it
+            resumes an interrupted preparation in which they failed.
     """
 
     videos: dict[str, Video]
@@ -65,7 +66,7 @@ class Prepared:
 
 
 def read(out: Path) -> Prepared:
-    """Read which shards and videos are finished in the data folder `out`, which may be empty or missing."""
+    """Read the finished shards and videos of a data folder, which may be empty or missing."""
     prepared = Prepared({}, {}, set(), set())
     folder = DataFolder(out)
     if folder.index.exists():
@@ -79,21 +80,21 @@ def read(out: Path) -> Prepared:
 
 
 def _read_progress(path: Path) -> list[ShardResult]:
-    """Read the shards of an interrupted prep; an incomplete last line is dropped."""
+    """Read the shards of an interrupted preparation; an incomplete last line is ignored."""
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     found = [json.loads(line) for line in lines]
     return [ShardResult(**{**one, "videos": tuple(Video(**row) for row in one["videos"])}) for one in found]
 
 
 class Progress:
-    """Appends finished shards to progress.jsonl; use it as a context manager."""
+    """Context manager that appends finished shards to progress.jsonl."""
 
     def __init__(self, out: Path) -> None:
         """Set the data folder."""
         self._path = DataFolder(out).progress
 
     def __enter__(self) -> Self:
-        """Open the file, without a last line that was interrupted."""
+        """Open the file, and remove a last line that is incomplete."""
         whole = self._path.read_bytes() if self._path.exists() else b""
         self._file = open(self._path, "ab")
         self._file.truncate(whole.rfind(b"\n") + 1)
@@ -104,7 +105,7 @@ class Progress:
         self._file.close()
 
     def add(self, result: ShardResult) -> None:
-        """Append one shard; it survives a power cut."""
+        """Append one shard, synchronised to the disk."""
         self._file.write(json.dumps(dataclasses.asdict(result)).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -112,16 +113,16 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """The label file compared with what is prepared.
+    """Differences between the label file and the prepared videos.
 
     Attributes:
-        videos: every row of the label file in its order, finished or not, then the removed ones.
-        todo: the rows to prepare: new ones, ones whose file is another one now, and ones that failed before.
-        retried: how many of `todo` failed before.
-        replaced: how many of `todo` were usable with another file.
-        relabelled: how many finished ones have another label than before.
-        removed: how many finished ones the label file does not name any more.
-        gone: how many finished ones have no file any more.
+        videos: the videos of the label file in its order, then prepared videos that it no longer lists.
+        todo: the videos to prepare: new ones, ones whose file has changed, and ones that failed before.
+        retried: number of videos in `todo` that failed before.
+        replaced: number of videos in `todo` that were usable and whose file has changed.
+        relabelled: number of prepared videos whose label has changed.
+        removed: number of prepared videos that the label file no longer lists.
+        gone: number of prepared videos whose file no longer exists.
     """
 
     videos: list[Video]
@@ -137,12 +138,12 @@ def compare(rows: list[Video], prepared: Prepared, root: Path) -> Changes:
     """Compare the labels with the prepared videos, and list the videos to prepare.
 
     A video is kept if it was usable and its file has not changed, wherever the file is now; its label is that of the
-    label file. The clips of a video that the label file no longer names are kept and not used.
+    label file. The clips of a video that the label file no longer lists are kept and not used.
 
     Args:
-        rows: the label file's videos, unopened.
-        prepared: what is finished.
-        root: the folder that the paths are relative to.
+        rows: the videos of the label file, as its reader returns them.
+        prepared: the finished shards and videos.
+        root: the folder to which the paths are relative.
     """
     videos, todo = [], []
     counts = dict.fromkeys(("retried", "replaced", "relabelled", "removed", "gone"), 0)
@@ -187,7 +188,7 @@ def _is_kept(row: Video, old: Video, session: set[str]) -> bool:
 
 
 def _relabel(old: Video, row: Video) -> Video:
-    """The finished video with the label file's label and path."""
+    """Return the prepared video with the label and the path of the label file."""
     status = OK if old.status == REMOVED else old.status
     label = {name: getattr(row, name) for name in ("path", "content", "mos", "mos_low", "mos_high", "mos_ci95")}
     return dataclasses.replace(old, status=status, **label)
@@ -198,14 +199,14 @@ def _label(one: Video) -> tuple[Any, ...]:
 
 
 def finish(out: Path, videos: list[Video], prepared: Prepared, *, request: dict, root: Path, preset: Preset) -> None:
-    """Write prep.json, manifest.csv and index.json, each whole; until the last one is there the folder is unfinished.
+    """Write prep.json, manifest.csv and, last, index.json, without which a folder counts as unfinished.
 
     Args:
         out: the data folder.
-        videos: the rows of the manifest, of `compare` when nothing is left to do.
-        prepared: all shards.
-        request: the settings that the folder is prepared with.
-        root: the folder that the paths are relative to.
+        videos: the rows of the manifest: those of `compare` when no video is left to prepare.
+        prepared: the finished shards and videos.
+        request: the settings with which the folder was prepared.
+        root: the folder to which the paths are relative.
         preset: recorded in index.json.
     """
     labels_sha256 = hash_labels(videos)
@@ -229,7 +230,7 @@ def finish(out: Path, videos: list[Video], prepared: Prepared, *, request: dict,
 
 
 def is_complete(out: Path, videos: list[Video]) -> bool:
-    """Whether the data folder is finished with these rows of the manifest."""
+    """Return whether the data folder is finished and its manifest has exactly these rows."""
     folder = DataFolder(out)
     finished = all(path.exists() for path in (folder.index, folder.settings, folder.manifest))
     if not finished or folder.progress.exists() or manifest.read(folder.manifest) != videos:
@@ -239,13 +240,13 @@ def is_complete(out: Path, videos: list[Video]) -> bool:
 
 
 def write_request(out: Path, request: dict, root: Path, **more: str) -> None:
-    """Write prep.json; a root inside the data folder is recorded relative to it, so that both can be moved."""
+    """Write prep.json. A root inside the data folder is recorded relative to it, so that both can be moved together."""
     place = root.relative_to(out) if root.is_relative_to(out) else root
     atomic_files.write_json(DataFolder(out).settings, {**request, "root": place.as_posix(), **more})
 
 
 def check_request(out: Path, request: dict) -> None:
-    """Raise ValueError where the data folder was prepared from another database or with other settings."""
+    """Raise ValueError if the data folder was prepared from another database or with other settings."""
     path = DataFolder(out).settings
     if not path.exists():
         return
@@ -255,15 +256,14 @@ def check_request(out: Path, request: dict) -> None:
     for name, value in request.items():
         if found.get(name) != value:
             raise ValueError(
-                f"{out} was prepared with {name}={found.get(name)}, asked for is {value}. Choose another --out or "
-                "delete it."
+                f"{out} was prepared with {name}={found.get(name)}. Received: {value}. Choose another --out or delete it."
             )
 
 
 def hash_labels(videos: list[Video]) -> str:
-    """The SHA-256 of the usable videos and their labels, as hex digits.
+    """Return the SHA-256 of the usable videos and their labels, as hexadecimal digits.
 
-    It is the same wherever the videos and the data folder lie, and in any order of the rows.
+    It depends neither on the place of the videos and the data folder nor on the order of the rows.
     """
     rows = [
         [one.video_id, one.path, one.frames, one.width, one.height, one.pixel_format, *_label(one)]

@@ -120,13 +120,13 @@ def test_the_paper_has_other_clips_for_live_qualcomm(qualcomm, tmp_path, capsys)
     assert "55 x 15 clips a video (groups x blocks, 3 x 5)" in capsys.readouterr().out
 
 
-def test_a_dry_run_without_videos_says_what_the_labels_promise(konvid, tmp_path, capsys):
+def test_a_dry_run_without_videos_prints_the_numbers_of_the_labels(konvid, tmp_path, capsys):
     shutil.rmtree(konvid / "KoNViD_1k_videos")
     assert prep("konvid1k", konvid, tmp_path / "data", "--preset", "paper", "--dry-run") == 0
     printed = capsys.readouterr().out
     assert "26 x 8 clips a video (groups x blocks, 2 x 4), each 16 frames of 224 x 224: 1,040 clips" in printed
     assert "for a 80 % split exactly 832 training clips, of 4 videos" in printed
-    assert "None of the 5 videos is on disk yet. This is what the labels promise." in printed
+    assert "None of the 5 videos is on disk yet. The numbers above are from the labels." in printed
     assert not (tmp_path / "data").exists()
     assert prep("konvid1k", konvid, tmp_path / "data") == command_line.EXIT_FAILED
     assert "No video can be prepared" in capsys.readouterr().err

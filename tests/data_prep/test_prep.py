@@ -108,7 +108,7 @@ def test_two_processes_make_the_same_shards(root, tmp_path):
 
 def test_other_settings_in_the_same_folder_are_refused(root, tmp_path):
     prep(root, tmp_path / "data")
-    with pytest.raises(ValueError, match="was prepared with clip_size=24, asked for is 22. Choose another"):
+    with pytest.raises(ValueError, match="was prepared with clip_size=24. Received: 22. Choose another"):
         prep(root, tmp_path / "data", "--set", "clip_size=22")
 
 
@@ -144,7 +144,7 @@ def test_verify_names_a_damaged_shard_and_prep_writes_only_that(root, tmp_path, 
     capsys.readouterr()
     assert data_prep.main(["verify", str(out)]) == command_line.EXIT_FAILED
     printed = capsys.readouterr().out
-    assert re.search(r"damaged: \S+clips-00002\.h5, SHA-256 \w{64}, index\.json says \w{64}", printed)
+    assert re.search(r"damaged: \S+clips-00002\.h5, SHA-256 \w{64}, index\.json has \w{64}", printed)
     assert "1 shards are missing or damaged; make prep writes them again." in printed
     assert data_prep.main(["verify", str(out)]) == command_line.EXIT_FAILED
     assert "missing: " in capsys.readouterr().out

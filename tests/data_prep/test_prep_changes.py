@@ -223,7 +223,7 @@ def test_a_replaced_video_is_prepared_again_and_its_old_clips_are_not_used(root,
     before = contents(out)
     write_video(root / "v2.mkv", 7, num_frames=30)
     assert prep(root, out) == 0
-    assert "0 failed before and 1 have another file than before" in capsys.readouterr().out
+    assert "0 failed before and 1 have a changed file." in capsys.readouterr().out
     after = contents(out)
     assert all(after[name] == before[name] for name in before if name.endswith(".h5"))
     prep(root, tmp_path / "fresh")
@@ -246,7 +246,7 @@ def test_a_file_replaced_by_one_of_the_same_size_is_prepared_again(tmp_path, cap
     assert (root / "a.yuv").stat().st_size == size
     capsys.readouterr()
     assert prep(root, out) == 0
-    assert "0 failed before and 1 have another file than before" in capsys.readouterr().out
+    assert "0 failed before and 1 have a changed file." in capsys.readouterr().out
     prep(root, tmp_path / "fresh")
     assert_same_clips(out, tmp_path / "fresh")
     assert not np.array_equal(clips_of(out)["a.yuv"], old_clips)
@@ -260,7 +260,7 @@ def test_labels_that_changed_are_taken_over_and_the_clips_stay(root, tmp_path, c
     write_labels(root, range(5), v2=77)
     opened.clear()
     assert prep(root, out) == 0
-    assert "1 videos have another label than before, which is taken over; their clips stay." in capsys.readouterr().out
+    assert "1 videos have a new label, which is used from now on; their clips are kept." in capsys.readouterr().out
     assert opened == []
     assert manifest.read_prep(out)["labels_sha256"] != sha
     assert {name: contents(out)[name] for name in before if name.endswith(".h5")} == {
@@ -279,7 +279,7 @@ def test_videos_that_the_labels_do_not_name_any_more_are_not_used(root, tmp_path
     opened.clear()
     assert prep(root, out) == 0
     printed = capsys.readouterr().out
-    assert "1 videos are not in the labels any more; their clips stay and are not used." in printed
+    assert "1 videos are no longer in the labels; their clips are kept and not used." in printed
     assert "4 of 4 videos are ready, 0 skipped." in printed
     assert "v2.mkv" not in clips_of(out)
     assert [one.video_id for one in manifest.usable(out)] == ["v0.mkv", "v1.mkv", "v3.mkv", "v4.mkv"]
