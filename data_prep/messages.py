@@ -79,7 +79,7 @@ def print_changes(changes: Changes) -> None:
 
 
 def print_result(videos: list[Video]) -> int:
-    """Print usable videos with warnings and skipped videos, each with the reason; return the number of skipped videos."""
+    """Print the usable videos with a warning and the skipped videos; return the number of skipped videos."""
     videos = [one for one in videos if one.status != manifest.REMOVED]
     with_warnings = [one for one in videos if one.status == manifest.OK and one.reason]
     print_some([f"ready, with a warning: {one.video_id}: {one.reason}" for one in with_warnings])

@@ -256,7 +256,8 @@ def check_request(out: Path, request: dict) -> None:
     for name, value in request.items():
         if found.get(name) != value:
             raise ValueError(
-                f"{out} was prepared with {name}={found.get(name)}. Received: {value}. Choose another --out or delete it."
+                f"{out} was prepared with {name}={found.get(name)}. Received: {value}. "
+                "Choose another --out or delete it."
             )
 
 

@@ -19,8 +19,8 @@ def make_konvid1k(folder, *, num_videos=12, num_frames=20, height=40, width=56):
     """KoNViD-1k as downloaded: both label files and KoNViD_1k_videos/<flickr id>.mp4 in H.264.
 
     Args:
-        folder: to be made.
-        num_videos, num_frames: how much of it.
+        folder: the folder to create.
+        num_videos, num_frames: number of videos, and of frames of each.
         height, width: pixels, even; the real ones have 540 x 960.
 
     Returns:
@@ -49,9 +49,10 @@ def make_live_qualcomm(folder, *, num_scenes=10, phones=2, num_frames=9, height=
     One second of the real size is 93 MB. Tests use smaller frames and declare them: `--raw 72x48:yuv420p:30`.
 
     Args:
-        folder: to be made.
-        num_scenes: up to 20, each shot by as many `phones`, up to 4; 10 leave enough for a test part.
-        num_frames: of each video.
+        folder: the folder to create.
+        num_scenes: at most 20; 10 are enough for a test part.
+        phones: number of phones that record each scene, at most 4.
+        num_frames: number of frames of each video.
         height, width: pixels, even.
 
     Returns:
@@ -59,7 +60,7 @@ def make_live_qualcomm(folder, *, num_scenes=10, phones=2, num_frames=9, height=
     """
     folder, names, mos = Path(folder), [], []
     for scene in range(num_scenes):
-        date, word = f"09{11 + scene}", f"MadeUpScene{chr(65 + scene)}"
+        date, word = f"09{11 + scene}", f"Scene{chr(65 + scene)}"
         for phone in PHONES[:phones]:
             # Both official forms: with and without an underscore after the date.
             names.append(f"{date}{'_' * (scene % 2)}{word}_{phone}_2015{date}_1300{len(names):02d}.yuv")
@@ -98,7 +99,7 @@ def noisy_frames(seed, num_frames, height, width, *, noise):
 
 
 def write_h264(path, frames, *, fps=30):
-    """Write RGB frames as H.264 in an .mp4 that declares its frames at its beginning, as the web's files do."""
+    """Write RGB frames as H.264 in an .mp4 that declares its frames at its beginning, as files on the web do."""
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "preset": "ultrafast"})
         stream.pix_fmt = "yuv420p"

@@ -57,8 +57,8 @@ def motion_features(this: np.ndarray, previous: np.ndarray, following: np.ndarra
         full_width: pixels of the frames before they were halved.
 
     Returns:
-        float64, shape (7,), in the order of `motion_feature_names`: intensities and deviations at least 0; 0.5 is no
-        vertical motion, 0 is downwards.
+        float64, shape (7,), in the order of `motion_feature_names`: intensities and standard deviations at least 0; vertical
+        motion is 0 for downwards and 0.5 for none.
     """
     reach = max(1, full_width // REACHES_ACROSS)
     gradients = _gradients(this)
@@ -91,7 +91,7 @@ def _gradients(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _motion_statistics(
     motion: key_point_motion.Motion, shape: tuple[int, ...], reach: int
 ) -> tuple[float, float, float, float]:
-    """Intensity, deviation of the background's intensity, jerkiness, vertical motion."""
+    """Compute intensity, standard deviation of the intensity of the background, jerkiness and vertical motion."""
     if not len(motion.points):
         return 0.0, 0.0, 0.0, 0.5
     into, out = -motion.backward / reach, motion.forward / reach  # both along time

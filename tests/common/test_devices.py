@@ -1,4 +1,4 @@
-"""Which devices are used, in which precision, and what a full one is told by."""
+"""Selection of devices and precision, and the message about a device whose memory is full."""
 
 import os
 import types
@@ -13,46 +13,46 @@ from nr_vqm.common import devices
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Two pretend GPUs, as no machine of ours has one: what TensorFlow is told of them."""
+    """Two simulated GPUs, and the settings that TensorFlow receives for them."""
     found = [tf.config.PhysicalDevice(f"/physical_device:GPU:{number}", "GPU") for number in range(2)]
-    told = types.SimpleNamespace(found=found, visible=found, growing=[])
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: told.found)
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: told.visible)
-    monkeypatch.setattr(tf.config, "set_visible_devices", lambda chosen, kind: setattr(told, "visible", chosen))
-    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, on: told.growing.append((gpu, on)))
-    return told
+    state = types.SimpleNamespace(found=found, visible=found, growing=[])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: state.found)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: state.visible)
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda chosen, kind: setattr(state, "visible", chosen))
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, on: state.growing.append((gpu, on)))
+    return state
 
 
 @pytest.mark.parametrize(
     ("device", "chosen"), [("auto", [0, 1]), ("gpu", [0, 1]), ("gpu:1", [1]), ("0", [0]), ("cpu", [])]
 )
-def test_the_gpus_asked_for_are_seen_and_take_memory_as_they_need_it(gpus, device, chosen):
+def test_selected_gpus_are_visible_and_allocate_memory_as_needed(gpus, device, chosen):
     devices.start(device)
     assert devices.visible_gpus() == gpus.visible == [gpus.found[number] for number in chosen]
     assert gpus.growing == [(gpu, True) for gpu in gpus.visible]
 
 
-def test_auto_keeps_what_the_importing_program_chose(gpus):
+def test_auto_keeps_the_selection_of_the_importing_program(gpus):
     gpus.visible = gpus.found[1:]
     devices.start("auto")
     assert gpus.visible == gpus.found[1:]
 
 
 @pytest.mark.parametrize("device", ["gpu:2", "7"])
-def test_a_gpu_that_is_not_there_is_refused(gpus, device):
+def test_a_gpu_that_does_not_exist_is_refused(gpus, device):
     with pytest.raises(ValueError, match=f"Device '{device}' was requested, this machine has 2 GPUs. Use --device cpu"):
         devices.start(device)
     assert gpus.visible == gpus.found
 
 
-def test_no_gpu_at_all():
+def test_a_machine_without_a_gpu():
     devices.start("cpu")
     devices.start("auto")
     with pytest.raises(ValueError, match="Device 'gpu' was requested, this machine has 0 GPUs"):
         devices.start("gpu")
 
 
-def test_a_choice_that_comes_too_late_is_refused_and_auto_is_not(gpus, monkeypatch):
+def test_a_selection_after_the_first_operation_is_refused(gpus, monkeypatch):
     def refuse(*_):
         raise RuntimeError("Visible devices cannot be modified after being initialized")
 
@@ -72,7 +72,7 @@ def test_an_unknown_device_is_refused_by_options_and_functions(device, capsys):
     assert "A device is auto, cpu, gpu" in capsys.readouterr().err
 
 
-def test_a_gpu_that_is_not_there_is_a_wrong_option_of_score(tiny_run, place_video, capsys):
+def test_a_gpu_that_does_not_exist_is_an_invalid_option_of_score(tiny_run, place_video, capsys):
     with pytest.raises(SystemExit) as ended:
         command_line.run(cli.main, ["score", str(place_video()), "--run", str(tiny_run), "--device", "gpu:0"])
     assert ended.value.code == command_line.EXIT_USAGE
@@ -107,7 +107,7 @@ def fill_the_memory(*_):
 
 
 @pytest.mark.slow
-def test_a_frame_that_does_not_fit_is_one_line(tiny_run, place_video, monkeypatch):
+def test_a_frame_that_exceeds_the_memory_gives_one_line(tiny_run, place_video, monkeypatch):
     scorer = nr_vqm.load(tiny_run)
     monkeypatch.setattr(scorer.trunk, "_trunk", fill_the_memory)
     ((_, error),) = scorer.score_many([place_video()])
@@ -118,6 +118,6 @@ def test_a_frame_that_does_not_fit_is_one_line(tiny_run, place_video, monkeypatc
     )
 
 
-def test_other_errors_stay_what_they_are():
+def test_other_errors_are_not_converted():
     with pytest.raises(tf.errors.InvalidArgumentError), devices.explained_memory("too large"):
         raise tf.errors.InvalidArgumentError(None, None, "shapes")

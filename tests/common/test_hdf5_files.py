@@ -27,8 +27,8 @@ except OSError as error:
 """
 
 
-def test_a_full_disk_leaves_nothing_and_ends_well(tmp_path):
-    """HDF5 crashed as the process ended where it could not close what it could not write."""
+def test_a_full_disk_leaves_no_file_and_no_crash(tmp_path):
+    """HDF5 crashed at the end of the process if it could not write the rest of an open file."""
     command = [sys.executable, "-c", FILL, str(tmp_path / "a.h5")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "refused True\n", "")

@@ -1,4 +1,4 @@
-"""Keras on JAX, in processes of its own: the backend is chosen before Keras is imported."""
+"""Keras on JAX, in separate processes, because the backend is chosen before Keras is imported."""
 
 import importlib.util
 import json
@@ -30,7 +30,7 @@ print(json.dumps(keras.models.load_model(sys.argv[1]).predict(clips, verbose=0)[
 DEVICES = """
 import os, sys
 from nr_vqm.common import devices
-os.environ["KERAS_DISTRIBUTION_NUM_PROCESSES"] = "2"  # no look at the devices before the processes have joined
+os.environ["KERAS_DISTRIBUTION_NUM_PROCESSES"] = "2"  # devices are not queried before the processes have joined
 devices.start("gpu:1")
 import jax, tensorflow as tf
 assert jax.config._read("jax_cuda_visible_devices") == "1"
@@ -122,18 +122,18 @@ def test_processes_stop_together_and_resume_together(data, tmp_path):
             if line.startswith("epoch 2 "):
                 break
         second.send_signal(signal.SIGTERM)
-        said = [one.communicate(timeout=300)[0] for one in (first, second)]
+        printed = [one.communicate(timeout=300)[0] for one in (first, second)]
     finally:
         first.kill()
         second.kill()
-    assert [first.returncode, second.returncode] == [command_line.EXIT_STOPPED] * 2, said
+    assert [first.returncode, second.returncode] == [command_line.EXIT_STOPPED] * 2, printed
     assert 2 <= len(read_history(tmp_path / "run")) < 12
     for one in start_together(*train):
         finish(one)
     assert len(read_history(tmp_path / "run")) == 12
 
 
-def test_what_one_process_refuses_ends_the_other(data, tmp_path):
+def test_an_error_in_one_process_ends_the_other(data, tmp_path):
     train = ["-m", "experiments.train_cnn", "--data", data, "--preset", "tiny", "--run", tmp_path / "run"]
     run(*train, "--epochs", 1)
     first, second = start_together(*train, "--devices", 2, "--epochs", 2)

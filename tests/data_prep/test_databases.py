@@ -70,10 +70,10 @@ def test_live_qualcomm(qualcomm):
     videos, labels = databases.read("live_qualcomm", qualcomm)
     assert labels == [qualcomm / "qualcommSubjectiveData.mat"]
     assert summary(videos)[1:3] == [
-        ("0911MadeUpSceneA_GS6_20150911_130001", "0911_madeupscenea", 30,
-         "Color/0911MadeUpSceneA_GS6_20150911_130001.yuv", ""),
-        ("0912_MadeUpSceneB_GS5_20150912_130002", "0912_madeupsceneb", 41,
-         "Exposure/0912_MadeUpSceneB_GS5_20150912_130002.yuv", ""),
+        ("0911SceneA_GS6_20150911_130001", "0911_scenea", 30,
+         "Color/0911SceneA_GS6_20150911_130001.yuv", ""),
+        ("0912_SceneB_GS5_20150912_130002", "0912_sceneb", 41,
+         "Exposure/0912_SceneB_GS5_20150912_130002.yuv", ""),
     ]  # fmt: skip
     assert {(one.mos_low, one.mos_high) for one in videos} == {(0, 100)}
     assert {(v.width, v.height, v.pixel_format, v.fps) for v in videos} == {(1920, 1080, "yuv420p", 30)}

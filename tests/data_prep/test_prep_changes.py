@@ -189,7 +189,7 @@ def test_new_and_repaired_videos_go_into_new_shards(root, tmp_path, capsys, open
     assert opened == ["v1.mkv", "v3.mkv", "v5.mkv"]
     printed = capsys.readouterr().out
     assert (
-        "Prepared before and kept: 3 videos. To prepare: 3 videos, of which 1 failed before and 0 have another file"
+        "Prepared before and kept: 3 videos. To prepare: 3 videos, of which 1 failed before and 0 have a changed file"
         in printed
     )
     assert "6 of 6 videos are ready, 0 skipped." in printed

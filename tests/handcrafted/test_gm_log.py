@@ -22,8 +22,8 @@ def test_a_flat_frame_is_in_the_first_bins():
 def test_a_ramp_worked_by_hand():
     gradient, laplacian = gm_log.normalised_maps(np.tile(4.0 * np.arange(40) - 80, (30, 1)))
     assert laplacian[:, 3:-3] == pytest.approx(0, abs=1e-9)
-    # A Gaussian of deviation 0.5 has samples in the ratios e^-8 : e^-2 : 1 : e^-2 : e^-8, and each tap of the kernel is
-    # a sample less its right neighbour. At level 0 it answers a slope of 1 with the sum of distance x tap.
+    # A Gaussian of standard deviation 0.5 has samples in the ratios e^-8 : e^-2 : 1 : e^-2 : e^-8, and each tap of the
+    # kernel is a sample less its right neighbour. At level 0 its response to a slope of 1 is the sum of distance x tap.
     samples = np.exp(-2.0 * np.arange(-3, 4) ** 2)
     taps = samples[1:-1] - samples[2:]
     g = 4 * abs(taps @ np.arange(-2, 3)) / np.abs(taps).sum() / 2.5

@@ -219,7 +219,7 @@ REACHED = {
     "chroma_difference_deviation_average": 1.6e-5,
     "chroma_difference_skewness_average": 4e-5,
     "chroma_laplacian_skewness_average": 3.6e-3,
-    # The rounding error of local deviations in flat areas.
+    # The rounding error of local standard deviations in flat areas.
     "full_deviation_mean_variation": 3e-8,
 }
 
