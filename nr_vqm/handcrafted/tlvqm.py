@@ -57,8 +57,8 @@ def motion_features(this: np.ndarray, previous: np.ndarray, following: np.ndarra
         full_width: pixels of the frames before they were halved.
 
     Returns:
-        float64, shape (7,), in the order of `motion_feature_names`: intensities and standard deviations at least 0; vertical
-        motion is 0 for downwards and 0.5 for none.
+        float64, shape (7,), in the order of `motion_feature_names`: intensities and standard deviations at least 0;
+        vertical motion is 0 for downwards and 0.5 for none.
     """
     reach = max(1, full_width // REACHES_ACROSS)
     gradients = _gradients(this)
