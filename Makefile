@@ -36,10 +36,11 @@ ON        = $(if $(DEVICE),--device $(DEVICE))
 IN        = $(if $(PRECISION),--precision $(PRECISION))
 FROM      = $(if $(ROOT),--root $(call quoted,$(ROOT)))
 WITH      = $(if $(WORKERS),--workers $(WORKERS))
+IN_TWO   := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo prep train features compare report score test lint types check check-all fuzz bench chaos plan
+.PHONY: help setup demo prep train features compare report score test test-slow lint types check check-all fuzz bench chaos plan
 .PHONY: konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
 
 help: ## list the targets
@@ -110,8 +111,11 @@ lstm_size: setup ## the ablation: LSTM heads of 8 to 128 units
 score: setup ## score VIDEO, a file, a folder or a pattern, with the run
 	$(BIN)/nr-vqm score $(call quoted,$(VIDEO)) --run $(call quoted,$(RUN)) $(ON) $(IN) $(WITH) $(ARGS)
 
-test: setup ## the fast tests
-	$(PY) -m pytest -m "not slow" $(ARGS)
+test: setup ## the fast tests, in two processes
+	$(PY) -m pytest -m "not slow" $(IN_TWO) $(ARGS)
+
+test-slow: setup ## the slow tests
+	$(PY) -m pytest -m slow $(IN_TWO) $(ARGS)
 
 fuzz: setup ## score 2,000 damaged files: each is scored, warned about or refused
 	$(PY) -m benchmarks.fuzz $(ARGS)
@@ -141,5 +145,4 @@ types: setup ## mypy, strict for nr_vqm
 
 check: lint types test ## everything that must pass before a commit
 
-check-all: check ## the slow tests too
-	$(PY) -m pytest -m slow $(ARGS)
+check-all: check test-slow ## the slow tests too

@@ -43,7 +43,7 @@ class Plan:
         num_frames: length of the video.
         fps: frames per second.
         strengths: per distortion, float64 (num_frames,) in the unit of its table.
-        details: per distortion, the parameters of its function in `distortions`, and "shape", its course of time.
+        details: per distortion, the parameters of its function in `distortions`, and "shape", its course over time.
         source_crf: CRF of the camera's own H.264 file, before all distortions; None if the source is not compressed.
     """
 

@@ -1,4 +1,4 @@
-"""Distortions of video frames, uint8 RGB in and out. Numbers without a source: decision 0003."""
+"""Distortions of video frames, uint8 RGB in and out. Decision 0003 has the reasons for constants without a source."""
 
 import io
 from collections.abc import Mapping
