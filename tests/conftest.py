@@ -1,8 +1,11 @@
-"""Fixtures of all tests. They set up two logical CPU devices before TensorFlow starts."""
+"""Fixtures of all tests. Two logical CPU devices are set up before TensorFlow starts."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes of tests share the cores
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(name, "1")
 
 import commands
 import pytest
