@@ -1,9 +1,9 @@
-"""python -m benchmarks.chaos: kill -9 at random moments of every stage; the results are those of an uninterrupted run.
+"""python -m benchmarks.chaos: kill the stages at random moments and compare the results with an uninterrupted run.
 
-The same commands run once uninterrupted and once killed again and again; both must end with the same results. First
-prep, train, features, compare, finetune, ablations, cross_database and report; then, with one label corrected, the
-stages after train again, which must replace what they made before. On the synthetic database, preset `tiny`; prep runs
-in two worker processes, which are killed with it.
+The same commands run once uninterrupted and once killed repeatedly (kill -9); both must give the same results. The first
+round is prep, train, features, compare, finetune, ablations, cross_database and report. For the second round one label
+is corrected, and the stages after train must replace their earlier results. It uses the synthetic database with preset
+`tiny`; prep runs two worker processes, which are killed with it.
 """
 
 import dataclasses
@@ -29,15 +29,15 @@ from nr_vqm.runs import stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
 SETTINGS = [*"--preset tiny --set synthetic_videos=24 --set epochs=4 --set head_epochs=6 --set dropout=0.3".split()]
-FEW_KILLS = 6  # so many or fewer kill only a part of the stages
+FEW_KILLS = 6  # with at most this number only prep, train, features and compare are run
 WEIGHTS_TOLERANCE = 1e-6
-LONGEST = 600  # seconds for one start of a stage
+LONGEST = 600  # seconds that one stage may take
 ABLATIONS = ("lstm_units",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A command, and those of its files without which it has to work again."""
+    """A command, and the files of its result; if they are deleted, it has to create them again."""
 
     command: list[str]
     results: list[Path]
@@ -50,7 +50,7 @@ def main(argv=None):
         whole, broken, other = (Path(folder) / name for name in ("whole", "broken", "other"))
         short = args.kills <= FEW_KILLS
         if short:
-            print(f"{args.kills} kills: of {', '.join(names(steps(broken, other, short)))} only.", flush=True)
+            print(f"{args.kills} kills: only {', '.join(names(steps(broken, other, short)))} are run.", flush=True)
         else:
             finish(start(prep(other, seed=2)), prep(other, seed=2))
         seconds = [[timed(step) for step in one] for one in rounds(whole, other, short)]
@@ -69,15 +69,15 @@ def _parser():
         "--kills",
         type=command_line.positive,
         default=30,
-        help=f"kill -9 in all, spread over the stages; {FEW_KILLS} or fewer leave out finetune and what follows it",
+        help=f"number of kills, spread over the stages; with {FEW_KILLS} or fewer only the first four stages are run",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments")
+    parser.add_argument("--json", help="file for the figures")
     return parser
 
 
 def rounds(folder, other, short):
-    """Yield the steps of the first fit; when they have run, correct a label and yield those of the second."""
+    """Yield the steps of the first round; after them correct a label and yield the steps of the second round."""
     yield steps(folder, other, short)
     correct_label(folder / "data")
     yield steps(folder, other, short)[2:]
@@ -88,18 +88,18 @@ def names(list_of_steps):
 
 
 def prep(folder, *, seed):
-    """The step that makes a data folder."""
+    """Return the step that prepares a data folder."""
     command = ["data_prep", "synthetic", "--out", str(folder), *SETTINGS, "--set", f"seed={seed}", "--workers", "2"]
     return Step(command, [DataFolder(folder).index, DataFolder(folder).shard(0)])
 
 
 def steps(folder, other, short):
-    """The steps in order.
+    """Return the steps in order.
 
     Args:
-        folder: where their folders are.
+        folder: parent of the data folder and the run folders.
         other: another data folder, for cross_database.
-        short: leave out those after compare.
+        short: return only the steps up to compare.
     """
     run, cross, data = RunFolder(folder / "run"), RunFolder(folder / "cross"), ["--data", str(folder / "data")]
     at = ["--run", str(run)]
@@ -115,7 +115,7 @@ def steps(folder, other, short):
         return found
     return [
         *found,
-        # The head starts from that of the same run: another database is not needed to be killed.
+        # The head starts from that of the same run, which saves the training on another database.
         Step(["experiments.finetune", *at, "--start", str(run)], [run.head("lstm_finetuned")]),
         Step(
             ["experiments.ablations", setting, *data, *at],
@@ -130,7 +130,7 @@ def steps(folder, other, short):
 
 
 def correct_label(data):
-    """Move the MOS of one usable video, as a laboratory corrects its table: what was fitted on it is out of date."""
+    """Change the MOS of one usable video, which makes all heads outdated."""
     path = DataFolder(data).manifest
     videos = manifest.read(path)
     number = next(number for number, one in enumerate(videos) if one.status == manifest.OK)
@@ -140,38 +140,38 @@ def correct_label(data):
 
 
 def start(step):
-    """The process of a step, with a process group of its own: its workers are to be killed with it."""
+    """Start the process of a step in its own process group, so that its workers are killed with it."""
     return subprocess.Popen([sys.executable, "-m", *step.command], stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def timed(step):
-    """Seconds that an uninterrupted step takes."""
-    began = time.monotonic()
+    """Run a step uninterrupted and return its seconds."""
+    started = time.monotonic()
     finish(start(step), step)
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
 def finish(process, step):
     if process.wait(LONGEST):
-        raise ValueError(f"{step.command[0]} ended with exit code {process.returncode}. Its reason is above.")
+        raise ValueError(f"{step.command[0]} ended with exit code {process.returncode}. The reason is above.")
 
 
 def kill_all(all_rounds, seconds, wanted, rng):
-    """Run every step of every round to its end, `wanted` kills in all spread over them; (kills, starts)."""
+    """Run all steps to their end with `wanted` kills, spread over them; return the numbers of kills and starts."""
     kills, starts, left = 0, 0, sum(map(len, seconds))
     for number, (one, usual_seconds) in enumerate(zip(all_rounds, seconds, strict=True), start=1):
         for step, usual in zip(one, usual_seconds, strict=True):
             quota = (wanted - kills) // left
-            starts += kill_again_and_again(step, usual, quota, rng, f"fit {number}")
+            starts += kill_repeatedly(step, usual, quota, rng, f"round {number}")
             kills, left = kills + quota, left - 1
     return kills, starts
 
 
-def kill_again_and_again(step, usual, quota, rng, text):
-    """Run a step to its end, killing it `quota` times at moments within its usual time; how often it was started."""
+def kill_repeatedly(step, usual, quota, rng, text):
+    """Run a step to its end with `quota` kills at random moments of its usual time; return the number of starts."""
     kills, starts = 0, 0
     while True:
-        process, starts, began = start(step), starts + 1, time.monotonic()
+        process, starts, started = start(step), starts + 1, time.monotonic()
         if kills >= quota:
             finish(process, step)
             return starts
@@ -181,10 +181,10 @@ def kill_again_and_again(step, usual, quota, rng, text):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             kills += 1
-            print(f"{text}: {step.command[0]} killed after {time.monotonic() - began:.1f} s", flush=True)
-        else:  # it ended before its moment: what it made is deleted, so that there is something to kill
+            print(f"{text}: {step.command[0]} killed after {time.monotonic() - started:.1f} s", flush=True)
+        else:  # it ended before it was killed: its results are deleted, so that the next start has work to do
             finish(process, step)
-            usual = min(usual, time.monotonic() - began)
+            usual = min(usual, time.monotonic() - started)
             for path in step.results:
                 path.unlink(missing_ok=True)
 
@@ -223,11 +223,11 @@ def _different_text(whole, broken, name):
     one, two = (_lines(folder / name) for folder in (whole, broken))
     if one != two:
         first = next(pair for pair in itertools.zip_longest(one, two) if pair[0] != pair[1])
-        yield f"{name}: {first[0]!r} uninterrupted, {first[1]!r} after the kills"
+        yield f"{name}: {first[0]!r} without kills, {first[1]!r} with kills"
 
 
 def _lines(path):
-    """The lines of a text, without the hours of results.md; none where the file is missing."""
+    """Return the lines of a text file, without the hours of results.md; an empty list if the file is missing."""
     if not path.exists():
         return []
     text = path.read_text()
@@ -245,7 +245,7 @@ def _different_stages(one, two):
     """Yield a line if other stages are complete in one run than in the other."""
     complete = [[name for name in stage_records.STAGES if run.is_complete(name)] for run in (one, two)]
     if complete[0] != complete[1]:
-        yield f"{one}: complete are {complete[0]}, after the kills {complete[1]}"
+        yield f"{one}: complete stages are {complete[0]} without kills, {complete[1]} with kills"
 
 
 def _different_weights(one, two):
