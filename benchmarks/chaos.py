@@ -1,9 +1,9 @@
-"""python -m benchmarks.chaos: kill the stages at random moments and compare the results with an uninterrupted run.
+"""python -m benchmarks.chaos: kill every stage at random moments; the results are those of an uninterrupted run.
 
-The same commands run once uninterrupted and once killed repeatedly (kill -9); both must give the same results. The first
-round is prep, train, features, compare, finetune, ablations, cross_database and report. For the second round one label
-is corrected, and the stages after train must replace their earlier results. It uses the synthetic database with preset
-`tiny`; prep runs two worker processes, which are killed with it.
+The same commands run once uninterrupted and once killed repeatedly (kill -9); both must give the same results. The
+first round is prep, train, features, compare, finetune, ablations, cross_database and report. Before the second round
+one label is corrected; the stages after train must then replace their results. It uses the synthetic database with
+preset `tiny`; prep runs two worker processes, which are killed with it.
 """
 
 import dataclasses
