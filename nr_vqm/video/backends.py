@@ -6,12 +6,13 @@ Files are read sequentially, because seeking is inexact in files with a variable
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import av
 import cv2
 import numpy as np
+from av.codec.context import Flags
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
@@ -21,6 +22,12 @@ from nr_vqm.video import planes, raw_video
 MAX_PIXELS = 2**26  # per frame, twice 8K: a larger size means a damaged header
 THREADS = 4  # of the decoder: every thread needs memory for frames
 INTERLACED = "interlaced video, read as progressive: moving edges show combing, which changes the score"
+# Demuxers of files that hold the video themselves. Playlists (hls, dash, concat, ...), image sequences and session
+# descriptions (sdp, rtsp) are missing on purpose: they make FFmpeg open other files and connections.
+DEMUXERS = (
+    "amv asf avi av1 cavsvideo dhav dirac dnxhd dv evc flv gif gxf h261 h263 h264 hevc ivf lxf m4v matroska mjpeg "
+    "mjpeg_2000 mov mp4 mpeg mpegts mpegvideo mxf nsv nut obu ogg rm vc1 vvc webm wtv yuv4mpegpipe"
+).split()
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 
 
@@ -48,9 +55,10 @@ def inspect(path: str, raw: raw_video.RawFormat | None, progress: Callable[[], N
         frames = raw_video.count_frames(path, raw)
         return {**found, "declared": frames, "expected": frames, "fps": raw.fps}
     try:
-        with av.open(path) as container:
+        with _open(path) as container:
             streams = _video_streams(container)
-            stream, rate = streams[0], float(streams[0].guessed_rate or 0)
+            stream = _choose(streams)
+            rate = float(stream.guessed_rate or 0)
             found.update(
                 declared=_declared(container, stream, rate),
                 fps=rate if 0 < rate < 1000 else 0.0,
@@ -62,6 +70,16 @@ def inspect(path: str, raw: raw_video.RawFormat | None, progress: Callable[[], N
     except (av.FFmpegError, IndexError, ValueError):
         pass  # decoding reports the error
     return found
+
+
+def _open(path: str) -> Any:
+    """Open a file with one of DEMUXERS; Refusal if its content has another format."""
+    try:
+        return av.open(path, options={"format_whitelist": ",".join(DEMUXERS)})
+    except av.ArgumentError as error:
+        raise Refusal(
+            f"A file that holds the video itself is needed, {path} has another format, for example that of a playlist."
+        ) from error
 
 
 def _expected(container: Any, stream: Any, declared: int, progress: Callable[[], None]) -> int:
@@ -79,6 +97,13 @@ def _video_streams(container: Any) -> list[Any]:
     return [
         one for one in container.streams.video if one.codec_context and not one.disposition & Disposition.attached_pic
     ]
+
+
+def _choose(streams: Sequence[Any]) -> Any:
+    """Return the stream that FFmpeg would choose: the default one, otherwise the one with the most pixels."""
+    return max(
+        streams, key=lambda one: 5_000_000 * bool(one.disposition & Disposition.default) + one.width * one.height
+    )
 
 
 def _declared(container: Any, stream: Any, rate: float) -> int:
@@ -188,23 +213,35 @@ def _read_pyav(path: str, warnings: list[str]) -> Generator[np.ndarray, None, No
     with contextlib.closing(_pyav_frames(path, warnings)) as frames:
         for number, frame in enumerate(frames):
             matrix = _display_matrix(frame) if number == 0 else matrix
-            # Bicubic and via BGR, like raw_video: libswscale rounds differently in a conversion to RGB.
-            bgr = convert.reformat(frame, format="bgr24", interpolation="BICUBIC").to_ndarray()
-            yield turn(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, bgr), matrix)
+            yield turn(_to_rgb(frame, convert), matrix)
+
+
+def _to_rgb(frame: av.VideoFrame, convert: VideoReformatter) -> np.ndarray:
+    """Convert a decoded frame to RGB."""
+    if frame.format.name == "bgr24":  # perhaps stored bottom-up; only a conversion to another format reverses the rows
+        return convert.reformat(frame, format="rgb24").to_ndarray()
+    # Bicubic and via BGR, like raw_video: libswscale rounds differently in a conversion to RGB.
+    bgr = convert.reformat(frame, format="bgr24", interpolation="BICUBIC").to_ndarray()
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, bgr)
 
 
 def _pyav_frames(path: str, warnings: list[str]) -> Generator[av.VideoFrame, None, None]:
     """Yield the decoded frames of a file; undecodable packets are skipped and reported like FFmpeg's errors."""
     try:
-        with av.open(path) as container:
-            stream = _video_streams(container)[0]
+        with _open(path) as container:
+            stream = _choose(_video_streams(container))
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = min(THREADS, os.cpu_count() or 1)
+            stream.codec_context.flags |= (
+                Flags.unaligned
+            )  # otherwise the left edge is cropped to a multiple of 32 or 64
             for frame in _decode(container, stream):
                 if frame.interlaced_frame and INTERLACED not in warnings:
                     warnings.append(INTERLACED)
                 yield frame
-    except (av.FFmpegError, IndexError) as error:
+    except Refusal:
+        raise
+    except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it has no video stream"
         raise ValueError(f"A video file is needed, {path} cannot be opened as one: {reason}.") from error
 

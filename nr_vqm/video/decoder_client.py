@@ -173,7 +173,7 @@ def _info(answer: dict[str, Any]) -> VideoInfo:
     if answer["hdr"]:
         warnings.append(f"HDR video ({answer['hdr']}), read as if it were not: out of the model's range")
     if answer["streams"] > 1:
-        warnings.append(f"{answer['streams']} video streams: only the first is read")
+        warnings.append(f"{answer['streams']} video streams: that of {answer['width']}x{answer['height']} is read")
     return VideoInfo(
         width=answer["width"],
         height=answer["height"],

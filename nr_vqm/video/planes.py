@@ -55,9 +55,11 @@ def _as_420(frame: av.VideoFrame, convert: VideoReformatter) -> av.VideoFrame:
 
 
 def _samples(plane: av.video.plane.VideoPlane, bits: int) -> np.ndarray:
-    data = np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size]
-    rows = data.reshape(plane.height, plane.line_size)
-    return rows[:, : plane.width] if bits <= 8 else rows[:, : 2 * plane.width].view("<u2")
+    width = plane.width * (1 if bits <= 8 else 2)
+    # Not a reshape: a cropped plane starts within the first row of its memory, so its last row is shorter.
+    used = np.frombuffer(memoryview(plane), np.uint8, (plane.height - 1) * plane.line_size + width)
+    rows = np.lib.stride_tricks.as_strided(used, (plane.height, width), (plane.line_size, 1))
+    return rows if bits <= 8 else rows.view("<u2")
 
 
 def pack(parts: list[np.ndarray]) -> np.ndarray:

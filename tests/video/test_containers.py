@@ -96,6 +96,31 @@ def with_matrix(path, matrix):
     return path
 
 
+@pytest.mark.parametrize("read", [reader.read_frames, reader.read_planes])
+def test_the_left_and_top_edges_that_a_header_crops_are_not_shown(tmp_path, read):
+    options = {"x264-params": "crop-rect=10,20,4,6", "crf": "5"}
+    path = write_bars(tmp_path / "cropped.mp4", encoder="libx264", options=options)
+    frame = list(read(path))[8]
+    expected = bar_frame(8, 96, 128)[20:-6, 10:-4]
+    if read is reader.read_planes:
+        assert frame.y.shape == expected.shape[:2]
+        expected, frame = expected[..., 0] / 255 * 219 + 16, frame.y
+    assert frame.shape == expected.shape
+    assert np.abs(frame.astype(int) - expected).mean() < 1
+
+
+def test_uncompressed_rows_from_bottom_to_top_are_reversed(tmp_path):
+    path = write_bars(tmp_path / "bottom.avi", encoder="rawvideo", pixel_format="bgr24")
+    data = bytearray(path.read_bytes())
+    height = data.index(b"strf") + 16
+    assert np.frombuffer(data, "<i4", 1, height) == -96  # from top to bottom
+    data[height : height + 4] = np.array([96], "<i4").tobytes()
+    path.write_bytes(data)
+    frames = list(reader.read_frames(path))
+    assert len(frames) == 20
+    np.testing.assert_array_equal(frames[5], bar_frame(5, 96, 128)[::-1])
+
+
 @pytest.mark.skipif(not os.environ.get("NR_VQM_DATA"), reason="NR_VQM_DATA names no folder with videos/")
 def test_a_real_reflected_video_is_shown_as_ffmpeg_shows_it():
     path = Path(os.environ["NR_VQM_DATA"]) / "videos" / "special" / "androidx_rotate_reflect.mp4"

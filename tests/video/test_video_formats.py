@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from sample_videos import bar_frame, place_frame, write_bars, write_ffv1
 
 from nr_vqm.video import raw_video, reader
@@ -61,14 +62,18 @@ def test_variable_frame_rate_gives_every_frame_once(tmp_path):
     assert_bar_frames(list(frames))
 
 
-def test_the_first_of_several_video_streams_is_read(tmp_path):
+@pytest.mark.parametrize(
+    ("sizes", "default", "shown"), [(((48, 64), (96, 128)), None, 1), (((96, 128), (48, 64)), 1, 1)]
+)
+def test_the_largest_or_default_video_stream_is_read(tmp_path, sizes, default, shown):
     path = tmp_path / "two.mkv"
     with av.open(str(path), "w") as container:
         sound = container.add_stream("aac", rate=8000, layout="mono")
         streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
-        for stream, size in zip(streams, ((96, 128), (48, 64)), strict=True):
+        for index, (stream, size) in enumerate(zip(streams, sizes, strict=True)):
             stream.height, stream.width = size
             stream.pix_fmt = "yuv420p"
+            stream.disposition = Disposition.default if index == default else Disposition(0)
         for number in range(20):
             silence = av.AudioFrame.from_ndarray(np.zeros((1, 320), np.float32), format="fltp", layout="mono")
             silence.sample_rate = 8000
@@ -79,8 +84,9 @@ def test_the_first_of_several_video_streams_is_read(tmp_path):
         for stream in (sound, *streams):
             container.mux(stream.encode(None))
     frames = reader.read_frames(path)
-    assert_bar_frames(list(frames))
-    assert frames.warnings == ["2 video streams: only the first is read"]
+    height, width = sizes[shown]
+    assert [frame.shape for frame in frames] == [(height, width, 3)] * 20
+    assert frames.warnings == [f"2 video streams: that of {width}x{height} is read"]
 
 
 @pytest.mark.parametrize(("trc", "name"), [(16, "PQ"), (18, "HLG")])
