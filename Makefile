@@ -25,6 +25,7 @@ KILLS    ?= 30
 ARGS     ?=
 TRAIN_ARGS ?=
 WORKERS  ?=
+RIVALS   ?=
 PYTHON   ?= python3
 BIN      := .venv/bin
 PY       := $(BIN)/python
@@ -35,12 +36,13 @@ SET       = $(foreach setting,$(SETTINGS),--set $(call quoted,$(setting)))
 ON        = $(if $(DEVICE),--device $(DEVICE))
 IN        = $(if $(PRECISION),--precision $(PRECISION))
 FROM      = $(if $(ROOT),--root $(call quoted,$(ROOT)))
+CORES     = $(shell nproc 2>/dev/null || echo 2)
 WITH      = $(if $(WORKERS),--workers $(WORKERS))
 IN_TWO   := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo prep train features compare report score test test-slow lint types check check-all fuzz bench chaos plan
+.PHONY: help setup demo prep train features rivals compare report score test test-slow lint types check check-all fuzz bench chaos plan
 .PHONY: konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
 
 help: ## list the targets
@@ -59,7 +61,7 @@ demo: ## the whole line on the synthetic database, on a CPU in minutes
 
 prep: setup ## videos and labels -> manifest and clip shards
 	$(PY) -m data_prep $(DATABASE) --out $(call quoted,$(DATA)) --preset $(PRESET) $(SET) \
-	  --workers $(or $(WORKERS),$(shell nproc 2>/dev/null || echo 2)) $(FROM) $(ARGS)
+	  --workers $(or $(WORKERS),$(CORES)) $(FROM) $(ARGS)
 
 train: setup ## clip shards -> the 3D-CNN
 	$(PY) -m experiments.train_cnn --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) --preset $(PRESET) $(SET) \
@@ -69,6 +71,10 @@ train: setup ## clip shards -> the 3D-CNN
 features: setup ## 3D-CNN and videos -> features and clip qualities
 	$(PY) -m experiments.extract_features --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) \
 	  $(FROM) $(ON) $(IN) $(WITH) $(OWN_ARGS)
+
+rivals: setup ## videos -> features of hand-crafted methods; RIVALS=brisque,niqe chooses them
+	$(PY) -m experiments.extract_rivals --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) \
+	  $(if $(RIVALS),--rivals $(call quoted,$(RIVALS))) --workers $(or $(WORKERS),$(CORES)) $(FROM) $(OWN_ARGS)
 
 compare: setup ## features -> SVR and LSTM heads, scores and metrics
 	$(PY) -m experiments.compare_heads --run $(call quoted,$(RUN)) $(ON) $(OWN_ARGS)

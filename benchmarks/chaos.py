@@ -1,9 +1,9 @@
 """python -m benchmarks.chaos: kill every stage at random moments; the results are those of an uninterrupted run.
 
 The same commands run once uninterrupted and once killed repeatedly (kill -9); both must give the same results. The
-first round is prep, train, features, compare, finetune, ablations, cross_database and report. Before the second round
-one label is corrected; the stages after train must then replace their results. It uses the synthetic database with
-preset `tiny`; prep runs two worker processes, which are killed with it.
+first round is prep, train, features, rivals, compare, finetune, ablations, cross_database and report. Before the second
+round one label is corrected; the stages after train must then replace their results. It uses the synthetic database
+with preset `tiny`; prep runs two worker processes, which are killed with it.
 """
 
 import dataclasses
@@ -33,6 +33,7 @@ FEW_KILLS = 6  # with at most this number only prep, train, features and compare
 WEIGHTS_TOLERANCE = 1e-6
 LONGEST = 600  # seconds that one stage may take
 ABLATIONS = ("lstm_units",)
+RIVALS = ("niqe", "brisque")  # the fastest methods
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _parser():
         "--kills",
         type=command_line.positive,
         default=30,
-        help=f"number of kills, spread over the stages; with {FEW_KILLS} or fewer only the first four stages are run",
+        help=f"number of kills over all stages; with {FEW_KILLS} or fewer only prep, train, features and compare",
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of the moments")
     parser.add_argument("--json", help="file for the figures")
@@ -113,8 +114,11 @@ def steps(folder, other, short):
     ]
     if short:
         return found
+    rivals = [run.rival_features(name) for name in RIVALS]
     return [
-        *found,
+        *found[:3],
+        Step(["experiments.extract_rivals", *data, *at, "--rivals", ",".join(RIVALS)], rivals),
+        *found[3:],
         # The head starts from that of the same run, which saves the training on another database.
         Step(["experiments.finetune", *at, "--start", str(run)], [run.head("lstm_finetuned")]),
         Step(
@@ -202,14 +206,16 @@ def compare(whole, broken):
 
 def _different_runs(one, two, whole, broken):
     """Yield the differences between the files of a run in the folder `whole` and those of the same run in `broken`."""
-    if two.feature_parts.exists():
-        yield f"left behind: {two.feature_parts}"
+    for parts in (two.feature_parts, *(two.rival_parts(name) for name in RIVALS)):
+        if parts.exists():
+            yield f"left behind: {parts}"
     tables = [one.ablation_table(setting) for setting in ABLATIONS]
     for path in (one.splits, one.scores, one.metrics, one.results_table, *tables):
         if path.exists():
             yield from _different_text(whole, broken, path.relative_to(whole))
-    if one.features.exists():
-        yield from _different_features(one.features, two.features)
+    for path in (one.features, *(one.rival_features(name) for name in RIVALS)):
+        if path.exists():
+            yield from _different_features(path, two.path / path.relative_to(one.path))
     if one.report.exists():
         images = [re.findall(r'src="(data:[^"]+)"', run.report.read_text()) for run in (one, two)]
         if images[0] != images[1]:
@@ -238,7 +244,11 @@ def _lines(path):
 
 def _different_features(one, two):
     with h5py.File(one) as first, h5py.File(two) as second:
-        return [f"{two} {name}" for name in first if not np.array_equal(first[name], second[name])]
+        for name in first:
+            if name != "seconds":
+                values, others = first[name][:], second[name][:]
+                if not np.array_equal(values, others, equal_nan=values.dtype.kind == "f"):
+                    yield f"{two} {name}"
 
 
 def _different_stages(one, two):

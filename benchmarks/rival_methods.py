@@ -1,6 +1,7 @@
 """Table of the hand-crafted methods that benchmarks.rivals measures."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import numpy as np
 
 from nr_vqm.handcrafted import (
     block_motion,
-    brisque,
     colour_maps,
     complex_diivine,
     cornia,
@@ -16,6 +16,7 @@ from nr_vqm.handcrafted import (
     gm_log,
     higrade,
     key_point_motion,
+    methods,
     natural_scene,
     niqe,
     steerable_pyramid,
@@ -27,32 +28,30 @@ from nr_vqm.video import decoder_client
 
 
 @dataclasses.dataclass(frozen=True)
-class Method:
-    """One method of the benchmark.
+class Measurement:
+    """What is measured of one method.
 
     Attributes:
-        run: computes the features of a video file.
         per_frame: `limit` is per sampled frame; otherwise per video.
         limit: time limit in CPU seconds of one core.
         parts: functions whose share of the time is printed; one may call another, so shares may overlap.
     """
 
-    run: Callable[[Path], np.ndarray]
     per_frame: bool
     limit: float
     parts: tuple[Callable, ...]
 
 
-def run_cornia(path: Path) -> np.ndarray:
-    """Compute the CORNIA features of a video with a codebook of random words."""
+@functools.cache
+def random_codebook() -> cornia.Codebook:
+    """Return a codebook of random words, which takes as long as a learned one."""
     words = np.random.default_rng(0).normal(size=(cornia.NUM_WORDS, cornia.PATCH**2)).astype(np.float32)
-    codebook = cornia.Codebook(words, words[0], np.eye(cornia.PATCH**2, dtype=np.float32), ())
-    return cornia.video_features(path, codebook, video_id=path.stem)
+    return cornia.Codebook(words, words[0], np.eye(cornia.PATCH**2, dtype=np.float32), ())
 
 
-def run_videval_light(path: Path) -> np.ndarray:
-    """Compute the features of VIDEVAL light for a video."""
-    return videval.video_features(path, light=True)
+def run(name: str, path: Path) -> None:
+    """Compute the features of a video with the method of this name."""
+    methods.get(name).compute(path, codebook=random_codebook(), video_id=path.stem)
 
 
 READ = decoder_client.Frames.__next__
@@ -69,11 +68,10 @@ VIDEVAL_PARTS = (
     tlvqm.still_features,
     *STATISTICS,
 )
-METHODS = {
-    "brisque": Method(brisque.video_features, True, 0.15, (READ, *STATISTICS)),
-    "niqe": Method(niqe.video_features, True, 0.15, (READ, *STATISTICS, niqe.distance)),
-    "friquee": Method(
-        friquee.video_features,
+MEASURED = {
+    "brisque": Measurement(True, 0.15, (READ, *STATISTICS)),
+    "niqe": Measurement(True, 0.15, (READ, *STATISTICS, niqe.distance)),
+    "friquee": Measurement(
         True,
         6,
         (
@@ -92,9 +90,8 @@ METHODS = {
             complex_diivine.similarity_features,
         ),
     ),
-    "cornia": Method(run_cornia, False, 5, (READ, cornia.sample_patches, cornia.features)),
-    "video_bliinds": Method(
-        video_bliinds.video_features,
+    "cornia": Measurement(False, 5, (READ, cornia.sample_patches, cornia.features)),
+    "video_bliinds": Measurement(
         False,
         25,
         (
@@ -109,6 +106,6 @@ METHODS = {
             video_bliinds.coherency,
         ),
     ),
-    "videval": Method(videval.video_features, False, 90, VIDEVAL_PARTS),
-    "videval_light": Method(run_videval_light, False, 10, VIDEVAL_PARTS),
+    "videval": Measurement(False, 90, VIDEVAL_PARTS),
+    "videval_light": Measurement(False, 10, VIDEVAL_PARTS),
 }

@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 from threadpoolctl import threadpool_limits
 
-from benchmarks.rival_methods import METHODS, Method
+from benchmarks.rival_methods import MEASURED, run
 from nr_vqm import command_line
+from nr_vqm.handcrafted import methods
 from nr_vqm.handcrafted.frame_sampling import sampled_frames
 from nr_vqm.video import reader
 
@@ -36,21 +37,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", help="write the measured times to this file")
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)
-    names, paths = args.methods or list(METHODS), usable_videos(args.videos)[: args.count]
-    if unknown := [name for name in names if name not in METHODS]:
-        raise ValueError(f"Unknown method {unknown[0]!r}. Choose from: {', '.join(METHODS)}.")
+    names, paths = args.methods or list(MEASURED), usable_videos(args.videos)[: args.count]
+    for name in names:
+        methods.get(name)
     if not paths:
         raise ValueError(f"A video of at least 96x96 that declares a frame rate is needed, {args.videos} has none.")
     seconds = {}
     with threadpool_limits(1):
         for name in names:
-            seconds[name] = measure(METHODS[name], paths)
-            print_profile(name, METHODS[name], paths[0])
-    units = {name: "frame" if METHODS[name].per_frame else "video" for name in names}
+            seconds[name] = measure(name, paths)
+            print_profile(name, paths[0])
+    units = {name: "frame" if MEASURED[name].per_frame else "video" for name in names}
     figures = {f"{name}_seconds_a_{units[name]}": seconds[name] for name in names}
     command_line.print_figures(figures, limits={}, json_path=args.json)
     for name in names:
-        limit = METHODS[name].limit
+        limit = MEASURED[name].limit
         print(f"{name} under {limit:g} s per {units[name]}: {'yes' if seconds[name] < limit else 'NO'}")
 
 
@@ -69,24 +70,24 @@ def usable_videos(folder: str) -> list[Path]:
     return found
 
 
-def measure(method: Method, paths: list[Path]) -> float:
-    """Return the mean CPU seconds per sampled frame or per video (`Method.per_frame`)."""
+def measure(name: str, paths: list[Path]) -> float:
+    """Return the mean CPU seconds of a method per sampled frame or per video (`Measurement.per_frame`)."""
     infos = [reader.probe(path) for path in paths]
     frames = sum(len(sampled_frames(info.expected, info.fps)) for info in infos)
     start = time.process_time()
     for path in paths:
-        method.run(path)
-    return (time.process_time() - start) / (frames if method.per_frame else len(paths))
+        run(name, path)
+    return (time.process_time() - start) / (frames if MEASURED[name].per_frame else len(paths))
 
 
-def print_profile(name: str, method: Method, path: Path) -> None:
+def print_profile(name: str, path: Path) -> None:
     """Print the share of each part of a method in its CPU time for one video."""
     profile = cProfile.Profile(time.process_time)
-    profile.runcall(method.run, path)
+    profile.runcall(run, name, path)
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]  # missing from the type stubs
     total = sum(own for _, _, own, _, _ in stats.values())
     print(f"{name}, share of the CPU time of")
-    for part in method.parts:
+    for part in MEASURED[name].parts:
         code = part.__code__
         place = (code.co_filename, code.co_firstlineno, code.co_name)
         share = stats[place][3] / total if place in stats else 0

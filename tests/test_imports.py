@@ -136,6 +136,7 @@ key_point_motion
 tlvqm
 videval
 methods
+extraction
 """.split()
 
 
@@ -168,6 +169,7 @@ COMMANDS = """
 data_prep
 experiments.train_cnn
 experiments.extract_features
+experiments.extract_rivals
 experiments.compare_heads
 experiments.report
 experiments.evaluate_features

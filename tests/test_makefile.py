@@ -17,7 +17,7 @@ PATHS = {
     "VIDEO": "/clips/one two*.mp4",
     "SPLIT": "splits/half half.csv",
 }
-STAGES = "prep train features compare report finetune cross_database clip_grid lstm_size score".split()
+STAGES = "prep train features rivals compare report finetune cross_database clip_grid lstm_size score".split()
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def test_paths_are_one_word_of_the_shell_whatever_their_characters(commands_of):
         "data_prep": {"--root": "ROOT", "--out": "DATA"},
         "experiments.train_cnn": {"--data": "DATA", "--run": "RUN", "--split": "SPLIT"},
         "experiments.extract_features": {"--data": "DATA", "--run": "RUN"},
+        "experiments.extract_rivals": {"--data": "DATA", "--run": "RUN"},
         "experiments.compare_heads": {"--run": "RUN"},
         "experiments.report": {"--run": "RUN"},
         "experiments.finetune": {"--run": "RUN", "--start": "START"},
@@ -81,7 +82,7 @@ def test_options_reach_every_stage_that_has_them(commands_of):
     found = commands_of(*STAGES, WORKERS=3, DEVICE="gpu:1", DEVICES=2, PRECISION="float32", VIDEO="x.mp4")
     reading = {"experiments.extract_features", "experiments.cross_database", "experiments.ablations", "nr-vqm"}
     having = {
-        "--workers": {"data_prep", *reading},
+        "--workers": {"data_prep", "experiments.extract_rivals", *reading},
         "--device": {f"experiments.{name}" for name in ("train_cnn", "compare_heads", "finetune")} | reading,
         "--devices": {"experiments.train_cnn"},
         "--precision": {"experiments.train_cnn", *reading},
@@ -89,16 +90,24 @@ def test_options_reach_every_stage_that_has_them(commands_of):
     for option, modules in having.items():
         assert {module for module, arguments in found.items() if option in arguments} == modules
     plain = commands_of(*STAGES, VIDEO="x.mp4")
-    assert {module for module, arguments in plain.items() if "--workers" in arguments} == {"data_prep"}
+    using_all_cores = {"data_prep", "experiments.extract_rivals"}
+    assert {module for module, arguments in plain.items() if "--workers" in arguments} == using_all_cores
     assert not any({"--device", "--devices", "--precision"} & set(arguments) for arguments in plain.values())
 
 
 def test_the_stages_accept_what_the_makefile_gives_them(commands_of):
-    settings = {"SETTINGS": "epochs=3 convs=[[4,3,1],[8,2,1]]", "WORKERS": 2, "DEVICE": "cpu", "PRECISION": "auto"}
+    settings = {
+        "SETTINGS": "epochs=3 convs=[[4,3,1],[8,2,1]]",
+        "WORKERS": 2,
+        "DEVICE": "cpu",
+        "PRECISION": "auto",
+        "RIVALS": "brisque,niqe",
+    }
     found = commands_of(*STAGES, **PATHS, **settings)
     parsed = {}
     for name, arguments in found.items():
         module = {"nr-vqm": "nr_vqm.cli", "data_prep": "data_prep.__main__"}.get(name, name)
         parsed[name] = importlib.import_module(module)._parser().parse_args(arguments)
     assert parsed["experiments.train_cnn"].overrides == ["epochs=3", "convs=[[4,3,1],[8,2,1]]"]
+    assert [method.name for method in parsed["experiments.extract_rivals"].rivals] == ["brisque", "niqe"]
     assert parsed["nr-vqm"].videos == [PATHS["VIDEO"]]

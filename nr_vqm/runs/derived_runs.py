@@ -54,7 +54,7 @@ def _derive_one(
     new.write_preset(preset)
     for name in keep:
         if (old.path / name).exists():
-            _share(old.path / name, new.path / name)
+            share_file(old.path / name, new.path / name)
     source_facts = old.read_facts()
     records = source_facts.get("stages", {})
     kept = {name: records[name] for name in STAGES if name in records and set(STAGES[name].writes) & set(keep)}
@@ -62,10 +62,16 @@ def _derive_one(
     new.update_facts(**others | dict(facts), stages=kept)
 
 
-def _share(old: Path, new: Path) -> None:
-    """Make `new` a hard link to `old`. This is safe: files of a run are replaced, never changed in place."""
+def share_file(old: Path, new: Path) -> None:
+    """Make `new` a hard link to `old`. This is safe: files of a run are replaced, never changed in place.
+
+    Args:
+        old: a file of a run.
+        new: the path in another run; its folder is created if it is missing.
+    """
     if new.exists() and new.samefile(old):
         return
+    new.parent.mkdir(parents=True, exist_ok=True)
     with atomic_files.replacing(new) as beside:
         try:
             os.link(old, beside)

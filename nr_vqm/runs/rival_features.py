@@ -59,11 +59,11 @@ class RivalFile:
         """
         # Hashed, because a video_id comes from a label file and need not be a safe file name.
         key = [SCHEMA, self.name, self.version, self.codebook_sha256, video.fingerprint, video.video_id]
-        return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+        return _sha256(key)[:32]
 
     def keys_sha256(self, videos: Iterable[manifest.Video]) -> str:
         """Return the SHA-256 of the keys of some videos."""
-        return hashlib.sha256(json.dumps([self.key(one) for one in videos]).encode()).hexdigest()
+        return _sha256([self.key(one) for one in videos])
 
     def part(self, video: manifest.Video) -> Path:
         """Return the path of the part of a video."""
@@ -126,6 +126,15 @@ class RivalFile:
         with h5py.File(self.path) as file:
             usable = file.attrs.get("schema") == SCHEMA
             yield file, {key: row for row, key in enumerate(file["key"].asstr()[:])} if usable else {}
+
+
+def files_sha256(videos: Iterable[manifest.Video]) -> str:
+    """Return the SHA-256 of the ids of some videos and the states of their files."""
+    return _sha256([[one.video_id, one.fingerprint] for one in videos])
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _read_row(file: h5py.File, row: int) -> tuple[np.ndarray, str, float]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sample_videos import write_ffv1
 
-from benchmarks import rivals
+from benchmarks import rival_methods, rivals
+from nr_vqm.handcrafted import methods
 
 
 def test_rivals_in_small(tmp_path, capsys):
@@ -22,8 +23,12 @@ def test_rivals_in_small(tmp_path, capsys):
     assert "video_bliinds under 25 s per video: yes" in text
 
 
+def test_every_method_is_measured():
+    assert set(rival_methods.MEASURED) == set(methods.METHODS)
+
+
 def test_rivals_need_a_video(tmp_path):
     with pytest.raises(ValueError, match="A video of at least 96x96 that declares a frame rate is needed"):
         rivals.main(["--videos", str(tmp_path)])
-    with pytest.raises(ValueError, match="Unknown method 'brisk'. Choose from: brisque, "):
+    with pytest.raises(ValueError, match="Unknown method 'brisk'. Choose from: niqe, brisque, "):
         rivals.main(["--videos", str(tmp_path), "--methods", "brisk"])
