@@ -26,7 +26,7 @@ from nr_vqm.runs.run_folder import RunFolder
 ROOT = Path(__file__).parents[2]
 
 
-def write_video(path, seed, *, num_frames=7, height=97, width=131):
+def write_video(path, seed, *, num_frames=7, height=97, width=197):
     """Moving texture with noise, 7 frames at 5 frames per second."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
@@ -42,7 +42,7 @@ def describe(path):
     row = manifest.Video(f"id {path.stem}", path.name, f"scene {path.stem}", mos=3.0, mos_low=1.0, mos_high=5.0)
     frames = 2 if path.name == "1.mkv" else 7
     known = {"fps": 5.0, "status": manifest.OK, "fingerprint": atomic_files.fingerprint(path)}
-    return dataclasses.replace(row, frames=frames, width=131, height=97, **known)
+    return dataclasses.replace(row, frames=frames, width=197, height=97, **known)
 
 
 def write_data(data, root):
@@ -99,8 +99,7 @@ def test_features_of_every_video_or_the_reason(project, capsys):
     for name, module in (("brisque", brisque), ("niqe", niqe)):
         found = rival_features.read(run, name)
         assert list(found.video_id) == ["id 0", "id 1", "id 2", "id 3"]
-        assert found.reason[2] == "2.mkv: no frame can be decoded" or "2.mkv" in found.reason[2]
-        assert str(root) not in found.reason[2]
+        assert found.reason[2].startswith("A video file is needed, 2.mkv cannot be opened as one: ")
         assert [bool(reason) for reason in found.reason] == [False, False, True, False]
         for row in (0, 1, 3):
             np.testing.assert_array_equal(found.features[row], module.video_features(root / f"{row}.mkv"))

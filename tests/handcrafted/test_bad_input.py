@@ -6,8 +6,7 @@ from sample_videos import write_planes
 
 from nr_vqm.handcrafted import cornia, methods
 
-HEIGHT, WIDTH, FRAMES = 100, 122, 14
-SLOW = ("friquee", "video_bliinds", "videval", "videval_light")
+HEIGHT, WIDTH, FRAMES = 98, 202, 14
 NO_TEXTURE = r"needs at least one sampled frame with texture, .* has none: \d+ of \d+ features are undefined"
 FINITE, PARTLY = "finite", "partly undefined"
 
@@ -48,11 +47,30 @@ VIDEOS = {
     "16x16": (scene(16, 16), "yuv420p"),
     "one frame": (scene(frames=1), "yuv420p"),
     "10 bit": (scene(scale=4, dtype=np.uint16), "yuv420p10le"),
-    "odd sizes": (scene(97, 121), "yuv420p"),
+    "odd sizes": (scene(97, 201), "yuv420p"),
     "very dark": (noise(16, 19), "yuv420p"),
     "noise": (noise(0, 256), "yuv420p"),
 }
-EXPECTED = {name: dict.fromkeys(VIDEOS, FINITE) for name in methods.METHODS}
+FLAT = dict.fromkeys(("constant", "black"), NO_TEXTURE)
+EXPECTED = {  # all others are finite
+    "niqe": {**FLAT, "16x16": "NIQE needs a frame of at least 96x96. Received: 16x16"},
+    "brisque": FLAT,
+    "cornia": {},
+    "video_bliinds": {
+        **FLAT,
+        "16x16": "V-BLIINDS needs frames of at least 96x96. Received: 16x16",
+        "one frame": "V-BLIINDS needs at least 3 frames. Received: 1",
+    },
+    # Grey has no chroma; of very dark frames some fits do not converge. Decision 0015.
+    "friquee": {**FLAT, "grey": PARTLY, "very dark": PARTLY},
+    "videval": {
+        **FLAT,
+        "grey": PARTLY,
+        "16x16": "VIDEVAL needs frames of at least 40 x 40 pixels, found 16 x 16",
+        "one frame": "VIDEVAL needs at least 4 frames",
+    },
+}
+EXPECTED["videval_light"] = EXPECTED["videval"]
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +80,13 @@ def videos(tmp_path_factory):
 
 
 @pytest.mark.parametrize("video", VIDEOS)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in methods.METHODS]
-)
+@pytest.mark.parametrize("name", methods.METHODS)
 @pytest.mark.filterwarnings("error")
 def test_hard_videos(videos, name, video):
     words = np.random.default_rng(0).normal(size=(5, 49)).astype(np.float32)
     codebook = cornia.Codebook(words, words[0], np.eye(49, dtype=np.float32), ())
     compute = methods.get(name).compute
-    expected = EXPECTED[name][video]
+    expected = EXPECTED[name].get(video, FINITE)
     if expected in (FINITE, PARTLY):
         finite = np.isfinite(compute(videos[video], codebook=codebook, video_id="x"))
         assert finite.all() if expected == FINITE else finite.any() and not finite.all()

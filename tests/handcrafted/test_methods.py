@@ -21,7 +21,7 @@ def test_every_feature_has_a_name(method):
 
 
 def test_a_method_computes_what_its_module_does(tmp_path):
-    planes = [(texture(98, 100, seed), texture(49, 50, seed + 9), texture(49, 50, seed + 8)) for seed in range(6)]
+    planes = [(texture(98, 200, seed), texture(49, 100, seed + 9), texture(49, 100, seed + 8)) for seed in range(6)]
     path = write_planes(tmp_path / "x.mkv", planes, "yuv420p")
     np.testing.assert_array_equal(methods.get("niqe").compute(path, video_id="x"), niqe.video_features(path))
     light = videval.video_features(path, light=True)
