@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nr_vqm import command_line
-from nr_vqm.dataset import label_origin
+from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.presets import Preset
 
@@ -120,8 +120,11 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.database} needs --root DIR, the folder of the videos: docs/databases.md.")
     if args.database == "csv" and not args.mos_range:
         raise ValueError("csv needs --mos-range LOW HIGH, the ends of the MOS scale.")
-    if args.mos_range and not args.mos_range[0] < args.mos_range[1]:
-        raise ValueError(f"--mos-range needs LOW below HIGH. Received: {args.mos_range[0]:g} {args.mos_range[1]:g}.")
+    if args.mos_range and not -mos_scale.LARGEST <= args.mos_range[0] < args.mos_range[1] <= mos_scale.LARGEST:
+        raise ValueError(
+            f"--mos-range needs LOW below HIGH, both within +-{mos_scale.LARGEST:g}. "
+            f"Received: {args.mos_range[0]:g} {args.mos_range[1]:g}."
+        )
     if args.database != "csv" and args.mos_range:
         raise ValueError(f"--mos-range is for csv, the scale of {args.database} is known.")
     if args.database != "csv" and args.label_origin:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_prep import build, databases, label_files
 from data_prep.state import Changes
+from nr_vqm.common import safe_output
 from nr_vqm.dataset import label_origin, manifest
 from nr_vqm.dataset.manifest import Video
 from nr_vqm.presets import Preset
@@ -28,7 +29,8 @@ def print_labels(name: str, rows: list[Video], labels: list[Path], origin: str, 
     word = known.contents_word if known else "contents"
     mos, contents = [one.mos for one in rows], len({one.content for one in rows})
     low, high = rows[0].mos_low, rows[0].mos_high
-    print(f"Labels: {', '.join(str(path) for path in labels)}; {label_origin.ORIGINS[origin]}")
+    files = safe_output.printable(", ".join(str(path) for path in labels))
+    print(f"Labels: {files}; {label_origin.ORIGINS[origin]}")
     print(
         f"{len(rows):,} videos, {contents:,} {word}, MOS {min(mos):.2f} to {max(mos):.2f} on {low:g} to {high:g}"
         + (f" (the whole {name}: {known.facts()})" if known else "")
@@ -58,7 +60,8 @@ def print_files(rows: list[Video], labels: list[Path], root: Path) -> None:
     skipped = [path for path in reader.list_skipped(root) if path not in known]
     if skipped:
         more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
-        print(f"{len(skipped):,} files are no videos: {', '.join(path.name for path in skipped[:LISTED])}{more}")
+        names = safe_output.printable(", ".join(path.name for path in skipped[:LISTED]))
+        print(f"{len(skipped):,} files are no videos: {names}{more}")
     missing = sum(one.status == label_files.MISSING for one in rows)
     print(f"On disk: {len(rows) - missing:,} of {len(rows):,} videos, {missing:,} missing, {len(extra):,} extra files")
 
@@ -96,6 +99,6 @@ def print_result(videos: list[Video]) -> int:
 def print_some(lines: list[str]) -> None:
     """Print the first LISTED lines and the number of further lines."""
     for line in lines[:LISTED]:
-        print(line)
+        print(safe_output.printable(line))
     if len(lines) > LISTED:
         print(f"... and {len(lines) - LISTED:,} more like these")

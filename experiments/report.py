@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import report_headline, report_plots, report_videos
 from nr_vqm import command_line
-from nr_vqm.common import atomic_files, html_pages
+from nr_vqm.common import atomic_files, safe_output
 from nr_vqm.dataset import label_origin
 from nr_vqm.evaluation import comparison
 from nr_vqm.models import head_table
@@ -76,7 +76,7 @@ def render(values: Mapping[str, Any]) -> str:
         values: the result of `page_values`.
     """
     filters = {"number": _number, "signed": _signed, "probability": report_headline.format_p, "duration": _duration}
-    return html_pages.render(Path(__file__).with_name("report.html.j2"), dict(values), filters=filters)
+    return safe_output.render_html(Path(__file__).with_name("report.html.j2"), dict(values), filters=filters)
 
 
 def _shown_facts(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from nr_vqm import presets
-from nr_vqm.common import atomic_files, devices
+from nr_vqm.common import atomic_files, devices, safe_output
 
 EXIT_FAILED = 1  # part of the input could not be processed
 EXIT_USAGE = 2  # the options are invalid; argparse uses the same code
@@ -181,5 +181,5 @@ def run(
 
 
 def _fail(message: str, code: int) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print("error: " + safe_output.printable(" ".join(message.split())), file=sys.stderr)
     return code

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 import nr_vqm
 from nr_vqm import command_line
-from nr_vqm.common import devices, folder_lock, parallel
+from nr_vqm.common import devices, folder_lock, parallel, safe_output
 from nr_vqm.dataset import label_origin
 from nr_vqm.runs import interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
@@ -113,7 +113,7 @@ def _print_skipped(paths: list[str]) -> None:
     """Print one line on standard error about the files in folders that are not videos."""
     if paths:
         more = f" and {len(paths) - MAX_LISTED} more" if len(paths) > MAX_LISTED else ""
-        names = ", ".join(score_page.printable(path) for path in paths[:MAX_LISTED])
+        names = ", ".join(safe_output.printable(path) for path in paths[:MAX_LISTED])
         print(f"Files in folders that are not videos were skipped ({len(paths)}): {names}{more}", file=sys.stderr)
 
 
@@ -238,12 +238,12 @@ class _Printer:
 
 def _to_text(row: Mapping[str, Any]) -> str:
     """Format a row for people: score, scale, interval, origin of the labels, path and warnings."""
-    path = score_page.printable(row["path"])
+    path = safe_output.printable(row["path"])
     if row["status"] == score_table.FAILED:
-        return f"failed  {path}: {score_page.printable(row['error'])}"
+        return f"failed  {path}: {safe_output.printable(row['error'])}"
     between = "" if row["interval_low"] is None else f", 95 % {row['interval_low']:.2f} to {row['interval_high']:.2f}"
     labels = label_origin.ORIGINS[row["labels"]]
-    warnings = "".join(f"\n        warning: {score_page.printable(warning)}" for warning in row["warnings"])
+    warnings = "".join(f"\n        warning: {safe_output.printable(warning)}" for warning in row["warnings"])
     return f"{row['mos']:6.2f}  on {row['mos_low']:g}-{row['mos_high']:g}{between}, {labels}  {path}{warnings}"
 
 

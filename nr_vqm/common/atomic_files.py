@@ -104,14 +104,26 @@ def read_json(path: str | os.PathLike[str], *, made_by: str) -> Any:
     require(path, made_by=made_by)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a JSON file ({error}). Make it again: {made_by}.") from error
 
 
 def require(path: str | os.PathLike[str], *, made_by: str) -> None:
-    """Raise FileNotFoundError, naming the command that creates the file, if it does not exist."""
-    if not Path(path).exists():
+    """Check that a file exists and is a regular file, not a pipe or a device.
+
+    Args:
+        path: the file, or a link to it.
+        made_by: the command that creates it, for the messages.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        ValueError: it is not a regular file; reading a pipe could block for ever, reading a device fill the memory.
+    """
+    path = Path(path)
+    if not path.exists():
         raise FileNotFoundError(f"{path} is missing. Make it first: {made_by}.")
+    if not path.is_file():
+        raise ValueError(f"{path} must be a regular file. Make it again: {made_by}.")
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

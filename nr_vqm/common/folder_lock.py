@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from nr_vqm.common import atomic_files
+from nr_vqm.common import atomic_files, safe_output
 
 LOCK_FILE = ".lock"  # stays in the folder: the operating system holds the lock, the presence of the file means nothing
 HOLDER_FILE = ".lock-holder.json"  # process, host and command of the holder, for the message to a second command
@@ -87,4 +87,4 @@ def _describe_holder(holder_file: Path) -> str:
         text = f"process {holder['pid']} on {holder['host']} ({holder['command']:.{MAX_COMMAND}})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return safe_output.printable(text)

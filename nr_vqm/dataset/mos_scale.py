@@ -4,6 +4,8 @@ from typing import overload
 
 import numpy as np
 
+LARGEST = 1e6  # of the ends of a scale: beyond it, quality on 1-5 loses precision
+
 
 @overload
 def to_unit_5(mos: float, mos_low: float, mos_high: float) -> float: ...

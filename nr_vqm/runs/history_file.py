@@ -30,6 +30,7 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     """
     if not Path(path).exists():
         return []
+    atomic_files.require(path, made_by="make train")
     try:
         with open(path, newline="", encoding="utf-8") as file:
             return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nr_vqm import presets
-from nr_vqm.common import atomic_files
+from nr_vqm.common import atomic_files, safe_output
 from nr_vqm.dataset import label_origin, mos_scale, splits
 from nr_vqm.evaluation import comparison, prediction_intervals
 from nr_vqm.models import keras_files
@@ -90,6 +90,7 @@ def _training(run: RunFolder, epochs: int) -> dict[str, Any]:
 
 def _model(run: RunFolder, path: Path) -> dict[str, int]:
     """Return the bytes of a model, and the parameters of a network; ValueError if the model has changed."""
+    atomic_files.require(path, made_by="make train, then make compare")
     found = {"bytes": path.stat().st_size}
     if path.suffix == ".keras":
         found["parameters"] = keras_files.check(path).num_weights
@@ -151,7 +152,7 @@ def to_text(found: Mapping[str, Any]) -> str:
         ("size", f"{found['bytes'] / 1e6:,.1f} MB"),
         ("versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items()) or "-"),
     ]
-    return "\n".join(f"{name:12s}{text}" for name, text in lines)
+    return "\n".join(safe_output.printable(f"{name:12s}{text}") for name, text in lines)
 
 
 def _trained_on(found: Mapping[str, Any]) -> str:

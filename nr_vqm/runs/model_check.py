@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from nr_vqm.common import atomic_files
 from nr_vqm.models import head_table, keras_files, svr_head
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.runs.stage_records import REPAIR
 
 if TYPE_CHECKING:
     import keras
@@ -41,26 +40,20 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
         widths = {"clip_quality": rows * columns, "group_features": preset.fc_dims[-1]}
         _check_model(run.head(head), (preset.num_groups, widths[row.input]), made_by=row.made_by)
     elif row.method == "svr":
-        _require_file(run.head(head), made_by=row.made_by)
+        atomic_files.require(run.head(head), made_by=row.made_by)
         svr_head.check_types(run.head(head))
     identity = [run.check_file(run.cnn3d), run.check_head(head), *mos_range]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
 
 
 def _check_model(path: Path, input_shape: tuple[int, ...], *, made_by: str) -> None:
-    _require_file(path, made_by=made_by)
+    atomic_files.require(path, made_by=made_by)
     found = keras_files.check(path).input_shape
     if found != input_shape:
         raise ValueError(
             f"{path} has the input shape {found}, this run's preset.json gives {input_shape}. "
             f"Copy it again, or make it again: {made_by}."
         )
-
-
-def _require_file(path: Path, *, made_by: str) -> None:
-    atomic_files.require(path, made_by=made_by)
-    if not path.is_file():
-        raise ValueError(f"{path} must be a plain file. {REPAIR}")
 
 
 def load_model(path: str | os.PathLike[str], *, made_by: str) -> "keras.Model":
@@ -75,7 +68,7 @@ def load_model(path: str | os.PathLike[str], *, made_by: str) -> "keras.Model":
         ValueError: it is not a .keras file, has layers that nr-vqm does not use, or would need too much memory.
     """
     path = Path(path)
-    _require_file(path, made_by=made_by)
+    atomic_files.require(path, made_by=made_by)
     keras_files.check(path)
     RunFolder(path.parent).check_file(path)
     import keras

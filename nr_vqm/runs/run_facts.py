@@ -1,11 +1,11 @@
 """Read and validate run.json, the facts of a run, and other small JSON files of a run."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nr_vqm.common import atomic_files
+from nr_vqm.dataset import mos_scale
 from nr_vqm.runs.stage_records import REPAIR
 
 MAX_REPEATS = 1000
@@ -41,10 +41,10 @@ def mos_range(facts: Mapping[str, Any], path: Path) -> tuple[float, float]:
     found = facts.get("mos_range")
     if isinstance(found, list) and [type(end) in (int, float) for end in found] == [True, True]:
         low, high = found
-        if -math.inf < low < high < math.inf:
+        if -mos_scale.LARGEST <= low < high <= mos_scale.LARGEST:
             return float(low), float(high)
     raise ValueError(
-        f"{path} needs the MOS scale as 'mos_range': [low, high], two finite numbers in rising order; "
+        f"{path} needs the MOS scale as 'mos_range': [low, high], in rising order within +-{mos_scale.LARGEST:g}; "
         f"found {'none' if found is None else repr(found)}. {REPAIR}"
     )
 
@@ -57,8 +57,8 @@ def read_object(path: Path) -> dict[str, Any]:
         ValueError: it is too large, is not JSON or does not hold an object.
     """
     atomic_files.require(path, made_by="make train")
-    if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:
-        raise ValueError(f"{path} must be a plain file of at most {MAX_JSON_BYTES} bytes. {REPAIR}")
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{path} must have at most {MAX_JSON_BYTES} bytes. {REPAIR}")
     value = atomic_files.read_json(path, made_by="make train")
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold a JSON object. {REPAIR}")

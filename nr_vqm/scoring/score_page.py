@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
-from nr_vqm.common import atomic_files, figures, html_pages
+from nr_vqm.common import atomic_files, figures, safe_output
+from nr_vqm.common.safe_output import printable
 from nr_vqm.dataset import label_origin
 
 if TYPE_CHECKING:
@@ -81,12 +82,6 @@ def worst_moment(score: "Score") -> str:
     return f"{_times(score)[score.worst_group]:.1f} s, {frames}" if score.fps else frames
 
 
-def printable(text: str) -> str:
-    """Replace what UTF-8 cannot encode and what does not fit on one line; a file name may contain any bytes."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
 def _render_template(part: str, score: "Score") -> str:
     values = {
         "part": part,
@@ -101,7 +96,7 @@ def _render_template(part: str, score: "Score") -> str:
         "over_time": _figure_uri(_draw_time, score, 9, 2.6),
         "by_clip": _figure_uri(_draw_clips, score, 9, 4.6),
     }
-    return html_pages.render(Path(__file__).with_name("score.html.j2"), values)
+    return safe_output.render_html(Path(__file__).with_name("score.html.j2"), values)
 
 
 def _figure_uri(draw: _Draw, score: "Score", width: float, height: float) -> str:

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -150,7 +151,7 @@ def nothing_is_loaded(monkeypatch):
         (lambda path: rewrite(path, **{"config.json": b" " * 10**7}), "config.json has 10000000 bytes"),
         (lambda path: rewrite(path, **{"config.json": b"[" * 500_000}), "RecursionError"),
         (lambda path: rewrite(path, **{"config.json": b"9" * 500_000}), "is not one"),
-        (link_to_an_endless_file, "must be a plain file"),
+        (link_to_an_endless_file, "must be a regular file"),
     ],
 )
 def test_hostile_files_are_refused_before_keras_loads_them(model_path, harm, message, nothing_is_loaded):
@@ -261,7 +262,7 @@ HARMS = {
         r"lstm_head.keras has the input shape \(5, 6\), this run's .* gives \(4, 6\)",
     ),
     "clips": ("svr", endless_grid, "at most 100,000 clips of one video, found 6,000,000"),
-    "preset": ("lstm", large_preset, "must be a plain file of at most"),
+    "preset": ("lstm", large_preset, "must have at most"),
     "run": ("lstm", lambda run: (run / "run.json").write_text("[]"), "must hold a JSON object"),
     "no facts": ("lstm", lambda run: (run / "run.json").unlink(), "run.json is missing. Make it first: make train"),
     "no scale": (
@@ -269,6 +270,17 @@ HARMS = {
         lambda run: atomic_files.write_json(run / "run.json", {}),
         "needs the MOS scale .* found none",
     ),
+    "scale": (
+        "lstm",
+        lambda run: atomic_files.write_json(run / "run.json", {"mos_range": [-1e308, 1e308]}),
+        r"within \+-1e\+06; found \[-1e\+308",
+    ),
+    "huge scale": (
+        "lstm",
+        lambda run: (run / "run.json").write_text('{"mos_range": [0, 1' + "0" * 400 + "]}"),
+        "needs the MOS scale",
+    ),
+    "nested": ("lstm", lambda run: (run / "run.json").write_text("[" * 500_000), "is not a JSON file"),
     "no head": ("svr", lambda run: (run / "svr.skops").unlink(), "svr.skops is missing. Make it first: make compare"),
 }
 
@@ -280,6 +292,27 @@ def test_hostile_runs_are_refused_before_anything_is_loaded(run_dir, harm, monke
     do_harm(run_dir)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         model_check.check_run(run_dir, head)
+
+
+@pytest.mark.parametrize("name", ["cnn3d.keras", "svr.skops", "history.csv", "run.json"])
+@pytest.mark.parametrize("special", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_info_refuses_a_pipe_or_device_instead_of_waiting_for_it(run_dir, name, special, capsys):
+    (run_dir / name).unlink(missing_ok=True)
+    special(run_dir / name)
+    with pytest.raises(SystemExit) as ended:
+        cli.entry_point(["info", str(run_dir)])
+    assert ended.value.code == 3
+    assert f"{name} must be a regular file" in capsys.readouterr().err
+
+
+def test_info_prints_no_escape_sequence(run_dir, capsys):
+    RunFolder(run_dir).update_facts(database="\x1b]0;title\x07harmless")
+    with pytest.raises(SystemExit) as ended:
+        cli.entry_point(["info", str(run_dir)])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert "harmless" in printed
+    assert "\x1b" not in printed
 
 
 @pytest.mark.parametrize("head", ["lstm", "svr"])

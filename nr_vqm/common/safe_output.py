@@ -1,4 +1,4 @@
-"""Rendering of HTML pages from Jinja templates."""
+"""Output of text that comes from data: single lines for a terminal, and HTML pages from Jinja templates."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,7 +8,16 @@ from typing import Any
 import jinja2
 
 
-def render(
+def printable(text: str) -> str:
+    """Replace what UTF-8 cannot encode and what does not fit on one line, such as escape sequences.
+
+    File names and label files may contain any bytes; printed as they are, they could control the terminal.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def render_html(
     template: str | os.PathLike[str],
     values: Mapping[str, Any],
     *,
