@@ -8,12 +8,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes of tests share the 
         os.environ.setdefault(name, "1")
 
 import commands
+import keras
 import pytest
 from sample_videos import place_frame, write_ffv1
 
 from data_prep import __main__ as data_prep
 from nr_vqm import presets
 from nr_vqm.common import devices
+from nr_vqm.evaluation import comparison
 from nr_vqm.runs import untrained_run
 
 devices.split_cpu(2)
@@ -42,3 +44,18 @@ def synthetic_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic_data")
     commands.succeed(data_prep.main, "synthetic", "--out", folder, "--preset", "tiny")
     return folder
+
+
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Allow comparisons with 100 bootstrap draws, which take a tenth of the time, and return this number."""
+    monkeypatch.setattr(comparison, "MIN_RESAMPLES", 100)
+    return 100
+
+
+@pytest.fixture
+def zero_weights(monkeypatch):
+    """Build networks with weights of zero: random ones of the network of the paper take seconds."""
+    monkeypatch.setattr(
+        keras.initializers.GlorotUniform, "__call__", lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype)
+    )

@@ -159,7 +159,7 @@ def test_features_are_of_the_last_connected_layer_however_many_there_are():
         assert (features.shape, quality.shape) == ((None, fc_dims[-1]), (None, 1))
 
 
-def test_weights_are_counted_as_keras_does():
+def test_weights_are_counted_as_keras_does(zero_weights):
     for preset in presets.PRESETS.values():
         sizes = preset.network
         del sizes["dropout"]

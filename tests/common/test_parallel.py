@@ -47,12 +47,15 @@ def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
 
 
 def slow_first(item, folder):
-    """Item 0 counts the items that were started before it ended."""
+    """Item 0 ends when no more items are started, and counts those that were."""
     if item:
         (folder / str(item)).touch()
         return item
-    time.sleep(3)
-    return len(list(folder.iterdir()))
+    started = 0
+    while started < len(list(folder.iterdir())) or not started:
+        started = len(list(folder.iterdir()))
+        time.sleep(0.5)
+    return started
 
 
 def test_the_number_of_items_that_wait_for_a_slow_one_is_bounded(tmp_path):

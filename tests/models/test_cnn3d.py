@@ -13,7 +13,7 @@ def build(preset, dtype="float32"):
     return cnn3d.build_cnn3d(**{name: getattr(preset, name) for name in names}, dtype=dtype)
 
 
-def test_sizes_of_the_paper_network():
+def test_sizes_of_the_paper_network(zero_weights):
     with keras.device("cpu"):
         model = build(presets.PRESETS["paper"])
     assert model.count_params() == 192_351_617
