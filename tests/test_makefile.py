@@ -1,13 +1,8 @@
 """The commands of the Makefile: every path is one word of the shell, and options reach the stages that have them."""
 
-import importlib
-import shlex
-import subprocess
-from pathlib import Path
-
+import commands
 import pytest
 
-ROOT = Path(__file__).parent.parent
 PATHS = {
     "ROOT": "/videos of Ann's, 2nd",
     "DATA": "/data (new)/a;b",
@@ -20,32 +15,19 @@ PATHS = {
 STAGES = "prep train features rivals compare report finetune cross_database clip_grid lstm_size score".split()
 
 
-@pytest.fixture
-def commands_of(tmp_path):
-    """commands_of(target, ...) -> {module or program: its arguments as the shell sees them}, nothing is run."""
-    (tmp_path / ".ready").touch()
-
-    def make(*targets, **variables):
-        given = [f"{name}={value}" for name, value in variables.items()]
-        printed = subprocess.run(
-            ["make", "-n", *targets, f"BIN={tmp_path}", *given], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-        found = {}
-        for line in printed.replace("\\\n", " ").splitlines():
-            words = shlex.split(line)
-            if words and words[0] in (f"{tmp_path}/python", f"{tmp_path}/nr-vqm"):
-                name, arguments = (words[2], words[3:]) if words[1] == "-m" else ("nr-vqm", words[1:])
-                found.setdefault(name, arguments)
-        return found
-
-    return make
+def commands_of(*targets, **variables):
+    """Return {module: arguments of its first command} of the commands that make would run."""
+    found = {}
+    for module, arguments in commands.of_make(*targets, *(f"{name}={value}" for name, value in variables.items())):
+        found.setdefault(module, arguments)
+    return found
 
 
 def value_of(arguments, option):
     return arguments[arguments.index(option) + 1]
 
 
-def test_paths_are_one_word_of_the_shell_whatever_their_characters(commands_of):
+def test_paths_are_one_word_of_the_shell_whatever_their_characters():
     found = commands_of(*STAGES, **PATHS)
     expected = {
         "data_prep": {"--root": "ROOT", "--out": "DATA"},
@@ -57,7 +39,7 @@ def test_paths_are_one_word_of_the_shell_whatever_their_characters(commands_of):
         "experiments.finetune": {"--run": "RUN", "--start": "START"},
         "experiments.cross_database": {"--run": "RUN", "--data": "DATA", "--out": "OUT"},
         "experiments.ablations": {"--run": "RUN", "--data": "DATA"},
-        "nr-vqm": {"score": "VIDEO", "--run": "RUN"},
+        "nr_vqm.cli": {"score": "VIDEO", "--run": "RUN"},
     }
     assert set(found) == set(expected)
     for module, options in expected.items():
@@ -66,7 +48,7 @@ def test_paths_are_one_word_of_the_shell_whatever_their_characters(commands_of):
 
 
 @pytest.mark.parametrize("target", ["konvid1k", "live_qualcomm", "downscaling"])
-def test_paths_survive_a_make_that_calls_make(commands_of, target):
+def test_paths_survive_a_make_that_calls_make(target):
     found = commands_of(target, **PATHS)
     ending = "-downscaled" if target == "downscaling" else ""
     assert value_of(found["data_prep"], "--root") == PATHS["ROOT"]
@@ -78,9 +60,9 @@ def test_paths_survive_a_make_that_calls_make(commands_of, target):
         assert value_of(found["experiments.finetune"], "--start") == PATHS["START"]
 
 
-def test_options_reach_every_stage_that_has_them(commands_of):
+def test_options_reach_every_stage_that_has_them():
     found = commands_of(*STAGES, WORKERS=3, DEVICE="gpu:1", DEVICES=2, PRECISION="float32", VIDEO="x.mp4")
-    reading = {"experiments.extract_features", "experiments.cross_database", "experiments.ablations", "nr-vqm"}
+    reading = {"experiments.extract_features", "experiments.cross_database", "experiments.ablations", "nr_vqm.cli"}
     having = {
         "--workers": {"data_prep", "experiments.extract_rivals", *reading},
         "--device": {f"experiments.{name}" for name in ("train_cnn", "compare_heads", "finetune")} | reading,
@@ -95,7 +77,7 @@ def test_options_reach_every_stage_that_has_them(commands_of):
     assert not any({"--device", "--devices", "--precision"} & set(arguments) for arguments in plain.values())
 
 
-def test_the_stages_accept_what_the_makefile_gives_them(commands_of):
+def test_the_stages_accept_what_the_makefile_gives_them():
     settings = {
         "SETTINGS": "epochs=3 convs=[[4,3,1],[8,2,1]]",
         "WORKERS": 2,
@@ -104,10 +86,7 @@ def test_the_stages_accept_what_the_makefile_gives_them(commands_of):
         "RIVALS": "brisque,niqe",
     }
     found = commands_of(*STAGES, **PATHS, **settings)
-    parsed = {}
-    for name, arguments in found.items():
-        module = {"nr-vqm": "nr_vqm.cli", "data_prep": "data_prep.__main__"}.get(name, name)
-        parsed[name] = importlib.import_module(module)._parser().parse_args(arguments)
+    parsed = {name: commands.import_main(name)._parser().parse_args(words) for name, words in found.items()}
     assert parsed["experiments.train_cnn"].overrides == ["epochs=3", "convs=[[4,3,1],[8,2,1]]"]
     assert [method.name for method in parsed["experiments.extract_rivals"].rivals] == ["brisque", "niqe"]
-    assert parsed["nr-vqm"].videos == [PATHS["VIDEO"]]
+    assert parsed["nr_vqm.cli"].videos == [PATHS["VIDEO"]]
