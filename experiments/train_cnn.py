@@ -94,7 +94,7 @@ def _preset(args: argparse.Namespace, database: str) -> presets.Preset:
     changes = {"train_fraction": args.train_share, "val_fraction": args.val_share}
     if args.split != "strict":
         if args.train_share:
-            raise ValueError(f"--train-share goes with --split strict. Received: --split {args.split}.")
+            raise ValueError(f"--train-share applies only to --split strict. Received: --split {args.split}.")
         val_share = args.val_share or preset.val_share
         changes = {"val_share": val_share}
         if args.split == "paper":

@@ -126,7 +126,7 @@ def test_every_stage_resumes(konvid1k):
         (["--split", "paper", "--repeats", "1"], "was started with --repeats 2, which is now 1"),
         (["--split", "strict", "--repeats", "2"], "was started with other settings"),
         (["--split", "paper", "--repeats", "2", "--set", "train_groups=2"], "was prepared with 3"),
-        (["--split", "paper", "--train-share", "0.5"], "--train-share goes with --split strict"),
+        (["--split", "paper", "--train-share", "0.5"], "--train-share applies only to --split strict"),
     ],
 )
 def test_a_run_keeps_to_its_settings(konvid1k, changes, message):
