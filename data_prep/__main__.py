@@ -84,7 +84,11 @@ def _verify(argv: Sequence[str]) -> int:
     with folder_lock(out):
         lines = build.verify(out, _print_progress)
     messages.print_some(lines)
-    print(f"{len(lines)} shards are missing or damaged; make prep writes them again." if lines else "All shards are intact.")
+    print(
+        f"{len(lines)} shards are missing or damaged; make prep writes them again."
+        if lines
+        else "All shards are intact."
+    )
     return command_line.EXIT_FAILED if lines else 0
 
 
