@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nr_vqm.handcrafted import (
+    bicubic,
     block_motion,
     colour_maps,
     complex_diivine,
@@ -55,7 +56,7 @@ def run(name: str, path: Path) -> None:
 
 
 READ = decoder_client.Frames.__next__
-STATISTICS = (natural_scene.mscn, natural_scene.shift_products, natural_scene.aggd, natural_scene.halve)
+STATISTICS = (natural_scene.mscn, natural_scene.shift_products, natural_scene.aggd, bicubic.halve)
 VIDEVAL_PARTS = (
     READ,
     gm_log.features,

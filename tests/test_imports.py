@@ -117,6 +117,7 @@ def test_only_listed_modules_import_inside_functions():
 # A module of nr_vqm/handcrafted likewise.
 HANDCRAFTED_ORDER = """
 natural_scene
+bicubic
 frame_sampling
 brisque
 niqe

@@ -79,12 +79,12 @@ def wrapped_cauchy_concentration(points: np.ndarray) -> float:
 
 def _weighted_mean(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Return the mean of the points weighted by 1 / (1 - centre . point): one iteration of the fit."""
-    total, weighted = 0.0, np.zeros(2)
+    weighted = np.zeros(2)
     for start in range(0, points.shape[1], CHUNK):
         part = points[:, start : start + CHUNK]
         # weights = 1 - centre . point, computed in one pass over the memory
         (weights,) = cv2.addWeighted(part[:1], -centre[0], part[1:], -centre[1], 1)
         np.reciprocal(weights, out=weights)
-        total += weights.sum()
         weighted += part @ weights
-    return weighted / total
+    # Each weight times (1 - centre . point) is 1, so the sum of the weights needs no pass of its own.
+    return weighted / (points.shape[1] + centre @ weighted)

@@ -29,6 +29,7 @@ class SmoothedBand:
 
     def __init__(self, values: np.ndarray, magnitude: np.ndarray | None = None) -> None:
         self.values = values
+        self._parts = np.ascontiguousarray(values).view(np.float64).reshape(*values.shape, 2)
         self.magnitude = np.abs(values) if magnitude is None else magnitude
         self.energy = _box(self.magnitude * self.magnitude)
 
@@ -51,8 +52,8 @@ class SmoothedBand:
         total = 0.0
         for start in range(0, height, step):
             inner, outer = slice(start, start + step), slice(start, start + step + 2 * EDGE)
-            product = self.values[outer] * other.values[outer].conj()
-            common = np.abs(_box(product.view(np.float64).reshape(*product.shape, 2)).view(np.complex128)[..., 0])
+            product = cv2.mulSpectrums(self._parts[outer], other._parts[outer], 0, conjB=True)
+            common = np.abs(_box(product).view(np.complex128)[..., 0])
             with np.errstate(divide="ignore", invalid="ignore"):
                 common /= self.energy[inner] + other.energy[inner]
             total += rows[inner] @ common @ columns

@@ -8,8 +8,8 @@ import os
 
 import numpy as np
 
-from nr_vqm.handcrafted import frame_sampling
-from nr_vqm.handcrafted.natural_scene import ggd, halve, mscn, pair_statistics, shift_products, with_sides
+from nr_vqm.handcrafted import bicubic, frame_sampling
+from nr_vqm.handcrafted.natural_scene import ggd, mscn, pair_statistics, shift_products, with_sides
 from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 36
@@ -38,7 +38,7 @@ def features(luma: np.ndarray) -> np.ndarray:
         frame.
     """
     luma = np.asarray(luma, np.float64)
-    return np.array(_scale_features(luma) + _scale_features(halve(luma)))
+    return np.array(_scale_features(luma) + _scale_features(bicubic.halve(luma)))
 
 
 def _scale_features(luma: np.ndarray) -> list[float]:

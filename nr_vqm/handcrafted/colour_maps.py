@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from nr_vqm.handcrafted import natural_scene
+from nr_vqm.handcrafted import bicubic, natural_scene
 
 GRAY_WEIGHTS = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 _XYZ_TO_RGB = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.057]])
@@ -41,7 +41,7 @@ def rgb_for_friquee(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     Source: vztu/BVQA_Benchmark, so that values can be compared with published ones.
     """
     y = 1.16438 * (y.astype(np.float64) - 16)
-    u, v = (_round_to_uint8(natural_scene.resize(plane, *y.shape)).astype(np.float64) - 128 for plane in (u, v))
+    u, v = (_round_to_uint8(bicubic.resize(plane, *y.shape)).astype(np.float64) - 128 for plane in (u, v))
     channels = y + 1.59603 * v, y - 0.39176 * u - 0.81297 * v, y + 2.01723 * u
     return np.stack([_round_to_uint8(channel) for channel in channels], axis=-1)
 

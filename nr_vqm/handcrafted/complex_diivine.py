@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nr_vqm.handcrafted import band_magnitudes, band_phases, natural_scene, steerable_pyramid
+from nr_vqm.handcrafted import band_magnitudes, band_phases, bicubic, steerable_pyramid
 from nr_vqm.handcrafted.band_similarity import SmoothedBand
 
 NUM_FEATURES = 82
@@ -69,7 +69,7 @@ def enlarged(bands: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
     Returns:
         Per band a complex128 array of the given shape.
     """
-    return [np.ascontiguousarray(natural_scene.resize(band, *shape)) for band in bands]
+    return [np.ascontiguousarray(bicubic.resize(band, *shape)) for band in bands]
 
 
 def parent_magnitudes(pyramid: steerable_pyramid.Pyramid, parents: Sequence[np.ndarray]) -> list[np.ndarray]:

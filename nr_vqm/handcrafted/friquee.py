@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import gamma
 
-from nr_vqm.handcrafted import colour_maps, complex_diivine, frame_sampling, natural_scene, steerable_pyramid
+from nr_vqm.handcrafted import bicubic, colour_maps, complex_diivine, frame_sampling, natural_scene, steerable_pyramid
 from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 560
@@ -203,7 +203,7 @@ def cone_features(cone: np.ndarray) -> list[float]:
 
 
 def _halved(image: np.ndarray) -> NormalisedMap:
-    return NormalisedMap(np.ascontiguousarray(natural_scene.halve(image)))
+    return NormalisedMap(np.ascontiguousarray(bicubic.halve(image)))
 
 
 def _deviation_and_mscn_blocks(image: NormalisedMap) -> list[float]:

@@ -7,7 +7,7 @@ VIDEVAL computes it (vztu/VIDEVAL, MIT); written anew.
 import cv2
 import numpy as np
 
-from nr_vqm.handcrafted import natural_scene
+from nr_vqm.handcrafted import bicubic, natural_scene
 
 NUM_FEATURES = 8
 LOG_OFFSET = 0.1
@@ -41,7 +41,7 @@ def features(luma: np.ndarray) -> np.ndarray:
     """
     gradient = gradient_magnitude(np.asarray(luma, np.float64))
     full = natural_scene.mscn(gradient, border="zero")[0]
-    half = natural_scene.mscn(np.ascontiguousarray(natural_scene.halve(gradient)), border="zero")[0]
+    half = natural_scene.mscn(np.ascontiguousarray(bicubic.halve(gradient)), border="zero")[0]
     log = np.log(np.abs(full) + LOG_OFFSET)
     square = log + np.roll(log, (1, 1), (0, 1)) - np.roll(log, 1, 1) - np.roll(log, 1, 0)
     square_shape, square_deviation = _fit(square)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nr_vqm.handcrafted import frame_sampling
-from nr_vqm.handcrafted.natural_scene import aggd, aggd_mean, halve, mscn, scale_factor, shift_products
+from nr_vqm.handcrafted import bicubic, frame_sampling
+from nr_vqm.handcrafted.natural_scene import aggd, aggd_mean, mscn, scale_factor, shift_products
 from nr_vqm.video.raw_video import RawFormat
 
 BLOCK = 96  # pixels a side at full size
@@ -52,7 +52,7 @@ def block_features(luma: np.ndarray) -> np.ndarray:
     if not rows * columns:
         raise ValueError(f"NIQE needs a frame of at least {BLOCK}x{BLOCK}. Received: {luma.shape[1]}x{luma.shape[0]}.")
     luma = np.asarray(luma[: rows * BLOCK, : columns * BLOCK], np.float64)
-    return np.hstack([_scale_features(luma, BLOCK), _scale_features(halve(luma), BLOCK // 2)])
+    return np.hstack([_scale_features(luma, BLOCK), _scale_features(bicubic.halve(luma), BLOCK // 2)])
 
 
 def _scale_features(luma: np.ndarray, block: int) -> np.ndarray:

@@ -6,7 +6,7 @@ computes it (vztu/VIDEVAL, MIT); written anew.
 
 import numpy as np
 
-from nr_vqm.handcrafted import colour_maps, key_point_motion, natural_scene
+from nr_vqm.handcrafted import bicubic, colour_maps, key_point_motion
 from nr_vqm.handcrafted.key_point_motion import SOBEL, correlate
 
 REACHES_ACROSS = 40  # the largest displacement, in pixels of the halved frame, is the full width over this
@@ -46,7 +46,7 @@ def still_feature_names() -> list[str]:
 
 def halved_luma(luma: np.ndarray) -> np.ndarray:
     """The luma that `motion_features` takes: 0-1, float64, of half the size (rounded up)."""
-    return np.ascontiguousarray(natural_scene.halve(np.asarray(luma, np.float64) / 255))
+    return np.ascontiguousarray(bicubic.halve(np.asarray(luma, np.float64) / 255))
 
 
 def motion_features(this: np.ndarray, previous: np.ndarray, following: np.ndarray, *, full_width: int) -> np.ndarray:
@@ -161,7 +161,7 @@ def still_features(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def _sharpness(image: np.ndarray) -> list[float]:
     """Autocorrelation of edges at lags 2 to 6 and at lag 2, relative to lag 1; edge contrast of the weaker blocks."""
     if image.shape[1] > MAX_SHARPNESS_WIDTH:
-        image = np.ascontiguousarray(natural_scene.halve(image))
+        image = np.ascontiguousarray(bicubic.halve(image))
     across, down = correlate(image, SOBEL.T), correlate(image, SOBEL)
     starts = (np.arange(BLOCK // 2 - 1, size - 3 * BLOCK // 2, BLOCK) for size in image.shape)
     places = np.array([place.ravel() for place in np.meshgrid(*starts, indexing="ij")])

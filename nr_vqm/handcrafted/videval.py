@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from nr_vqm.handcrafted import colour_maps, frame_sampling, friquee, gm_log, higrade, natural_scene, tlvqm
+from nr_vqm.handcrafted import bicubic, colour_maps, frame_sampling, friquee, gm_log, higrade, natural_scene, tlvqm
 from nr_vqm.handcrafted.friquee import NormalisedMap
 from nr_vqm.video import reader
 from nr_vqm.video.planes import Planes
@@ -160,7 +160,7 @@ class _Frame:
     def ycbcr(self) -> list[np.ndarray]:
         """Luma and both chroma planes, 0-255, float64, of one size."""
         y, *chroma = self._planes
-        return [self.luma(), *(self._reduced(natural_scene.resize(plane, *y.shape)) for plane in chroma)]
+        return [self.luma(), *(self._reduced(bicubic.resize(plane, *y.shape)) for plane in chroma)]
 
     @functools.cached_property
     def halved_luma(self) -> np.ndarray:
@@ -168,7 +168,7 @@ class _Frame:
         return tlvqm.halved_luma(self.luma())
 
     def _reduced(self, plane: np.ndarray) -> np.ndarray:
-        return plane if self._scale == 1 else np.ascontiguousarray(natural_scene.rescale(plane, self._scale))
+        return plane if self._scale == 1 else np.ascontiguousarray(bicubic.rescale(plane, self._scale))
 
 
 def _observe(frames: Iterable[_Frame], step: int, rows: list[np.ndarray]) -> Iterator[_Frame]:
@@ -237,7 +237,7 @@ def _chroma_features(chroma: np.ndarray) -> list[float]:
 
 
 def _halved(image: np.ndarray) -> NormalisedMap:
-    return NormalisedMap(np.ascontiguousarray(natural_scene.halve(image)))
+    return NormalisedMap(np.ascontiguousarray(bicubic.halve(image)))
 
 
 def _shape(product: np.ndarray) -> float:

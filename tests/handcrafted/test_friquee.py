@@ -11,7 +11,7 @@ from golden import DATA, needs_data
 from hard_frames import LUMA, texture
 from sample_videos import write_ffv1
 
-from nr_vqm.handcrafted import colour_maps, complex_diivine, frame_sampling, friquee, natural_scene
+from nr_vqm.handcrafted import bicubic, colour_maps, complex_diivine, frame_sampling, friquee, natural_scene
 
 RIVALS = DATA / "rivals"
 
@@ -91,7 +91,7 @@ def test_values_stand_at_their_names():
     rgb = noise_frame()
     values = dict(zip(friquee.feature_names(), friquee.features(rgb), strict=True))
     gray = colour_maps.gray(rgb)
-    half, half_deviation = natural_scene.mscn(natural_scene.halve(gray), border="zero")
+    half, half_deviation = natural_scene.mscn(bicubic.halve(gray), border="zero")
     product = half * np.roll(half, (-1, 1), (0, 1))
     assert values["gray_half_pair_up_right_left"] == pytest.approx(np.mean(product[product < 0] ** 2))
     assert values["gray_half_deviation_mean"] == pytest.approx(half_deviation.mean())

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVR
 
-from nr_vqm.handcrafted import brisque, frame_sampling, friquee, gm_log, higrade, natural_scene, tlvqm, videval
+from nr_vqm.handcrafted import bicubic, brisque, frame_sampling, friquee, gm_log, higrade, natural_scene, tlvqm, videval
 from nr_vqm.video.planes import Planes
 
 
@@ -103,9 +103,7 @@ def test_frames_and_windows():
         (values[:3].std(ddof=1) + values[2:].std(ddof=1)) / 2
     )
     stills = [frames[number] for number in frame_sampling.sampled_frames(13, 4.2)]
-    expected = [
-        tlvqm.still_features(y, *(natural_scene.resize(plane, *y.shape) for plane in (u, v))) for y, u, v in stills
-    ]
+    expected = [tlvqm.still_features(y, *(bicubic.resize(plane, *y.shape) for plane in (u, v))) for y, u, v in stills]
     np.testing.assert_allclose([found[name] for name in tlvqm.still_feature_names()], np.mean(expected, axis=0))
 
 
@@ -238,7 +236,7 @@ def ours(row):
 @pytest.mark.parametrize("row", KONVID_VIDEOS)
 def test_published_values_of_single_frames(row):
     values = [
-        tlvqm.still_features(y, *(natural_scene.resize(plane, *y.shape) for plane in (u, v)))
+        tlvqm.still_features(y, *(bicubic.resize(plane, *y.shape) for plane in (u, v)))
         for y, u, v in frame_sampling.read_sampled(konvid_video(row))
     ]
     np.testing.assert_allclose(np.mean(values, axis=0), published()[row][54:], rtol=1e-11)
