@@ -1,6 +1,6 @@
 # The stages, one command each:
 #   make prep DATABASE=csv ROOT=videos DATA=data/mine PRESET=paper SETTINGS="epochs=9 seed=2" ARGS="--mos-range 1 5"
-# Data:        DATABASE ROOT DATA RUN START OUT VIDEO, paths with any characters but a dollar sign
+# Data:        DATABASE ROOT DATA RUN START OUT VIDEO TEACHER PUBLISHED, paths with any characters but a dollar sign
 # Settings:    PRESET SETTINGS SPLIT REPEATS PRECISION
 # Machine:     WORKERS, processes of prep (default: one per core) and of all that reads videos (default: 1);
 #              DEVICE, cpu, gpu or gpu:1 of all stages with a network; DEVICES, number of devices for training
@@ -17,6 +17,8 @@ REPEATS  ?= 1
 START    ?= runs/konvid1k-$(PRESET)
 OUT      ?= $(RUN)-cross
 ROOT     ?=
+TEACHER  ?=
+PUBLISHED ?=
 VIDEO    ?=
 DEVICES  ?= 1
 DEVICE   ?=
@@ -35,15 +37,18 @@ quoted    = '$(subst ','\'',$(1))'
 SET       = $(foreach setting,$(SETTINGS),--set $(call quoted,$(setting)))
 ON        = $(if $(DEVICE),--device $(DEVICE))
 IN        = $(if $(PRECISION),--precision $(PRECISION))
-FROM      = $(if $(ROOT),--root $(call quoted,$(ROOT)))
 CORES     = $(shell nproc 2>/dev/null || echo 2)
+AT        = $(if $(ROOT),--root $(call quoted,$(ROOT)))
+# Of contents ROOT is what prep makes videos from; the later stages read those that it has made.
+FROM      = $(if $(filter contents,$(DATABASE)),,$(AT))
+BY        = $(if $(TEACHER),--teacher $(call quoted,$(TEACHER)))
 WITH      = $(if $(WORKERS),--workers $(WORKERS))
 IN_TWO   := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo prep train features rivals compare report score test test-slow lint types check check-all fuzz bench chaos plan
-.PHONY: konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
+.PHONY: teacher konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
 
 help: ## list the targets
 	@grep -E '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -61,7 +66,10 @@ demo: ## the whole line on the synthetic database, on a CPU in minutes
 
 prep: setup ## videos and labels -> manifest and clip shards
 	$(PY) -m data_prep $(DATABASE) --out $(call quoted,$(DATA)) --preset $(PRESET) $(SET) \
-	  --workers $(or $(WORKERS),$(CORES)) $(FROM) $(ARGS)
+	  --workers $(or $(WORKERS),$(CORES)) $(AT) $(BY) $(ARGS)
+
+teacher: setup ## PUBLISHED, features with people's MOS -> TEACHER, which labels contents: docs/adapt.md
+	$(PY) -m experiments.train_teacher --features $(call quoted,$(PUBLISHED)) --out $(call quoted,$(TEACHER)) $(ARGS)
 
 train: setup ## clip shards -> the 3D-CNN
 	$(PY) -m experiments.train_cnn --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) --preset $(PRESET) $(SET) \

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from data_prep import build, state
     from nr_vqm.dataset.manifest import Video
 
-DATABASES = ("konvid1k", "live_qualcomm", "live_vqc", "cvd2014", "youtube_ugc", "lsvq", "csv", "synthetic")
+DATABASES = (
+    "konvid1k", "live_qualcomm", "live_vqc", "cvd2014", "youtube_ugc", "lsvq", "csv", "synthetic", "contents",
+)  # fmt: skip
+GENERATED = ("synthetic", "contents")  # prep writes their videos into the data folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,13 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m data_prep", __doc__)
     parser.add_argument("database", choices=DATABASES, help="which label files to read; docs/databases.md")
-    parser.add_argument("--root", help="the database's folder, as downloaded; for csv, also the csv file itself")
+    parser.add_argument(
+        "--root",
+        help="the database's folder, as downloaded; for csv, also the csv file itself; for contents, any folder of "
+        "videos",
+    )
     parser.add_argument("--out", required=True, help="the data folder to write")
     command_line.add_preset_options(parser)
     parser.add_argument("--labels", metavar="FILE", help="the label file, if it is not below --root")
     parser.add_argument(
         "--label-origin", choices=label_origin.ORIGINS, help="origin of the labels of a csv (default: people)"
     )
+    parser.add_argument("--teacher", metavar="FILE", help="teacher.h5, which gives the pseudo-labels of contents")
     parser.add_argument("--mos-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of a csv's MOS scale")
     parser.add_argument(
         "--raw",
@@ -94,7 +102,7 @@ def _verify(argv: Sequence[str]) -> int:
 
 def _rows(args: argparse.Namespace, preset: Preset, root: Path) -> "tuple[list[Video], list[Path]]":
     """Read the labels: the unopened videos, with paths relative to `root`, and the label files."""
-    from data_prep import databases
+    from data_prep import databases, generated
     from data_prep.databases import csv_labels
     from nr_vqm.video import raw_video
 
@@ -105,7 +113,7 @@ def _rows(args: argparse.Namespace, preset: Preset, root: Path) -> "tuple[list[V
         source = Path(args.root)
         rows, labels = csv_labels.read(source, mos_range=tuple(args.mos_range)), [csv_labels.label_path(source)]
     else:
-        _make_synthetic(args, preset, root)
+        generated.make(args, preset, root)
         rows, labels = csv_labels.read(root, mos_range=(1, 5)), [csv_labels.label_path(root)]
     if raw and not any(raw_video.is_raw(one.path) for one in rows):
         raise ValueError(f"--raw is for .yuv files, no label of {args.database} is of one.")
@@ -114,7 +122,9 @@ def _rows(args: argparse.Namespace, preset: Preset, root: Path) -> "tuple[list[V
 
 def _root(args: argparse.Namespace, out: Path) -> Path:
     """Return the folder to which the paths of the videos are relative."""
-    root = Path(args.root) if args.root else out / "synthetic"
+    if args.database == "contents" or not args.root:
+        return out / args.database
+    root = Path(args.root)
     return (root.parent if root.is_file() else root).absolute()
 
 
@@ -133,35 +143,15 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError(f"--mos-range is for csv, the scale of {args.database} is known.")
     if args.database != "csv" and args.label_origin:
         raise ValueError(f"--label-origin is for csv, the origin of the labels of {args.database} is known.")
-    if args.database in ("csv", "synthetic") and args.labels:
+    if args.database != "contents" and args.teacher:
+        raise ValueError(f"--teacher is for contents, {args.database} has labels.")
+    if args.database in ("csv", *GENERATED) and args.labels:
         raise ValueError("--labels is for downloaded databases; csv takes its label file as --root.")
-
-
-def _make_synthetic(args: argparse.Namespace, preset: Preset, root: Path) -> None:
-    from data_prep.synthetic import database
-    from nr_vqm.common.folder_lock import folder_lock
-
-    if args.dry_run:
-        if not (root / "labels.csv").exists():
-            raise ValueError(
-                f"The synthetic videos are not made yet, there is no {root / 'labels.csv'}. Run without --dry-run."
-            )
-        return
-    with folder_lock(root):
-        database.make_database(
-            root,
-            num_videos=preset.synthetic_videos,
-            num_frames=preset.synthetic_frames,
-            size=preset.synthetic_size,
-            seed=preset.seed,
-            workers=args.workers,
-            scheduler=args.scheduler,
-        )
 
 
 def _label_origin(args: argparse.Namespace) -> str:
     """Return the origin of the labels, a key of `label_origin.ORIGINS`; supported databases have subjective scores."""
-    return "synthetic" if args.database == "synthetic" else args.label_origin or "people"
+    return {"synthetic": "synthetic", "contents": "pseudo"}.get(args.database, args.label_origin or "people")
 
 
 def _request(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
@@ -180,7 +170,7 @@ def _request(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
 
 def _prepare(args: argparse.Namespace, preset: Preset, out: Path) -> int:
     """Prepare the videos that are not prepared yet; return the exit code."""
-    from data_prep import messages, state
+    from data_prep import generated, messages, state
     from nr_vqm.common import atomic_files
 
     root, request = _root(args, out), _request(args, preset)
@@ -193,7 +183,7 @@ def _prepare(args: argparse.Namespace, preset: Preset, out: Path) -> int:
         print(f"{out} is complete already.")
         return _result(changes.videos)
     messages.print_labels(args.database, rows, labels, request["labels"], preset)
-    if args.database != "synthetic":
+    if args.database not in GENERATED:
         messages.print_files(rows, labels, root)
     if prepared.videos:
         messages.print_changes(changes)
@@ -210,7 +200,8 @@ def _prepare(args: argparse.Namespace, preset: Preset, out: Path) -> int:
         _result(videos)
         DataFolder(out).progress.unlink(missing_ok=True)
         raise ValueError("No video can be prepared. The reasons are above.")
-    state.finish(out, videos, prepared, request=request, root=root, preset=preset)
+    method = generated.label_method(args, preset)
+    state.finish(out, videos, prepared, request=request, root=root, preset=preset, label_method=method)
     return _result(videos)
 
 

@@ -198,7 +198,16 @@ def _label(one: Video) -> tuple[Any, ...]:
     return one.content, one.mos, one.mos_low, one.mos_high, one.mos_ci95
 
 
-def finish(out: Path, videos: list[Video], prepared: Prepared, *, request: dict, root: Path, preset: Preset) -> None:
+def finish(
+    out: Path,
+    videos: list[Video],
+    prepared: Prepared,
+    *,
+    request: dict,
+    root: Path,
+    preset: Preset,
+    label_method: str,
+) -> None:
     """Write prep.json, manifest.csv and, last, index.json, without which a folder counts as unfinished.
 
     Args:
@@ -208,6 +217,7 @@ def finish(out: Path, videos: list[Video], prepared: Prepared, *, request: dict,
         request: the settings with which the folder was prepared.
         root: the folder to which the paths are relative.
         preset: recorded in index.json.
+        label_method: how the labels were formed, recorded in prep.json; empty where the database says it.
     """
     labels_sha256 = hash_labels(videos)
     used = {(one.shard, one.video_id) for one in videos if one.status == OK}
@@ -222,7 +232,8 @@ def finish(out: Path, videos: list[Video], prepared: Prepared, *, request: dict,
         "shards": [prepared.checksums.get(number) for number in range(max(prepared.checksums, default=-1) + 1)],
         "stale": sorted((prepared.stale | known) - used),
     }
-    write_request(out, request, root, labels_sha256=labels_sha256)
+    method = {"label_method": label_method} if label_method else {}
+    write_request(out, request, root, labels_sha256=labels_sha256, **method)
     folder = DataFolder(out)
     manifest.write(folder.manifest, videos)
     atomic_files.write_json(folder.index, index)

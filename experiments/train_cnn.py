@@ -108,6 +108,7 @@ def _facts(prep: Mapping[str, Any], videos: Sequence[manifest.Video], data: Path
     return {
         "database": prep["database"],
         "labels": label_origin.check(prep.get("labels"), f"{data}/prep.json (made by make prep)"),
+        **({"label_method": prep["label_method"]} if "label_method" in prep else {}),
         "labels_sha256": prep["labels_sha256"],
         "data_dir": str(data.resolve()),
         "mos_range": [videos[0].mos_low, videos[0].mos_high],

@@ -14,6 +14,8 @@ from nr_vqm.models import network_sizes
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 SVR_FIT_ON = ("train", "train+val")
+CONTENTS_LEVELS = ("teacher", "none")
+CONTENTS_LOSSES = ("both", "vmaf", "tables")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,16 @@ class Preset:
     synthetic_videos: int = 1400
     synthetic_frames: int = 48
     synthetic_size: tuple[int, int] = (128, 192)  # height, width
+    # the database of pseudo-labels from a folder of videos; decision 0017
+    contents_frames: int = 48  # length of a segment
+    contents_versions: int = 4  # of a segment: one or two undistorted views, the others distorted
+    contents_size: tuple[int, int] = (540, 960)  # largest rows and columns of a landscape view
+    contents_segments: int = 1  # of one video, each from a scene of its own
+    contents_seconds: float = 120.0  # of each video that are looked at
+    contents_impairment: tuple[float, float] = (0.8, 2.4)  # beta distribution of impairments, mean 0.25
+    contents_reencoded: float = 0.35  # share of the distorted versions that are encoded once more
+    contents_level: str = "teacher"  # level of undistorted views; or "none": 5 for all
+    contents_loss: str = "both"  # of distortions: the mean of "tables" and "vmaf", or one of them
     seed: int = 1
 
     @property
@@ -128,6 +140,14 @@ class Preset:
         names = ("neighbours", "min_neighbours", "floor")
         return {name: getattr(self, f"interval_{name}") for name in names}
 
+    @property
+    def contents(self) -> dict[str, Any]:
+        """Argument `settings` of `data_prep.contents.database.make_database`, except min_side."""
+        names = ("size", "impairment", "reencoded")
+        renamed = {"num_frames": "frames", "num_versions": "versions", "max_segments": "segments"}
+        renamed |= {"max_seconds": "seconds", **{name: name for name in names}}
+        return {name: getattr(self, f"contents_{field}") for name, field in renamed.items()} | self._of("seed")
+
     def _of(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}
 
@@ -173,6 +193,8 @@ PRESETS = {
         synthetic_videos=20,
         synthetic_frames=20,
         synthetic_size=(40, 56),
+        contents_frames=20,
+        contents_size=(64, 80),
     ),
 }
 
@@ -188,7 +210,8 @@ def get_preset(name: str, *, database: str | None = None, overrides: Iterable[st
 
     Args:
         name: a key of PRESETS.
-        database: applies the settings of FOR_DATABASE; 'synthetic' also requires videos at least as long as a clip.
+        database: applies the settings of FOR_DATABASE; 'synthetic' and 'contents' also require videos at least as
+            long as a clip.
         overrides: 'setting=value' each; the value is JSON, or '2x4' for a grid.
 
     Raises:
@@ -204,8 +227,8 @@ def get_preset(name: str, *, database: str | None = None, overrides: Iterable[st
         raise ValueError(f"Unknown preset {name!r}. Choose from: {', '.join(PRESETS)}.")
     overridden = dict(_parse_override(text) for text in overrides)
     preset = changed(PRESETS[name], **FOR_DATABASE.get((name, database), {}) | overridden)
-    if database == "synthetic":
-        _check_synthetic(preset)
+    if database in ("synthetic", "contents"):
+        _check_generated(preset, database)
     return preset
 
 
@@ -289,9 +312,11 @@ def _cast(name: str, value: Any, wanted: Any) -> Any:
 
 
 # Numbers are above zero, unless listed here.
-ZERO_ALLOWED = ("seed", "dropout", "warmup_epochs", "start_roughness", "clip_noise", "interval_floor")
+ZERO_ALLOWED = (
+    "seed", "dropout", "warmup_epochs", "start_roughness", "clip_noise", "interval_floor", "contents_reencoded",
+)  # fmt: skip
 ANY_NUMBER = ("forget_bias", "input_bias")
-AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor")
+AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor", "contents_reencoded")
 BELOW_1 = ("dropout", "val_share")
 
 
@@ -327,10 +352,12 @@ def _check_choices(preset: Preset) -> None:
             "Settings 'train_fraction' and 'val_fraction' must leave a part for test: their sum must be below 1. "
             f"Received: {preset.train_fraction:g} and {preset.val_fraction:g}."
         )
-    if preset.svr_fit_on not in SVR_FIT_ON:
-        raise ValueError(
-            f"Setting 'svr_fit_on' must be one of {', '.join(SVR_FIT_ON)}. Received: {preset.svr_fit_on!r}."
-        )
+    choices = {"svr_fit_on": SVR_FIT_ON, "contents_level": CONTENTS_LEVELS, "contents_loss": CONTENTS_LOSSES}
+    for name, allowed in choices.items():
+        if getattr(preset, name) not in allowed:
+            raise ValueError(
+                f"Setting {name!r} must be one of {', '.join(allowed)}. Received: {getattr(preset, name)!r}."
+            )
 
 
 def _problem(name: str, number: float) -> str | None:
@@ -346,12 +373,13 @@ def _problem(name: str, number: float) -> str | None:
     return "at most 1" if name in AT_MOST_1 and number > 1 else None
 
 
-def _check_synthetic(preset: Preset) -> None:
-    """Raise ValueError if clips are longer than the synthetic videos."""
-    if preset.synthetic_frames < preset.clip_frames:
+def _check_generated(preset: Preset, database: str) -> None:
+    """Raise ValueError if clips are longer than the videos that prep generates."""
+    name = f"{database}_frames"
+    if getattr(preset, name) < preset.clip_frames:
         raise ValueError(
-            f"One clip needs {preset.clip_frames} frames, the synthetic videos would have {preset.synthetic_frames}. "
-            "Use a larger synthetic_frames or a smaller clip_frames."
+            f"One clip needs {preset.clip_frames} frames, the {database} videos would have {getattr(preset, name)}. "
+            f"Use a larger {name} or a smaller clip_frames."
         )
 
 

@@ -26,6 +26,7 @@ ORDER = [
     "runs",
     "training",
     "handcrafted",
+    "teacher",
     "scoring",
     "doctor",
     "command_line",
@@ -82,6 +83,7 @@ experiments/compare_heads.py
 experiments/cross_database.py
 experiments/finetune.py
 experiments/train_cnn.py
+experiments/train_teacher.py
 nr_vqm/cli.py
 nr_vqm/command_line.py
 nr_vqm/common/devices.py
@@ -101,6 +103,8 @@ nr_vqm/runs/model_check.py
 nr_vqm/scoring/loading.py
 nr_vqm/scoring/score_page.py
 nr_vqm/scoring/worker_tasks.py
+nr_vqm/teacher/cross_validation.py
+nr_vqm/teacher/regression.py
 nr_vqm/training/validation.py
 """.split()
 
@@ -169,6 +173,7 @@ def test_what_tests_share_does_not_depend_on_benchmarks_or_experiments(name):
 COMMANDS = """
 data_prep
 experiments.train_cnn
+experiments.train_teacher
 experiments.extract_features
 experiments.extract_rivals
 experiments.compare_heads

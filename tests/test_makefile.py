@@ -90,3 +90,18 @@ def test_the_stages_accept_what_the_makefile_gives_them():
     assert parsed["experiments.train_cnn"].overrides == ["epochs=3", "convs=[[4,3,1],[8,2,1]]"]
     assert [method.name for method in parsed["experiments.extract_rivals"].rivals] == ["brisque", "niqe"]
     assert parsed["nr_vqm.cli"].videos == [PATHS["VIDEO"]]
+
+
+def test_contents_are_made_from_root_and_read_from_the_data_folder(commands_of):
+    found = commands_of("prep", "train", "features", DATABASE="contents", ROOT="/my videos", TEACHER="a b/teacher.h5")
+    assert value_of(found["data_prep"], "--root") == "/my videos"
+    assert value_of(found["data_prep"], "--teacher") == "a b/teacher.h5"
+    assert "--root" not in found["experiments.extract_features"]
+    assert value_of(found["experiments.extract_features"], "--data") == "data/contents-small"
+
+
+def test_the_teacher_is_fitted_on_published_features(commands_of):
+    found = commands_of("teacher", PUBLISHED="/published features", TEACHER="a b/teacher.h5")[
+        "experiments.train_teacher"
+    ]
+    assert (value_of(found, "--features"), value_of(found, "--out")) == ("/published features", "a b/teacher.h5")

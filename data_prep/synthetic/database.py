@@ -233,16 +233,17 @@ def choose_encoding(rng: np.random.Generator, *, num_pixels: int) -> dict[str, A
     return {"suffix": suffix, "container": container, "codec": "libx264", "options": options, "pixel_format": "yuv420p"}
 
 
-def write_video(path: Path, frames: np.ndarray, encoding: Mapping[str, Any]) -> None:
+def write_video(path: Path, frames: np.ndarray, encoding: Mapping[str, Any], *, fps: int = FPS) -> None:
     """Write a video file atomically.
 
     Args:
         path: the file.
         frames: uint8 RGB (num_frames, height, width, 3).
         encoding: the result of `choose_encoding`.
+        fps: frames per second.
     """
     settings = {name: value for name, value in encoding.items() if name != "suffix"}
-    data = distortions.encode(frames, fps=FPS, **settings)
+    data = distortions.encode(frames, fps=fps, **settings)
     with atomic_files.replacing(path) as beside:
         beside.write_bytes(data)
 

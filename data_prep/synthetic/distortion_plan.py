@@ -45,6 +45,7 @@ class Plan:
         strengths: per distortion, float64 (num_frames,) in the unit of its table.
         details: per distortion, the parameters of its function in `distortions`, and "shape", its course over time.
         source_crf: CRF of the camera's own H.264 file, before all distortions; None if the source is not compressed.
+        camera_noise: whether the fine noise of a camera is added; a filmed source has its own.
     """
 
     num_frames: int
@@ -52,6 +53,7 @@ class Plan:
     strengths: dict[str, np.ndarray]
     details: dict[str, dict[str, Any]]
     source_crf: int | None = None
+    camera_noise: bool = True
 
     def strength(self, name: str) -> np.ndarray:
         """Return the strength of a distortion per frame, (num_frames,); the lowest of its table if it is absent."""
@@ -68,17 +70,19 @@ def strength_for(name: str, wanted: float | np.ndarray) -> Any:
     return np.interp(wanted, *TABLES[name][::-1])
 
 
-def frame_quality(plan: Plan, *, visibility: Mapping[str, float]) -> np.ndarray:
+def frame_quality(plan: Plan, *later: Plan, visibility: Mapping[str, float]) -> np.ndarray:
     """Compute the quality of each frame; it decreases when any distortion becomes stronger.
 
     Args:
         plan: the distortions of the video.
+        later: of the same length, applied after it, such as a second encoding.
         visibility: factor per distortion for this content, 1 if absent. It must not depend on the plan.
 
     Returns:
         float64 (num_frames,), 1-5.
     """
-    parts = [visibility.get(name, 1.0) * impairment(name, values) for name, values in plan.strengths.items()]
+    strengths = [item for one in (plan, *later) for item in one.strengths.items()]
+    parts = [visibility.get(name, 1.0) * impairment(name, values) for name, values in strengths]
     total = np.sum([part**EXPONENT for part in parts], axis=0) ** (1 / EXPONENT) if parts else 0.0
     total = total / (1 + total**KNEE) ** (1 / KNEE)
     return 5 - 4 * np.broadcast_to(total, plan.num_frames)
@@ -86,24 +90,31 @@ def frame_quality(plan: Plan, *, visibility: Mapping[str, float]) -> np.ndarray:
 
 # ---------------------------------------------------------------- distortions of one video
 
-# Weights of the distortions; 30 % of the distorted videos have noise, as in user-generated video.
-SOURCE_CODED = 0.5  # fraction of the videos that are a camera's compressed file before all distortions
+
+@dataclasses.dataclass(frozen=True)
+class Mix:
+    """How often distortions occur, and how strong they are.
+
+    Attributes:
+        source_coded: fraction of the videos that are a camera's compressed file before all distortions.
+        undistorted: fraction of the videos.
+        single: fraction of the distorted videos with one entry of `singles`; the others have one of `mixes`.
+        changing: fraction with a change over time; freezes and dropped frames always change.
+        spread: the two parameters of the beta distribution of impairments.
+        singles, mixes: {names of the distortions: weight}.
+    """
+
+    source_coded: float
+    undistorted: float
+    single: float
+    changing: float
+    spread: tuple[float, float]
+    singles: Mapping[tuple[str, ...], float]
+    mixes: Mapping[tuple[str, ...], float]
+
+
 SOURCE_CRF = (14, 23)  # of H.264: hardly visible, so not counted as an impairment
-UNDISTORTED = 0.08
-SINGLE = 0.9
-CHANGING = 0.22  # fraction with a change over time; freezes and dropped frames always change
-SPREAD = (0.7, 0.7)  # beta distribution of impairments; both ends are frequent, as the demo learns from few videos
-SINGLES = {
-    ("noise",): 0.27,
-    ("codec",): 0.26,
-    ("focus",): 0.2,
-    ("scale",): 0.18,
-    ("shake",): 0.03,
-    ("under",): 0.02,
-    ("over",): 0.02,
-    ("freeze",): 0.01,
-    ("drop",): 0.01,
-}
+# Mixed distortions of user-generated video: most uploads are coded after all that the camera did.
 MIXES = {
     ("noise", "codec"): 0.36,
     ("focus", "codec"): 0.13,
@@ -117,21 +128,47 @@ MIXES = {
     ("over", "codec"): 0.03,
     ("noise", "drop"): 0.02,
 }
+# 30 % of the distorted videos have noise, as in user-generated video.
+SYNTHETIC = Mix(
+    source_coded=0.5,
+    undistorted=0.08,
+    single=0.9,
+    changing=0.22,
+    spread=(0.7, 0.7),  # both ends are frequent, as the demo learns from few videos
+    singles={
+        ("noise",): 0.27,
+        ("codec",): 0.26,
+        ("focus",): 0.2,
+        ("scale",): 0.18,
+        ("shake",): 0.03,
+        ("under",): 0.02,
+        ("over",): 0.02,
+        ("freeze",): 0.01,
+        ("drop",): 0.01,
+    },
+    mixes=MIXES,
+)
 
 
-def make_plan(rng: np.random.Generator, *, num_frames: int, fps: int) -> Plan:
+def make_plan(rng: np.random.Generator, *, num_frames: int, fps: int, mix: Mix = SYNTHETIC) -> Plan:
     """Draw the distortions of one video, from imperceptible to very annoying.
 
     Distortions that change over time are drawn slightly stronger, because they are visible for a part of the time only.
+
+    Args:
+        rng: generator of all choices.
+        num_frames: length of the video.
+        fps: frames per second.
+        mix: frequencies and strengths.
     """
-    source_crf = int(rng.integers(*SOURCE_CRF)) if rng.random() < SOURCE_CODED else None
+    source_crf = int(rng.integers(*SOURCE_CRF)) if rng.random() < mix.source_coded else None
     plan = Plan(num_frames, fps, {}, {}, source_crf)
-    if rng.random() < UNDISTORTED:
+    if rng.random() < mix.undistorted:
         return plan
-    table = SINGLES if rng.random() < SINGLE else MIXES
+    table = mix.singles if rng.random() < mix.single else mix.mixes
     names = list(table)[rng.choice(len(table), p=np.array(list(table.values())) / sum(table.values()))]
-    changes = rng.random() < CHANGING
-    wanted = rng.beta(*SPREAD) * (1.25 if changes else 1.05)
+    changes = rng.random() < mix.changing
+    wanted = rng.beta(*mix.spread) * (1.25 if changes else 1.05)
     shares = rng.uniform(0.35, 1, len(names))
     shares /= np.sum(shares**EXPONENT) ** (1 / EXPONENT)
     chosen = rng.integers(len(names))  # often only one of several distortions changes
@@ -223,7 +260,8 @@ def _scale_details(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _codec_details(rng: np.random.Generator) -> dict[str, Any]:
+def codec_details(rng: np.random.Generator) -> dict[str, Any]:
+    """Draw the codec, its preset, key frames, B frames and whether its rate is limited."""
     codec = str(rng.choice(["libx264", "libx265"], p=[0.8, 0.2]))
     presets = {"libx264": ["ultrafast", "superfast", "veryfast", "medium"], "libx265": ["ultrafast", "superfast"]}
     weights = {"libx264": [0.05, 0.45, 0.45, 0.05], "libx265": [0.7, 0.3]}
@@ -241,5 +279,5 @@ DETAILS: dict[str, Callable[[np.random.Generator], dict[str, Any]]] = {
     "focus": _focus_details,
     "noise": _noise_details,
     "scale": _scale_details,
-    "codec": _codec_details,
+    "codec": codec_details,
 }

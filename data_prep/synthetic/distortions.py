@@ -29,6 +29,8 @@ def apply(rng: np.random.Generator, plan: Plan, frames: np.ndarray) -> np.ndarra
         The distorted frames, of the same shape and type.
     """
     noise = NoiseMaker(rng, frames.shape[1:], plan.details.get("noise", {}))
+    if not plan.camera_noise:
+        noise.finest = 0
     if plan.source_crf is not None:
         frames = np.stack([noise.add(frame, sigma=0) for frame in frames])
         options = SOURCE_OPTIONS | {"crf": str(plan.source_crf)}

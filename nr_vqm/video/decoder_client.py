@@ -36,6 +36,7 @@ class VideoInfo:
         expected: number of frames that decoding will probably give: the declared number, or fewer if the file contains
             fewer coded frames; 0 if unknown.
         warnings: properties that make the score less reliable: HDR, several video streams.
+        hdr: transfer characteristics of an HDR video, 'PQ' or 'HLG'; empty for all others.
     """
 
     width: int
@@ -44,6 +45,7 @@ class VideoInfo:
     fps: float
     expected: int
     warnings: tuple[str, ...] = ()
+    hdr: str = ""
 
 
 class Frames(Generic[Frame]):
@@ -181,6 +183,7 @@ def _info(answer: dict[str, Any]) -> VideoInfo:
         fps=answer["fps"],
         expected=answer["expected"],
         warnings=tuple(warnings),
+        hdr=answer["hdr"],
     )
 
 

@@ -1,0 +1,70 @@
+"""Rows of labels.csv and contents.csv: the label of every version, and how it was formed."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.contents import measurements, pseudo_labels
+from data_prep.contents.measurements import Record
+from nr_vqm.common import atomic_files
+
+
+def make(
+    records: Sequence[Record], levels: Mapping[str, float], vmaf: Mapping[str, float], *, loss: str
+) -> list[dict[str, Any]]:
+    """Label all versions whose undistorted view has a level.
+
+    Args:
+        records: of all segments.
+        levels: {undistorted version: 1-5}.
+        vmaf: {version: VMAF}, as of `measurements.vmaf_of`.
+        loss: one of `presets.CONTENTS_LOSSES`.
+
+    Returns:
+        One row per version: video_id, path, segment, content, source, damage, level, tables, vmaf, mos.
+    """
+    rows = []
+    for record in records:
+        views = measurements.undistorted(record)
+        for one in record["versions"]:
+            view = views[one["view"]]["name"]
+            if view in levels:
+                rows.append(_row(record, one, levels[view], vmaf.get(one["name"]), vmaf.get(view), loss))
+    return rows
+
+
+def _row(record: Record, one: Record, level: float, vmaf: float | None, own: float | None, loss: str) -> dict[str, Any]:
+    judged = one["vmaf"] and vmaf is not None and own is not None
+    by_vmaf = pseudo_labels.vmaf_impairment(vmaf, own=own) if judged else None
+    impairment = pseudo_labels.combined_impairment(one["impairment"], by_vmaf, loss=loss)
+    return {
+        "video_id": one["name"],
+        "path": one["file"],
+        "segment": record["name"],
+        "content": record["content"],
+        "source": record["source"],
+        "damage": one["damage"],
+        "level": round(level, 4),
+        "tables": round(one["impairment"], 4),
+        "vmaf": round(vmaf, 3) if judged else "",
+        "mos": round(pseudo_labels.label(level, impairment), 4),
+    }
+
+
+def write(out_dir: Path, rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, tuple[str, str]]) -> None:
+    """Write contents.csv and skipped.csv, then labels.csv, whose existence marks the database as complete."""
+    columns = ("video_id", "source", "damage", "level", "tables", "vmaf", "mos")
+    atomic_files.write_text(out_dir / "contents.csv", _csv(columns, rows))
+    reasons = [{"path": path, "status": status, "reason": reason} for path, (status, reason) in sorted(skipped.items())]
+    atomic_files.write_text(out_dir / "skipped.csv", _csv(("path", "status", "reason"), reasons))
+    atomic_files.write_text(out_dir / "labels.csv", _csv(("path", "mos", "content", "video_id"), rows))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

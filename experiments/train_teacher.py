@@ -1,0 +1,121 @@
+"""Fit the teacher: published features with people's MOS -> teacher.h5, which scores any video with an interval."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nr_vqm import command_line
+from nr_vqm.common import atomic_files, provenance
+from nr_vqm.evaluation import bootstrap
+
+if TYPE_CHECKING:
+    from nr_vqm.teacher import cross_validation
+    from nr_vqm.teacher.published_rows import Rows
+
+FIGURES = ("srocc", "plcc", "rmse", "bias")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; see `--help`."""
+    args = _parser().parse_args(argv)
+    from nr_vqm.teacher import cross_validation, published_rows, regression, teacher
+
+    leave_out = Path(args.leave_out or Path(args.features) / published_rows.LEAVE_OUT)
+    rows = published_rows.read(args.features, leave_out=leave_out)
+    counts = {name: int(np.count_nonzero(rows.database == name)) for name in published_rows.DATABASES}
+    print(", ".join(f"{name}: {count:,} videos" for name, count in counts.items()), flush=True)
+    search = regression.Search()
+    choice = cross_validation.choose(rows, search)
+    print(f"chosen on all videos: {choice.candidate}", flush=True)
+    facts: dict[str, Any] = {"candidate": str(choice.candidate), "videos": counts}
+    facts |= {"leave_out_sha256": atomic_files.sha256(leave_out), "versions": provenance.versions()}
+    facts |= {"scale_maps": {name: vars(one) for name, one in cross_validation.scale_maps(rows).items()}}
+    together = cross_validation.nested(rows, search, num_jobs=args.jobs, progress=_show_progress)
+    facts["agreement"] = _report(rows, together, search, args)
+    model = cross_validation.fit(rows, choice.candidate, choice, search)
+    fitted = teacher.Teacher(choice.candidate.feature_sets, model, together.chosen, together.aligned, facts)
+    teacher.save(args.out, fitted)
+    print(f"Saved in {args.out}, {os.stat(args.out).st_size / 1e6:.2f} MB")
+
+
+def _report(rows: "Rows", together: "cross_validation.Nested", search: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """Print and return the agreement with people: {protocol: {database: {figure: [value, low, high]}}}."""
+    from nr_vqm.teacher import cross_validation
+
+    found = {"nested, all databases": _agreement(rows, together.chosen, together.aligned, args.resamples)}
+    print(f"chosen in the folds: {', '.join(str(one.candidate) for one in together.choices)}")
+    for candidate, predicted in together.predicted.items():
+        key = f"nested, {candidate}"
+        found[key] = _agreement(rows, predicted, together.aligned, args.resamples)
+    names = list(found["nested, all databases"])
+    across, alone = {}, {}
+    for name, (predicted, _) in cross_validation.across(rows, search).items():
+        mine = rows.database == name
+        across |= _agreement(rows.take(mine), predicted, together.aligned[mine], args.resamples)
+    for name in names:
+        mine = rows.take(rows.database == name)
+        result = cross_validation.nested(mine, search, num_jobs=args.jobs)
+        alone |= _agreement(mine, result.chosen, result.aligned, args.resamples)
+    found |= {"nested, this database alone": alone, "fitted on the other two databases": across}
+    for key, table in found.items():
+        for name in names:
+            print(f"{key:45s} {name:12s} {_line(table[name])}")
+    return found
+
+
+def _agreement(rows: "Rows", predicted: np.ndarray, aligned: np.ndarray, resamples: int) -> dict[str, Any]:
+    """Return {database: {figure: [value, low, high]}}; RMSE and bias (predicted - MOS) on the aligned scale."""
+    found = {}
+    for name in dict.fromkeys(str(one) for one in rows.database):
+        mine = rows.database == name
+        scores, mos, own = predicted[mine], aligned[mine], rows.mos[mine]
+        count = len(own)
+        draws = bootstrap.draw(count, num_resamples=resamples, seed=1)
+        samples = np.array([list(_figures(*(part[np.repeat(np.arange(count), times)] for part in (scores, mos, own)))
+                                 .values()) for times in draws])  # fmt: skip
+        values = _figures(scores, mos, own)
+        found[name] = {
+            key: [value, *bootstrap.interval(samples[:, column])] for column, (key, value) in enumerate(values.items())
+        }
+    return found
+
+
+def _figures(scores: np.ndarray, aligned: np.ndarray, own: np.ndarray) -> dict[str, float]:
+    """Return SROCC and PLCC with the database's own MOS; RMSE and bias on the aligned scale."""
+    from scipy.stats import rankdata
+
+    srocc, plcc = (float(np.corrcoef(*pair)[0, 1]) for pair in ((rankdata(scores), rankdata(own)), (scores, own)))
+    errors = scores - aligned
+    values = (srocc, plcc, float(np.sqrt(np.mean(errors**2))), float(errors.mean()))
+    return dict(zip(FIGURES, values, strict=True))
+
+
+def _line(values: dict[str, list[float]]) -> str:
+    return "  ".join(f"{name} {value:.3f} [{low:.3f}, {high:.3f}]" for name, (value, low, high) in values.items())
+
+
+def _show_progress(done: int, total: int) -> None:
+    print(f"fold {done} of {total}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.new_parser("python -m experiments.train_teacher", __doc__)
+    parser.add_argument(
+        "--features", required=True, metavar="DIR", help="published *_feats.mat and *_metadata.csv: docs/adapt.md"
+    )
+    parser.add_argument("--leave-out", metavar="FILE", help="rows that no fit may use (default: DIR/leave_out.csv)")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the file to write, for example teacher.h5")
+    parser.add_argument("--jobs", type=command_line.positive, default=os.cpu_count(), help="number of processes")
+    parser.add_argument(
+        "--resamples", type=command_line.positive, default=1000, help="bootstrap resamples of the intervals"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    command_line.run(main)

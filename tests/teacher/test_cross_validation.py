@@ -1,0 +1,69 @@
+"""No prediction depends on the MOS of its own fold or database, nor any fit on the rows left out."""
+
+import dataclasses
+
+import numpy as np
+import published_files as published
+import pytest
+
+from nr_vqm.teacher import cross_validation, published_rows, regression
+
+SEARCH = regression.Search(c=(1.0, 8.0), gamma=(0.05,), num_trees=5, depth=2, folds=2, inner_folds=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return published.write(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="module")
+def rows(folder):
+    return published_rows.read(folder, leave_out=folder / "leave_out.csv")
+
+
+def with_other_mos(rows, chosen):
+    return dataclasses.replace(rows, mos=np.where(chosen, rows.mos.mean() - rows.mos, rows.mos))
+
+
+def test_folds_are_even_within_each_database():
+    database = np.array(["a"] * 10 + ["b"] * 23)
+    folds = cross_validation.assign_folds(database, num_folds=5, seed=1)
+    assert sorted(np.bincount(folds[:10])) == [2] * 5
+    assert sorted(np.bincount(folds[10:])) == [4, 4, 5, 5, 5]
+
+
+def test_predictions_of_a_fold_do_not_depend_on_its_mos(rows):
+    test = cross_validation.assign_folds(rows.database, num_folds=2, seed=1) == 0
+    before = cross_validation.nested(rows, SEARCH)
+    after = cross_validation.nested(with_other_mos(rows, test), SEARCH)
+    assert np.array_equal(before.chosen[test], after.chosen[test])
+    assert not np.array_equal(before.chosen[~test], after.chosen[~test])
+    assert cross_validation.criterion(rows, before.chosen) > 0.5
+
+
+def test_predictions_of_a_database_do_not_depend_on_its_mos(rows):
+    test = rows.database == "live_vqc"
+    before = cross_validation.across(rows, SEARCH)["live_vqc"][0]
+    after = cross_validation.across(with_other_mos(rows, test), SEARCH)["live_vqc"][0]
+    assert np.array_equal(before, after)
+
+
+def test_rows_left_out_change_no_fit(rows, tmp_path):
+    def change(name, mos):
+        for row in {"konvid1k": (3, 7), "live_vqc": (0,)}.get(name, ()):
+            mos[row] = 1.0
+        return mos
+
+    published.write(tmp_path, change=change)
+    others = published_rows.read(tmp_path, leave_out=tmp_path / "leave_out.csv")
+    assert cross_validation.choose(others, SEARCH) == cross_validation.choose(rows, SEARCH)
+    assert np.array_equal(others.mos, rows.mos)
+
+
+def test_the_criterion_worked_by_hand(rows):
+    three = rows.take(np.arange(6))
+    three = dataclasses.replace(
+        three, database=np.array(["a", "a", "a", "b", "b", "b"]), mos=np.array([1.0, 2, 3, 10, 20, 30])
+    )
+    assert cross_validation.criterion(three, np.array([1.0, 2, 3, 3, 2, 1])) == pytest.approx(0)
+    assert cross_validation.criterion(three, np.array([1.0, 2, 3, 5, 5, 5])) == pytest.approx(0.5)

@@ -1,0 +1,64 @@
+"""The stored arrays predict what scikit-learn predicts."""
+
+import numpy as np
+import pytest
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.svm import SVR
+
+from nr_vqm.teacher import regression
+
+SEARCH = regression.Search(num_trees=30, depth=4)
+SVR_SETTINGS = {"c": 4.0, "gamma": 0.1}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(150, 6))
+    mos = 3 + np.sin(features[:, 0]) + 0.5 * (features[:, 1] > 0.3) + 0.05 * rng.normal(size=150)
+    return features, mos, rng.normal(size=(40, 6))
+
+
+def fit(data, kind):
+    features, mos, _ = data
+    return regression.fit(features, mos, kind=kind, svr_settings=SVR_SETTINGS, search=SEARCH)
+
+
+def test_support_vectors_predict_as_scikit_learn(data):
+    found = fit(data, "svr")
+    scaled, others = found.scaling(data[0]), found.scaling(data[2])
+    theirs = SVR(C=4.0, gamma=0.1, epsilon=SEARCH.epsilon).fit(scaled, data[1]).predict(others)
+    assert found.predict(data[2]) == pytest.approx(theirs, abs=1e-5)
+
+
+def test_trees_predict_as_scikit_learn(data):
+    found = fit(data, "trees")
+    scaled, others = found.scaling(data[0]), found.scaling(data[2])
+    settings = {"max_depth": 4, "learning_rate": 0.06, "subsample": 0.5, "min_samples_leaf": 5, "max_features": "sqrt"}
+    theirs = GradientBoostingRegressor(n_estimators=30, random_state=1, **settings).fit(scaled, data[1])
+    assert found.predict(data[2]) == pytest.approx(theirs.predict(others), abs=1e-9)
+
+
+def test_both_is_the_mean(data):
+    parts = [fit(data, kind).predict(data[2]) for kind in ("svr", "trees")]
+    assert fit(data, "both").predict(data[2]) == pytest.approx(np.mean(parts, axis=0), abs=1e-9)
+
+
+def test_undefined_features_are_filled_and_extreme_ones_clipped():
+    features = np.column_stack([np.arange(1000.0), np.full(1000, 7.0)])
+    features[3, 0] = np.nan
+    scaling = regression.fit_scaling(features)
+    scaled = scaling(np.array([[np.nan, 7.0], [-1e9, np.nan], [np.inf, 1e9]]))
+    assert scaled[0, 0] == pytest.approx((scaling.fill[0] - scaling.low[0]) / (scaling.high[0] - scaling.low[0]))
+    assert scaled[1] == pytest.approx([0, 0])
+    assert scaled[2, 1] == 1
+
+
+def test_a_feature_without_values_is_refused():
+    with pytest.raises(ValueError, match="defined in at least one training video"):
+        regression.fit_scaling(np.array([[1.0, np.nan], [2.0, np.nan]]))
+
+
+def test_an_unknown_kind_is_refused(data):
+    with pytest.raises(ValueError, match="Unknown regression 'forest'. Choose from: svr, trees, both"):
+        fit(data, "forest")
