@@ -1,6 +1,7 @@
 """Fit the teacher: published features with people's MOS -> teacher.h5, which scores any video with an interval."""
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -36,36 +37,50 @@ def main(argv: Sequence[str] | None = None) -> None:
     facts |= {"leave_out_sha256": atomic_files.sha256(leave_out), "versions": provenance.versions()}
     facts |= {"scale_maps": {name: vars(one) for name, one in cross_validation.scale_maps(rows).items()}}
     together = cross_validation.nested(rows, search, num_jobs=args.jobs, progress=_show_progress)
-    facts["agreement"] = _report(rows, together, search, args)
+    facts["agreement"] = _nested_agreement(rows, together, args.resamples)
     model = cross_validation.fit(rows, choice.candidate, choice, search)
     fitted = teacher.Teacher(choice.candidate.feature_sets, model, together.chosen, together.aligned, facts)
     teacher.save(args.out, fitted)
-    print(f"Saved in {args.out}, {os.stat(args.out).st_size / 1e6:.2f} MB")
+    print(f"Saved in {args.out}, {os.stat(args.out).st_size / 1e6:.2f} MB", flush=True)
+    if args.compare:
+        facts["agreement"] |= _other_agreement(rows, together.aligned, search, args)
+        teacher.save(args.out, dataclasses.replace(fitted, facts=facts))
 
 
-def _report(rows: "Rows", together: "cross_validation.Nested", search: Any, args: argparse.Namespace) -> dict[str, Any]:
-    """Print and return the agreement with people: {protocol: {database: {figure: [value, low, high]}}}."""
+def _nested_agreement(rows: "Rows", together: "cross_validation.Nested", resamples: int) -> dict[str, Any]:
+    """Print and return the agreement in nested cross-validation: {protocol: {database: {figure: [value, low, high]}}}.
+
+    The first protocol is that of the teacher, whose candidate every fold has chosen anew.
+    """
+    print(f"chosen in the folds: {', '.join(str(one.candidate) for one in together.choices)}")
+    found = {"nested": _agreement(rows, together.chosen, together.aligned, resamples)}
+    for candidate, predicted in together.predicted.items():
+        found[f"nested, {candidate}"] = _agreement(rows, predicted, together.aligned, resamples)
+    _print(found)
+    return found
+
+
+def _other_agreement(rows: "Rows", aligned: np.ndarray, search: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """Print and return the agreement of teachers that are fitted on one database, or tested on an unseen one."""
     from nr_vqm.teacher import cross_validation
 
-    found = {"nested, all databases": _agreement(rows, together.chosen, together.aligned, args.resamples)}
-    print(f"chosen in the folds: {', '.join(str(one.candidate) for one in together.choices)}")
-    for candidate, predicted in together.predicted.items():
-        key = f"nested, {candidate}"
-        found[key] = _agreement(rows, predicted, together.aligned, args.resamples)
-    names = list(found["nested, all databases"])
     across, alone = {}, {}
     for name, (predicted, _) in cross_validation.across(rows, search).items():
         mine = rows.database == name
-        across |= _agreement(rows.take(mine), predicted, together.aligned[mine], args.resamples)
-    for name in names:
-        mine = rows.take(rows.database == name)
-        result = cross_validation.nested(mine, search, num_jobs=args.jobs)
-        alone |= _agreement(mine, result.chosen, result.aligned, args.resamples)
-    found |= {"nested, this database alone": alone, "fitted on the other two databases": across}
-    for key, table in found.items():
-        for name in names:
-            print(f"{key:45s} {name:12s} {_line(table[name])}")
-    return found
+        across |= _agreement(rows.take(mine), predicted, aligned[mine], args.resamples)
+    _print(found := {"fitted on the other two databases": across})
+    for name in across:
+        part = rows.take(rows.database == name)
+        result = cross_validation.nested(part, search, num_jobs=args.jobs)
+        alone |= _agreement(part, result.chosen, result.aligned, args.resamples)
+    _print({"nested, this database alone": alone})
+    return found | {"nested, this database alone": alone}
+
+
+def _print(found: dict[str, Any]) -> None:
+    for protocol, table in found.items():
+        for name, figures in table.items():
+            print(f"{protocol:40s} {name:12s} {_line(figures)}", flush=True)
 
 
 def _agreement(rows: "Rows", predicted: np.ndarray, aligned: np.ndarray, resamples: int) -> dict[str, Any]:
@@ -110,6 +125,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--leave-out", metavar="FILE", help="rows that no fit may use (default: DIR/leave_out.csv)")
     parser.add_argument("--out", required=True, metavar="FILE", help="the file to write, for example teacher.h5")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="also fit on two databases and test on the third, and on each database alone",
+    )
     parser.add_argument("--jobs", type=command_line.positive, default=os.cpu_count(), help="number of processes")
     parser.add_argument(
         "--resamples", type=command_line.positive, default=1000, help="bootstrap resamples of the intervals"

@@ -94,7 +94,8 @@ def make_database(
     rows = label_rows.make(records, levels, values, loss=loss)
     _require_contents(root, rows, skipped)
     label_rows.write(out_dir, rows, skipped)
-    return Result(len(rows), *(len({row[name] for row in rows}) for name in ("segment", "content")), skipped)
+    segments_made, contents = (len({row[name] for row in rows}) for name in ("segment", "content"))
+    return Result(len(rows), segments_made, contents, skipped)
 
 
 def _each(

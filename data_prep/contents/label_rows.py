@@ -36,8 +36,9 @@ def make(
 
 
 def _row(record: Record, one: Record, level: float, vmaf: float | None, own: float | None, loss: str) -> dict[str, Any]:
-    judged = one["vmaf"] and vmaf is not None and own is not None
-    by_vmaf = pseudo_labels.vmaf_impairment(vmaf, own=own) if judged else None
+    by_vmaf = None
+    if one["vmaf"] and vmaf is not None and own is not None:
+        by_vmaf = pseudo_labels.vmaf_impairment(vmaf, own=own)
     impairment = pseudo_labels.combined_impairment(one["impairment"], by_vmaf, loss=loss)
     return {
         "video_id": one["name"],
@@ -48,7 +49,7 @@ def _row(record: Record, one: Record, level: float, vmaf: float | None, own: flo
         "damage": one["damage"],
         "level": round(level, 4),
         "tables": round(one["impairment"], 4),
-        "vmaf": round(vmaf, 3) if judged else "",
+        "vmaf": "" if by_vmaf is None else f"{vmaf:.3f}",
         "mos": round(pseudo_labels.label(level, impairment), 4),
     }
 

@@ -18,7 +18,7 @@ REDUCED_SIDE = 240  # pixels that the shorter side of a reduced view has at leas
 LATER_STRENGTH = 0.8  # of a later encoding's impairment, compared with other distortions
 JUDGED_BY_VMAF = frozenset(["focus", "noise", "scale", "codec"])  # it compares frame with frame, and was made for these
 # Decision 0017: most of what happens to users' video is coding; shares are ours.
-SINGLES = {
+SINGLES: Mapping[tuple[str, ...], float] = {
     ("codec",): 0.46,
     ("noise",): 0.15,
     ("focus",): 0.13,
@@ -187,11 +187,12 @@ def _pooled_quality(frames: np.ndarray, plans: list[distortion_plan.Plan], fps: 
 def speed(first: np.ndarray, second: np.ndarray) -> float:
     """Estimate the mean motion between two frames, uint8 RGB, in pixels."""
     scale = max(1.0, min(first.shape[:2]) / 135)
-    small = [
-        cv2.cvtColor(
-            cv2.resize(one, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
-        )
-        for one in (first, second)
-    ]
-    flow = cv2.calcOpticalFlowFarneback(*small, None, 0.5, 3, 15, 2, 5, 1.2, 0)
+    first, second = (_small_luma(frame, scale) for frame in (first, second))
+    flow = np.zeros((*first.shape, 2), np.float32)
+    flow = np.asarray(cv2.calcOpticalFlowFarneback(first, second, flow, 0.5, 3, 15, 2, 5, 1.2, 0))
     return float(scale * np.linalg.norm(flow, axis=2).mean())
+
+
+def _small_luma(frame: np.ndarray, scale: float) -> np.ndarray:
+    small = cv2.resize(frame, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

@@ -14,7 +14,7 @@ from nr_vqm.evaluation import metrics
 from nr_vqm.teacher import regression, scale_alignment
 from nr_vqm.teacher.published_rows import ANCHOR, Rows
 
-FEATURE_CHOICES = (("brisque",), ("videval",), ("brisque", "videval"))
+FEATURE_CHOICES: tuple[tuple[str, ...], ...] = (("brisque",), ("videval",), ("brisque", "videval"))
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -103,7 +103,8 @@ def criterion(rows: Rows, predicted: np.ndarray) -> float:
 
 def choose(rows: Rows, search: regression.Search) -> Choice:
     """Choose features, regression and settings by cross-validation on `rows`."""
-    settings, agreement = {}, {}
+    settings: dict[tuple[str, ...], dict[str, float]] = {}
+    agreement: dict[Candidate, float] = {}
     folds = assign_folds(rows.database, num_folds=search.inner_folds, seed=search.seed)
     for sets in FEATURE_CHOICES:
         svr, trees, settings[sets] = _search(rows, sets, search, folds)

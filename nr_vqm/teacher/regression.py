@@ -164,8 +164,8 @@ def fit_svr(scaled: np.ndarray, mos: np.ndarray, *, c: float, gamma: float, epsi
     from sklearn.svm import SVR
 
     svr = SVR(kernel="rbf", C=c, gamma=gamma, epsilon=epsilon, cache_size=CACHE_MB).fit(scaled, mos)
-    vectors, intercept = svr.support_vectors_.astype(np.float32), np.float64(svr.intercept_[0])
-    return SupportVectors(vectors, svr.dual_coef_[0].astype(np.float64), intercept, np.float64(gamma))
+    vectors, weights = svr.support_vectors_.astype(np.float32), svr.dual_coef_[0].astype(np.float64)
+    return SupportVectors(vectors, weights, np.array(float(svr.intercept_[0])), np.array(gamma))
 
 
 def fit_trees(scaled: np.ndarray, mos: np.ndarray, search: Search) -> Trees:
@@ -196,8 +196,8 @@ def _as_arrays(trees: list[Any], learning_rate: float, start: float) -> Trees:
         left[row, inner], right[row, inner] = tree.children_left[inner], tree.children_right[inner]
         leaves = np.flatnonzero(tree.children_left < 0)
         value[row, leaves] = learning_rate * tree.value[leaves, 0, 0]
-    depth = np.int32(max(tree.max_depth for tree in trees))
-    return Trees(feature, threshold, left, right, value, np.float64(start), depth)
+    depth = np.array(max(tree.max_depth for tree in trees), np.int32)
+    return Trees(feature, threshold, left, right, value, np.array(start), depth)
 
 
 def fit(

@@ -145,7 +145,9 @@ def _check(teacher: Teacher) -> None:
     """Raise ValueError where arrays do not fit together."""
     width = len(published_rows.feature_names(teacher.feature_sets))
     scaling, svr, trees = teacher.regression.scaling, teacher.regression.svr, teacher.regression.trees
-    shapes = [(name, getattr(scaling, name), (width,)) for name in ("fill", "low", "high")]
+    shapes: list[tuple[str, np.ndarray, tuple[int, ...]]] = [
+        (name, getattr(scaling, name), (width,)) for name in ("fill", "low", "high")
+    ]
     if svr is not None:
         shapes += [("vectors", svr.vectors, (len(svr.weights), width)), ("weights", svr.weights, svr.weights.shape[:1])]
         shapes += [("intercept", svr.intercept, ()), ("gamma", svr.gamma, ())]
