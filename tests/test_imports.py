@@ -79,6 +79,7 @@ benchmarks/score.py
 benchmarks/svr_search.py
 benchmarks/train_step.py
 data_prep/__main__.py
+data_prep/contents/vmaf.py
 experiments/compare_heads.py
 experiments/cross_database.py
 experiments/finetune.py

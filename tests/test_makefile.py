@@ -92,7 +92,7 @@ def test_the_stages_accept_what_the_makefile_gives_them():
     assert parsed["nr_vqm.cli"].videos == [PATHS["VIDEO"]]
 
 
-def test_contents_are_made_from_root_and_read_from_the_data_folder(commands_of):
+def test_contents_are_made_from_root_and_read_from_the_data_folder():
     found = commands_of("prep", "train", "features", DATABASE="contents", ROOT="/my videos", TEACHER="a b/teacher.h5")
     assert value_of(found["data_prep"], "--root") == "/my videos"
     assert value_of(found["data_prep"], "--teacher") == "a b/teacher.h5"
@@ -100,7 +100,7 @@ def test_contents_are_made_from_root_and_read_from_the_data_folder(commands_of):
     assert value_of(found["experiments.extract_features"], "--data") == "data/contents-small"
 
 
-def test_the_teacher_is_fitted_on_published_features(commands_of):
+def test_the_teacher_is_fitted_on_published_features():
     found = commands_of("teacher", PUBLISHED="/published features", TEACHER="a b/teacher.h5")[
         "experiments.train_teacher"
     ]

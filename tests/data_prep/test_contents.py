@@ -450,7 +450,7 @@ def test_labels_of_another_method_replace_the_old_ones(folder, tmp_path, capsys,
     teacher.save(tmp_path / "teacher.h5", judge)
     prep(folder, tmp_path / "data", "--teacher", str(tmp_path / "teacher.h5"), "--set", "contents_loss=tables")
     after = atomic_files.read_json(tmp_path / "data" / "prep.json", made_by="-")
-    assert "9 videos have another label than before" in capsys.readouterr().out
+    assert "9 videos have a new label" in capsys.readouterr().out
     assert before["labels_sha256"] != after["labels_sha256"]
     assert before["label_method"].startswith("level 5 for all undistorted video")
 
