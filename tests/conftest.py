@@ -15,7 +15,7 @@ from sample_videos import place_frame, write_ffv1
 from data_prep import __main__ as data_prep
 from nr_vqm import presets
 from nr_vqm.common import devices
-from nr_vqm.evaluation import comparison
+from nr_vqm.evaluation import bootstrap
 from nr_vqm.runs import untrained_run
 
 devices.split_cpu(2)
@@ -46,11 +46,19 @@ def synthetic_data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def few_resamples(monkeypatch):
-    """Allow comparisons with 100 bootstrap draws, which take a tenth of the time, and return this number."""
-    monkeypatch.setattr(comparison, "MIN_RESAMPLES", 100)
-    return 100
+@pytest.fixture(scope="module")
+def few_draws():
+    """Compare heads with at most 100 bootstrap draws, in a tenth of the time."""
+    real = bootstrap.draw
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            bootstrap,
+            "draw",
+            lambda num_contents, *, num_resamples, seed: real(
+                num_contents, num_resamples=min(100, num_resamples), seed=seed
+            ),
+        )
+        yield
 
 
 @pytest.fixture

@@ -338,7 +338,7 @@ def test_a_run_of_several_repeats(tiny_run, tmp_path, capsys):
     assert f"has 2 repeats with models of their own. Name one: {tmp_path}/repeat-00." in printed.err
 
 
-def test_info_of_a_finished_run(tiny_run, tmp_path, few_resamples, capsys):
+def test_info_of_a_finished_run(tiny_run, tmp_path, few_draws, capsys):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     rng = np.random.default_rng(0)
     mos = rng.uniform(1, 5, 60)
@@ -350,7 +350,7 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, few_resamples, capsys):
     ]
     with RunFolder(run).stage("results"):
         comparison.write_scores(run / "scores.csv", rows)
-        atomic_files.write_json(run / "metrics.json", comparison.compare(rows, num_resamples=few_resamples, seed=1))
+        atomic_files.write_json(run / "metrics.json", comparison.compare(rows, num_resamples=1000, seed=1))
     code, printed = info(run, capsys, "--format", "json")
     found = json.loads(printed.out)
     assert code == 0

@@ -10,6 +10,8 @@ import pytest
 
 from nr_vqm.evaluation import bootstrap, comparison, comparison_tables, metrics, mos_mapping
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 
 def synthetic_rows(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
     """Rows of heads whose scores are the MOS with noise of different standard deviations."""
@@ -26,17 +28,10 @@ def synthetic_rows(noise, num_videos=60, per_content=3, repeats=(0,), seed=1):
     return rows
 
 
-def compare(rows, **options):
-    """Compare with 100 bootstrap draws; the default minimum is for published figures."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(comparison, "MIN_RESAMPLES", 100)
-        return comparison.compare(rows, num_resamples=100, **options)
-
-
 @pytest.fixture(scope="module")
-def compared():
+def compared(few_draws):
     rows = synthetic_rows({"mean": 1.5, "svr": 0.9, "lstm": 0.3, "other": 0.9}, repeats=(4, 7))
-    return rows, with_origin(compare(rows, seed=9))
+    return rows, with_origin(comparison.compare(rows, num_resamples=1000, seed=9))
 
 
 def with_origin(metrics, labels="people", trained_labels="people"):
@@ -65,10 +60,10 @@ def test_figures_of_a_draw_equal_the_agreement_of_the_repeated_videos():
 
 
 def test_draws_are_of_whole_contents():
-    draws = bootstrap.draw(13, num_resamples=1000, seed=4)
-    assert draws.shape == (1000, 13)
+    draws = bootstrap.draw(13, num_resamples=90, seed=4)
+    assert draws.shape == (90, 13)
     assert (draws.sum(axis=1) == 13).all()
-    np.testing.assert_array_equal(draws, bootstrap.draw(13, num_resamples=1000, seed=4))
+    np.testing.assert_array_equal(draws, bootstrap.draw(13, num_resamples=90, seed=4))
 
 
 def test_the_memory_of_a_comparison_does_not_grow_with_the_square_of_the_videos():
@@ -115,19 +110,19 @@ def test_order_of_heads_and_pairs(compared):
 
 def test_the_same_rows_give_the_same_result_in_any_order():
     rows = synthetic_rows({"lstm": 0.3}, num_videos=30)
-    found = compare(rows, seed=9)
-    assert compare(rows[::-1], seed=9) == found
+    found = comparison.compare(rows, num_resamples=1000, seed=9)
+    assert comparison.compare(rows[::-1], num_resamples=1000, seed=9) == found
 
 
 def test_a_head_does_not_differ_from_itself():
     rows = synthetic_rows({"lstm": 0.5})
     rows += [row | {"head": "svr"} for row in rows]
-    test = compare(rows, seed=1)["tests"][0]
+    test = comparison.compare(rows, num_resamples=1000, seed=1)["tests"][0]
     assert test["srocc"] == {"difference": 0, "low": 0, "high": 0, "p": 1}
 
 
 def test_few_contents_give_medians_without_intervals():
-    found = compare(synthetic_rows({"lstm": 0.2, "svr": 0.4}, num_videos=12), seed=1)
+    found = comparison.compare(synthetic_rows({"lstm": 0.2, "svr": 0.4}, num_videos=12), num_resamples=1000, seed=1)
     assert found["heads"]["lstm"]["srocc"]["median"] is not None
     assert found["heads"]["lstm"]["srocc"]["low"] is None
     assert found["tests"][0]["plcc"]["p"] is None
@@ -139,7 +134,7 @@ def test_few_contents_give_medians_without_intervals():
 
 def test_a_head_with_constant_scores_has_no_correlation_but_other_figures():
     rows = [row | ({"score": 3.0} if row["head"] == "svr" else {}) for row in synthetic_rows({"lstm": 0.2, "svr": 1})]
-    found = compare(rows, seed=1)
+    found = comparison.compare(rows, num_resamples=1000, seed=1)
     assert found["heads"]["svr"]["srocc"] == {
         "median": None, "low": None, "high": None, "std": None, "per_repeat": [None],
     }  # fmt: skip
@@ -188,7 +183,7 @@ def test_missing_scores_name_the_make_target(tmp_path):
 )
 def test_heads_that_cannot_be_compared_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        compare(change(synthetic_rows({"lstm": 0.2, "svr": 1})), seed=1)
+        comparison.compare(change(synthetic_rows({"lstm": 0.2, "svr": 1})), num_resamples=1000, seed=1)
 
 
 def test_too_few_resamples_are_refused():
@@ -251,7 +246,7 @@ def test_the_standard_deviation_is_over_repeats(compared):
     _, found = compared
     srocc = found["heads"]["lstm"]["srocc"]
     assert srocc["std"] == pytest.approx(abs(np.diff(srocc["per_repeat"])[0]) / 2)
-    alone = compare(synthetic_rows({"lstm": 0.5}), seed=1)
+    alone = comparison.compare(synthetic_rows({"lstm": 0.5}), num_resamples=1000, seed=1)
     assert alone["heads"]["lstm"]["srocc"]["std"] is None
 
 
@@ -259,7 +254,7 @@ def test_a_curve_of_training_scores_gives_figures_of_its_own():
     rows, train = synthetic_rows({"lstm": 0.3, "svr": 0.3}), synthetic_rows({"lstm": 0.3, "svr": 0.3}, seed=2)
     for row in (*rows, *train):
         row["score"] = 3 * row["score"] + 10  # another unit than the MOS, which the curve corrects
-    found = compare(rows, train_rows=train, seed=1)["heads"]["lstm"]
+    found = comparison.compare(rows, train_rows=train, num_resamples=1000, seed=1)["heads"]["lstm"]
     assert found["rmse"]["median"] > 5
     assert found["rmse_mapped"]["median"] <= found["rmse_mapped_train"]["median"] < 0.4
     low, high = (found["rmse_mapped_train"][side] for side in ("low", "high"))
@@ -267,14 +262,14 @@ def test_a_curve_of_training_scores_gives_figures_of_its_own():
     curve = mos_mapping.fit_mapping(**_pair(train))
     plain = metrics.agreement(**_pair(rows), train_mapping=curve)
     assert found["plcc_mapped_train"]["median"] == pytest.approx(plain.plcc_mapped_train)
-    without = compare(rows, seed=1)["heads"]["lstm"]
+    without = comparison.compare(rows, num_resamples=1000, seed=1)["heads"]["lstm"]
     assert without["rmse_mapped_train"]["median"] is None
 
 
 def test_outlier_ratios_where_the_mos_have_intervals():
     rows = synthetic_rows({"lstm": 0.1, "svr": 1.5})
     widths = {row["video_id"]: 0.4 for row in rows}
-    found = compare(rows, mos_ci95=widths, seed=1)
+    found = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
     lstm, svr = (found["heads"][head]["outlier_ratio"] for head in ("lstm", "svr"))
     outside = [abs(row["score"] - row["mos"]) > 0.4 for row in rows if row["head"] == "svr"]
     assert svr["median"] == pytest.approx(np.mean(outside))
@@ -282,7 +277,7 @@ def test_outlier_ratios_where_the_mos_have_intervals():
     assert found["heads"]["svr"]["outlier_ratio_mapped"]["low"] is not None
     assert r"outlier\_ratio\_mapped" in comparison_tables.to_latex(with_origin(found))
     del widths["v3"]
-    without = compare(rows, mos_ci95=widths, seed=1)
+    without = comparison.compare(rows, mos_ci95=widths, num_resamples=1000, seed=1)
     assert without["heads"]["svr"]["outlier_ratio"]["median"] is None
     assert "outlier_ratio" not in without["figures"]
 
@@ -293,5 +288,5 @@ def _pair(rows):
 
 
 def test_latex_escapes_head_names():
-    found = compare(synthetic_rows({"a_b&50%": 0.5}), seed=1)
+    found = comparison.compare(synthetic_rows({"a_b&50%": 0.5}), num_resamples=1000, seed=1)
     assert r"a\_b\&50\%" in comparison_tables.to_latex(with_origin(found))

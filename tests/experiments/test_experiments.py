@@ -23,7 +23,7 @@ from nr_vqm.runs import derived_runs, features, heads, interval_file
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.video import raw_video
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_draws")]
 SHORT = ["--preset", "tiny", "--set", "epochs=1", "--set", "head_epochs=2"]
 TABLES = {"scores.csv", "metrics.json", "comparison.csv", "comparison.tex", "results.md", "report.html"}
 
@@ -36,7 +36,7 @@ def heads_and_report(data, run):
 
 
 @pytest.fixture(scope="module")
-def konvid1k(tmp_path_factory):
+def konvid1k(few_draws, tmp_path_factory):
     """KoNViD-1k's experiment with the paper's split, twice."""
     folder = tmp_path_factory.mktemp("konvid1k")
     root, data, run = folder / "download", folder / "data", folder / "run"
@@ -48,7 +48,7 @@ def konvid1k(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def live_qualcomm(tmp_path_factory):
+def live_qualcomm(few_draws, tmp_path_factory):
     """LIVE-Qualcomm's experiment up to the fine-tuning: raw .yuv, scenes of two videos."""
     folder = tmp_path_factory.mktemp("live_qualcomm")
     root, data, run = folder / "download", folder / "data", folder / "run"
@@ -326,8 +326,10 @@ def test_downscaled_frames_are_one_clip(live_qualcomm, tmp_path):
     np.testing.assert_allclose(score.clip_quality, kept, atol=1e-4)
 
 
-def test_the_make_targets(tmp_path):
-    """Each experiment is one command of the Makefile."""
+def test_the_make_targets(tmp_path, monkeypatch):
+    """Each experiment is one command of the Makefile; the ablations with one variant each."""
+    monkeypatch.setitem(ablations.SETTINGS, "grid", {"4x4": {"num_groups": 4, "block_grid": (2, 2)}})
+    monkeypatch.setitem(ablations.SETTINGS, "lstm_units", {"3": {"lstm_units": 3}})
     make_konvid1k(tmp_path / "konvid", num_videos=32)
     make_live_qualcomm(tmp_path / "qualcomm", num_scenes=10, height=48, width=72)
 

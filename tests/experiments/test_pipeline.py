@@ -19,7 +19,7 @@ from nr_vqm.training import cnn3d_training
 
 
 @pytest.fixture(scope="module")
-def line(synthetic_data, tmp_path_factory):
+def line(few_draws, synthetic_data, tmp_path_factory):
     """The data folder and the run after all five stages."""
     data, run = synthetic_data, tmp_path_factory.mktemp("run")
     commands.succeed(train_cnn.main, "--data", data, "--run", run, "--preset", "tiny", "--devices", 2)

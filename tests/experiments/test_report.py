@@ -13,7 +13,7 @@ from nr_vqm.dataset import manifest
 from nr_vqm.evaluation import comparison, mos_mapping
 from nr_vqm.runs.run_folder import RunFolder
 
-pytestmark = pytest.mark.usefixtures("few_resamples")
+pytestmark = pytest.mark.usefixtures("few_draws")
 HOSTILE = "<script>alert('id')</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} $\\frac$"
 
 
@@ -32,7 +32,7 @@ def synthetic_run(folder, noise, *, num_videos=30, names=lambda number: f"video{
 
 def write_results(folder, rows, **facts):
     """Write the files of stage 'results'; `facts` replace values of metrics.json."""
-    run, found = RunFolder(folder), comparison.compare(rows, num_resamples=100, seed=1)
+    run, found = RunFolder(folder), comparison.compare(rows, num_resamples=1000, seed=1)
     found |= {"labels": "people", "trained_labels": "people", "leaked_contents": 0}
     found["fitted_on"] = dict.fromkeys(found["heads"], "train")
     with run.stage("results"):

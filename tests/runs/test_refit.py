@@ -17,7 +17,7 @@ from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features, interval_file, model_check, results
 from nr_vqm.runs.run_folder import RunFolder
 
-pytestmark = pytest.mark.slow  # every case fits all heads twice
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_draws")]  # every case fits all heads twice
 PRESET = presets.get_preset("tiny", overrides=["head_epochs=1"])
 
 
@@ -68,7 +68,7 @@ def assert_same(one, two):
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
+def fitted(few_draws, tmp_path_factory):
     """A run whose heads are fitted and whose features have changed since."""
     run = RunFolder(tmp_path_factory.mktemp("run"))
     run.write_preset(PRESET)

@@ -13,7 +13,7 @@ from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features, heads, results
 from nr_vqm.runs.run_folder import RunFolder
 
-pytestmark = pytest.mark.usefixtures("few_resamples")
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def write_scores(folder, stage, test_rows, train_rows):
 def test_confidence_intervals_of_the_mos_give_outlier_ratios(run):
     rows = score(run)
     assert features.read_ci95(run) == {f"v{n}": 4.0 for n in range(12)}
-    found = results.write(run, num_resamples=100, seed=1)["heads"]["mean"]["outlier_ratio"]
+    found = results.write(run, num_resamples=1000, seed=1)["heads"]["mean"]["outlier_ratio"]
     assert found["median"] == pytest.approx(np.mean([abs(row["score"] - row["mos"]) > 4 for row in rows]))
     assert r"outlier\_ratio\_mapped" in (run / "comparison.tex").read_text()
 
 
 def test_rows_for_the_results_page(run):
     score(run)
-    results.write(run, num_resamples=100, seed=1)
+    results.write(run, num_resamples=1000, seed=1)
     table = (run / "results.md").read_text().splitlines()
     assert table[2].startswith(
         "| mean of clip qualities | nothing to fit | synthetic | pseudo-labels | tiny lstm_units=5 | "
@@ -73,7 +73,7 @@ def test_a_head_is_added_once_and_then_replaced(run):
     for shift in (1, 2):
         added = [row | {"head": "lstm_finetuned", "score": row["score"] + shift} for row in rows]
         write_scores(run, "finetune", added, added)
-        results.write(run, num_resamples=100, seed=1)
+        results.write(run, num_resamples=1000, seed=1)
         assert comparison.read_scores(run / "scores.csv") == rows + added
 
 
@@ -82,18 +82,18 @@ def test_scores_of_an_incomplete_stage_are_skipped(run):
     write_scores(run, "finetune", [row | {"head": "lstm_finetuned"} for row in rows], [])
     with pytest.raises(KeyboardInterrupt), RunFolder(run).stage("finetune"):
         raise KeyboardInterrupt
-    assert list(results.write(run, num_resamples=100, seed=1)["heads"]) == ["mean"]
+    assert list(results.write(run, num_resamples=1000, seed=1)["heads"]) == ["mean"]
     with pytest.raises(ZeroDivisionError), RunFolder(run).stage("compare"):
         raise ZeroDivisionError
     with pytest.raises(ValueError, match="no scores .* Run first: make compare"):
-        results.write(run, num_resamples=100, seed=1)
+        results.write(run, num_resamples=1000, seed=1)
 
 
 def test_a_leak_is_noted_in_the_metrics(run):
     split = splits.Split(train=("v0",), val=("v2",), test=("v1",))
     splits.write(run / "splits.json", split, leaks=["c0"])
     score(run)
-    results.write(run, num_resamples=100, seed=1)
+    results.write(run, num_resamples=1000, seed=1)
     notes = json.loads((run / "metrics.json").read_text())["notes"]
     assert notes == ["1 contents are on two sides of the published split: the figures are too optimistic."]
 
@@ -106,7 +106,7 @@ def test_repeats_are_joined(run):
         changed = [row | {"repeat": repeat, "score": row["score"] + repeat} for row in rows]
         write_scores(folder, "compare", changed, [])
         folder.update_facts(seconds={"train": 1800.0})
-    metrics = results.write(run, num_resamples=100, seed=1)
+    metrics = results.write(run, num_resamples=1000, seed=1)
     assert metrics["num_repeats"] == 2
     assert len(comparison.read_scores(run / "scores.csv")) == 24
     assert RunFolder(run).total_seconds()["train"] == 5400.0
