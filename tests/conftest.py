@@ -1,4 +1,7 @@
-"""Fixtures of all tests. Two logical CPU devices are set up before TensorFlow starts."""
+"""Fixtures of all tests. Two logical CPU devices are set up before TensorFlow starts.
+
+TensorFlow is imported in the processes that run tests, and not in the one that distributes them.
+"""
 
 import os
 
@@ -8,7 +11,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes of tests share the 
         os.environ.setdefault(name, "1")
 
 import commands
-import keras
 import pytest
 from sample_videos import place_frame, write_ffv1
 
@@ -16,9 +18,12 @@ from data_prep import __main__ as data_prep
 from nr_vqm import presets
 from nr_vqm.common import devices
 from nr_vqm.evaluation import bootstrap
-from nr_vqm.runs import untrained_run
 
-devices.split_cpu(2)
+
+def pytest_configure(config):
+    runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", None)
+    if runs_tests:
+        devices.split_cpu(2)
 
 
 @pytest.fixture
@@ -34,6 +39,8 @@ def place_video(tmp_path):
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """Folder of an untrained run of preset tiny on a scale of 0-100. Tests must not change it."""
+    from nr_vqm.runs import untrained_run
+
     folder = tmp_path_factory.mktemp("tiny_run")
     return untrained_run.write(folder, presets.PRESETS["tiny"], mos_range=(0.0, 100.0), labels="people").path
 
@@ -64,6 +71,8 @@ def few_draws():
 @pytest.fixture
 def zero_weights(monkeypatch):
     """Build networks with weights of zero: random ones of the network of the paper take seconds."""
+    import keras
+
     monkeypatch.setattr(
         keras.initializers.GlorotUniform, "__call__", lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype)
     )

@@ -86,15 +86,8 @@ def read_history(run_dir):
     return json.loads(RunFolder(run_dir).training_state.read_text())["history"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "tiny"
-    run("-m", "data_prep", "synthetic", "--out", folder, "--preset", "tiny")
-    return folder
-
-
-def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(data, tmp_path):
-    settings = ["--data", data, "--preset", "tiny", "--set", "dropout=0"]
+def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(synthetic_data, tmp_path):
+    settings = ["--data", synthetic_data, "--preset", "tiny", "--set", "dropout=0"]
     train = ["-m", "experiments.train_cnn", *settings]
     run(*train, "--run", tmp_path / "tensorflow", backend="tensorflow")
     assert "epoch 2 of 2" in run(*train, "--run", tmp_path / "jax", "--devices", 2)
@@ -113,8 +106,19 @@ def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(dat
     np.testing.assert_allclose(answers, json.loads(run("-c", ANSWERS, path)), atol=1e-5)
 
 
-def test_processes_stop_together_and_resume_together(data, tmp_path):
-    train = ["-m", "experiments.train_cnn", "--data", data, "--preset", "tiny", "--epochs", 12, "--devices", 2]
+def test_processes_stop_together_and_resume_together(synthetic_data, tmp_path):
+    train = [
+        "-m",
+        "experiments.train_cnn",
+        "--data",
+        synthetic_data,
+        "--preset",
+        "tiny",
+        "--epochs",
+        12,
+        "--devices",
+        2,
+    ]
     train += ["--run", tmp_path / "run", "--set", "patience=12"]
     first, second = start_together(*train)
     try:
@@ -133,8 +137,8 @@ def test_processes_stop_together_and_resume_together(data, tmp_path):
     assert len(read_history(tmp_path / "run")) == 12
 
 
-def test_an_error_in_one_process_ends_the_other(data, tmp_path):
-    train = ["-m", "experiments.train_cnn", "--data", data, "--preset", "tiny", "--run", tmp_path / "run"]
+def test_an_error_in_one_process_ends_the_other(synthetic_data, tmp_path):
+    train = ["-m", "experiments.train_cnn", "--data", synthetic_data, "--preset", "tiny", "--run", tmp_path / "run"]
     run(*train, "--epochs", 1)
     first, second = start_together(*train, "--devices", 2, "--epochs", 2)
     assert "was started with other settings" in first.communicate(timeout=120)[0]

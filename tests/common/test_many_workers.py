@@ -7,11 +7,15 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import h5py
 import numpy as np
 import psutil
 import pytest
 from sample_videos import place_frame, write_ffv1
+
+from experiments import extract_features, train_cnn
+from nr_vqm import cli
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -47,14 +51,12 @@ def kill_one_worker(process, *, when):
     raise AssertionError("It ended before a worker could be killed.")
 
 
-def test_features_with_a_worker_killed_in_the_middle(tmp_path):
-    data, run = tmp_path / "data", tmp_path / "one"
-    end(start("data_prep", "synthetic", "--out", data, "--preset", "tiny"))
-    end(start("experiments.train_cnn", "--data", data, "--run", run, "--preset", "tiny", "--epochs", 1))
+def test_features_with_a_worker_killed_in_the_middle(synthetic_data, tmp_path):
+    run, data = tmp_path / "one", ["--data", synthetic_data]
+    commands.succeed(train_cnn.main, *data, "--run", run, "--preset", "tiny", "--epochs", 1)
     shutil.copytree(run, tmp_path / "two")
-    end(start("experiments.extract_features", "--data", data, "--run", run))
-    command = ["experiments.extract_features", "--data", data, "--run", tmp_path / "two", "--workers", 2]
-    process = start(*command)
+    commands.succeed(extract_features.main, *data, "--run", run)
+    process = start("experiments.extract_features", *data, "--run", tmp_path / "two", "--workers", 2)
     parts = tmp_path / "two" / "features.parts"
     kill_one_worker(process, when=lambda: any(parts.glob("*.h5")))
     end(process)
@@ -68,9 +70,8 @@ def test_scores_of_two_workers(tiny_run, tmp_path):
     for number in range(6):
         write_ffv1(tmp_path / f"{number}.mkv", [place_frame(t + 9 * number, 30, 44) for t in range(12 + number)])
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
-    rows = []
-    for workers in (1, 2):
-        command = ["nr_vqm.cli", "score", tmp_path, "--run", tiny_run, "--format", "json", "--workers", workers]
-        rows.append([{**row, "seconds": 0} for row in json.loads(end(start(*command), code=1))])
-    assert len(rows[0]) == 7
-    assert rows[0] == rows[1]
+    command = ["score", tmp_path, "--run", tiny_run, "--format", "json"]
+    printed = [commands.run(cli.main, *command).out, end(start("nr_vqm.cli", *command, "--workers", 2), code=1)]
+    one, two = ([row | {"seconds": 0} for row in json.loads(text)] for text in printed)
+    assert len(one) == 7
+    assert one == two

@@ -36,16 +36,9 @@ def end(process):
     return process.returncode, errors
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert end(start("data_prep", "synthetic", "--out", folder, "--preset", "tiny"))[0] == 0
-    return folder
-
-
 @pytest.mark.slow
-def test_sigterm_saves_and_stops(data, tmp_path):
-    process = start(*TRAIN, "--data", data, "--run", tmp_path)
+def test_sigterm_saves_and_stops(synthetic_data, tmp_path):
+    process = start(*TRAIN, "--data", synthetic_data, "--run", tmp_path)
     deadline = time.monotonic() + 200
     while not (tmp_path / "history.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -60,13 +53,13 @@ def test_sigterm_saves_and_stops(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_a_one_line_error_and_damages_nothing(data, tmp_path):
-    code, errors = end(start(*TRAIN, "--data", data, "--run", tmp_path / "run", file_bytes=20_000))
+def test_a_full_disk_is_a_one_line_error_and_damages_nothing(synthetic_data, tmp_path):
+    code, errors = end(start(*TRAIN, "--data", synthetic_data, "--run", tmp_path / "run", file_bytes=20_000))
     assert code == command_line.EXIT_FAILED
     assert errors.startswith("error: ") and errors.count("\n") == 1 and "File too large" in errors
     assert not list((tmp_path / "run").glob("*.keras")) + list((tmp_path / "run").glob(".*.part-*"))
     code, errors = end(
-        start("data_prep", "csv", "--root", data / "synthetic", "--mos-range", 1, 5, "--out", tmp_path / "again",
+        start("data_prep", "csv", "--root", synthetic_data / "synthetic", "--mos-range", 1, 5, "--out", tmp_path / "again",
               "--preset", "tiny", file_bytes=20_000)
     )  # fmt: skip
     assert code == command_line.EXIT_FAILED
@@ -76,9 +69,9 @@ def test_a_full_disk_is_a_one_line_error_and_damages_nothing(data, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc, where nobody can create a folder")
-def test_a_folder_without_write_permission_is_a_one_line_error(data):
+def test_a_folder_without_write_permission_is_a_one_line_error(synthetic_data):
     for arguments in (
-        [*TRAIN, "--data", data, "--run", "/proc/run"],
+        [*TRAIN, "--data", synthetic_data, "--run", "/proc/run"],
         ["data_prep", "synthetic", "--out", "/proc/data", "--preset", "tiny"],
     ):
         code, errors = end(start(*arguments))
