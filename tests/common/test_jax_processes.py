@@ -107,19 +107,8 @@ def test_two_devices_or_processes_on_jax_train_like_one_device_on_tensorflow(syn
 
 
 def test_processes_stop_together_and_resume_together(synthetic_data, tmp_path):
-    train = [
-        "-m",
-        "experiments.train_cnn",
-        "--data",
-        synthetic_data,
-        "--preset",
-        "tiny",
-        "--epochs",
-        12,
-        "--devices",
-        2,
-    ]
-    train += ["--run", tmp_path / "run", "--set", "patience=12"]
+    train = ["-m", "experiments.train_cnn", "--data", synthetic_data, "--preset", "tiny", "--epochs", 12]
+    train += ["--run", tmp_path / "run", "--set", "patience=12", "--devices", 2]
     first, second = start_together(*train)
     try:
         for line in first.stdout:

@@ -59,8 +59,8 @@ def test_a_full_disk_is_a_one_line_error_and_damages_nothing(synthetic_data, tmp
     assert errors.startswith("error: ") and errors.count("\n") == 1 and "File too large" in errors
     assert not list((tmp_path / "run").glob("*.keras")) + list((tmp_path / "run").glob(".*.part-*"))
     code, errors = end(
-        start("data_prep", "csv", "--root", synthetic_data / "synthetic", "--mos-range", 1, 5, "--out", tmp_path / "again",
-              "--preset", "tiny", file_bytes=20_000)
+        start("data_prep", "csv", "--root", synthetic_data / "synthetic", "--mos-range", 1, 5,
+              "--out", tmp_path / "again", "--preset", "tiny", file_bytes=20_000)
     )  # fmt: skip
     assert code == command_line.EXIT_FAILED
     assert errors.startswith("error: ") and errors.count("\n") == 1
