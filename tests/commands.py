@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -30,8 +31,12 @@ class Ended(NamedTuple):
 def run(main, *arguments):
     """Run a command as a shell would, with its error messages and exit codes."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        command_line.run(main, [str(argument) for argument in arguments])
+    action = signal.getsignal(signal.SIGTERM)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            command_line.run(main, [str(argument) for argument in arguments])
+    finally:
+        signal.signal(signal.SIGTERM, action)  # a training replaces it
     return Ended(ended.value.code, out.getvalue(), err.getvalue())
 
 
