@@ -48,7 +48,7 @@ IN_TWO   := --numprocesses 2 --dist loadfile
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo prep train features rivals compare report score test test-slow lint types check check-all fuzz bench chaos plan
-.PHONY: teacher konvid1k live_qualcomm finetune cross_database downscaling clip_grid lstm_size
+.PHONY: teacher konvid1k live_qualcomm finetune fcn_lstm cross_database downscaling clip_grid lstm_size
 
 help: ## list the targets
 	@grep -E '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -103,6 +103,10 @@ live_qualcomm: ## the same on LIVE-Qualcomm, then fine-tuned from the run START
 
 finetune: setup ## the LSTM head of the run START, fine-tuned on RUN
 	$(PY) -m experiments.finetune --run $(call quoted,$(RUN)) --start $(call quoted,$(START)) $(ON) $(OWN_ARGS)
+
+fcn_lstm: setup ## the 3D-CNN and an LSTM head of RUN, trained end to end on whole videos
+	$(PY) -m experiments.train_fcn_lstm --data $(call quoted,$(DATA)) --run $(call quoted,$(RUN)) $(SET) \
+	  $(FROM) $(if $(filter-out 1,$(DEVICES)),--devices $(DEVICES)) $(ON) $(IN) $(OWN_ARGS)
 
 cross_database: setup ## RUN tested on all videos of another database's DATA, into OUT
 	$(PY) -m experiments.cross_database --run $(call quoted,$(RUN)) --data $(call quoted,$(DATA)) \

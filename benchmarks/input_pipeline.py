@@ -21,6 +21,7 @@ from benchmarks import compression
 from nr_vqm import command_line
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import clip_batches, manifest, shards
+from nr_vqm.dataset.batches import as_dataset
 from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.video import clips, reader
 
@@ -115,7 +116,7 @@ def feed(folder: str, seconds: float, workers: int) -> float:
     rows, quality = np.tile(np.arange(len(table)), EPOCH_CLIPS // len(table)), np.full(len(table), 3, np.float32)
     batches = clip_batches.ClipBatches(table, rows, quality, batch_size=BATCH_SIZE, shuffle_seed=1, mirror=True)
     count, started = 0, time.perf_counter()
-    for part, _, _ in clip_batches.as_dataset(batches, workers=workers):
+    for part, _, _ in as_dataset(batches, workers=workers):
         count += len(part)
         if time.perf_counter() > started + seconds:
             return count / (time.perf_counter() - started)

@@ -16,6 +16,7 @@ import numpy as np
 from nr_vqm import command_line, presets
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import clip_batches, manifest, shards
+from nr_vqm.dataset.batches import as_dataset
 from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.video import clips
@@ -151,18 +152,19 @@ def step_seconds(model: Any, batches: clip_batches.ClipBatches, steps: int) -> f
 
 def loop_seconds(model: Any, batches: clip_batches.ClipBatches, folder: str) -> float:
     """Measure the seconds of an epoch's batches in `fit`, read from the shards and with the callback of training."""
-    from nr_vqm.training import cnn3d_training, training_state
+    from nr_vqm.training import resumable_fit, training_state
 
-    class WithoutSaving(cnn3d_training.SaveTraining):
+    class WithoutSaving(resumable_fit.SaveTraining):
         def on_epoch_end(self, epoch: int, logs: dict) -> None:
             """Skip validation and saving: a real epoch takes hours."""
 
     run, state = RunFolder(folder), training_state.TrainingState()
+    unsaved = resumable_fit.SavedNetwork(run.cnn3d, save=lambda _: None, sha256=lambda: None)
     callback = WithoutSaving(
-        run, state, batches, batches, network={}, workers=1, epochs=1, patience=1,
+        run, state, batches, validate=lambda _: {}, network=unsaved, unit="clips", epochs=1, patience=1,
         on_epoch=None, stop_requested=lambda: False,
     )  # fmt: skip
-    dataset = clip_batches.as_dataset(batches, workers=devices.reading_threads())
+    dataset = as_dataset(batches, workers=devices.reading_threads())
     started = time.perf_counter()
     model.fit(dataset, verbose=0, shuffle=False, callbacks=[callback])
     return time.perf_counter() - started

@@ -82,12 +82,16 @@ def _score(run: RunFolder, repeat: int, names: Sequence[str]) -> None:
 
 
 def _heads_of(run: RunFolder) -> list[str]:
-    """Return the names of the run's heads: those of compare, and those of other stages complete in every repeat."""
+    """Return the names of the run's heads: those of compare, and those of other stages complete in every repeat.
+
+    A head with a 3D-CNN of its own is skipped: the other database has features of the run's 3D-CNN only.
+    """
     repeats = run.repeats()
     return [
         row.name
         for row in head_table.HEADS.values()
-        if row.stage == "compare" or all(one.is_complete(row.stage) for one in repeats)
+        if row.cnn3d == head_table.CNN3D
+        and (row.stage == "compare" or all(one.is_complete(row.stage) for one in repeats))
     ]
 
 

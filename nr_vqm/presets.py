@@ -63,6 +63,13 @@ class Preset:
     input_bias: float = -2.0  # initial bias of the input gate: sigmoid(-2) = 0.12
     clip_noise: float = 0.6  # standard deviation of the noise on each clip quality in training, on 1-5
     finetune_rate: float = 0.1  # times head_learning_rate: a fitted head starts near an optimum
+    # the FCN-LSTM, trained end to end; decision 0016
+    fcn_lstm_epochs: int = 10
+    fcn_lstm_learning_rate: float = 1e-4
+    fcn_lstm_batch_size: int = 2  # videos
+    fcn_lstm_regions: int = 4  # drawn from each video in every step, each over all of its groups
+    fcn_lstm_region_blocks: tuple[int, int] = (1, 1)  # blocks of a region, at every multiple of block_stride
+    fcn_lstm_group_weight: float = 0.5  # of the error of the groups' clip qualities; that of the video has 1
     # the grid search of the SVR head; decision 0007. It contains the paper's C 64, gamma 0.1, epsilon 0.3.
     svr_c: tuple[float, ...] = (1.0, 8.0, 64.0, 512.0)
     svr_gamma: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -123,6 +130,27 @@ class Preset:
         return {name: getattr(self, f"head_{name}") for name in names} | self._of("clip_noise", "seed")
 
     @property
+    def fcn_lstm(self) -> dict[str, Any]:
+        """Arguments of `fcn_lstm_training.fit_fcn_lstm` for the training."""
+        names = ("epochs", "learning_rate", "group_weight")
+        settings = {name: getattr(self, f"fcn_lstm_{name}") for name in names} | self._of("warmup_epochs")
+        return settings | {"region_blocks": (1, 1) if self.downscale else self.fcn_lstm_region_blocks}
+
+    @property
+    def fcn_lstm_videos(self) -> dict[str, Any]:
+        """Arguments of `video_batches.VideoBatches`, except those that depend on the videos and on the part."""
+        rows, columns = self.fcn_lstm["region_blocks"]
+        size = tuple(self.clip_size + self.block_stride * (number - 1) for number in (rows, columns))
+        settings = {"num_regions": self.fcn_lstm_regions, "batch_size": self.fcn_lstm_batch_size, "region_size": size}
+        clip = self._of("num_groups", "clip_frames", "clip_size", "downscale")
+        return settings | clip | {"stride": self.block_stride}
+
+    @property
+    def fcn_lstm_start(self) -> dict[str, Any]:
+        """Arguments of `fcn_lstm_training.new_parts`, except the videos and the network."""
+        return self.lstm | self._of("start_clips", "start_roughness", "seed")
+
+    @property
     def svr_search(self) -> dict[str, Any]:
         """Arguments of `svr_head.fit_svr`, except the videos and the seed."""
         grids = {"c_grid": self.svr_c, "gamma_grid": self.svr_gamma, "epsilon_grid": self.svr_epsilon}
@@ -169,6 +197,9 @@ PRESETS = {
         patience=8,
         train_fraction=0.7,
         val_fraction=0.1,
+        fcn_lstm_batch_size=8,
+        fcn_lstm_regions=1,
+        fcn_lstm_region_blocks=(5, 9),  # 128 x 192 pixels: the whole frame of a synthetic video
     ),
     # For tests: all sizes differ, so that swapped axes cannot pass.
     "tiny": Preset(
@@ -190,6 +221,10 @@ PRESETS = {
         head_fc_dim=10,
         head_epochs=3,
         head_batch_size=4,
+        fcn_lstm_epochs=2,
+        fcn_lstm_learning_rate=1e-3,
+        fcn_lstm_regions=2,
+        fcn_lstm_region_blocks=(2, 3),
         synthetic_videos=20,
         synthetic_frames=20,
         synthetic_size=(40, 56),
@@ -230,6 +265,15 @@ def get_preset(name: str, *, database: str | None = None, overrides: Iterable[st
     if database in ("synthetic", "contents"):
         _check_generated(preset, database)
     return preset
+
+
+def overridden(preset: Preset, overrides: Iterable[str]) -> Preset:
+    """Return a copy of a preset with changed settings, written as the overrides of `get_preset`.
+
+    Raises:
+        ValueError: a setting is unknown, or a value is invalid.
+    """
+    return changed(preset, **dict(_parse_override(text) for text in overrides))
 
 
 def changed(preset: Preset, **changes: Any) -> Preset:
@@ -314,6 +358,7 @@ def _cast(name: str, value: Any, wanted: Any) -> Any:
 # Numbers are above zero, unless listed here.
 ZERO_ALLOWED = (
     "seed", "dropout", "warmup_epochs", "start_roughness", "clip_noise", "interval_floor", "contents_reencoded",
+    "fcn_lstm_group_weight",
 )  # fmt: skip
 ANY_NUMBER = ("forget_bias", "input_bias")
 AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor", "contents_reencoded")
@@ -336,7 +381,8 @@ def _check(preset: Preset) -> None:
     sizes = {name: value for name, value in preset.network.items() if name != "dropout"}
     network_sizes.check_network(**sizes)
     network_sizes.check_grid(num_groups=preset.train_groups, block_grid=preset.train_grid)
-    network_sizes.check_grid(num_groups=preset.num_groups, block_grid=preset.block_grid)
+    for grid in (preset.block_grid, preset.fcn_lstm_region_blocks):
+        network_sizes.check_grid(num_groups=preset.num_groups, block_grid=grid)
 
 
 def _check_choices(preset: Preset) -> None:

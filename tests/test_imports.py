@@ -84,6 +84,7 @@ experiments/compare_heads.py
 experiments/cross_database.py
 experiments/finetune.py
 experiments/train_cnn.py
+experiments/train_fcn_lstm.py
 experiments/train_teacher.py
 nr_vqm/cli.py
 nr_vqm/command_line.py
@@ -91,7 +92,7 @@ nr_vqm/common/devices.py
 nr_vqm/common/figures.py
 nr_vqm/common/jax_processes.py
 nr_vqm/common/parallel.py
-nr_vqm/dataset/clip_batches.py
+nr_vqm/dataset/batches.py
 nr_vqm/dataset/label_tables.py
 nr_vqm/doctor.py
 nr_vqm/evaluation/feature_evaluation.py
@@ -174,6 +175,7 @@ def test_what_tests_share_does_not_depend_on_benchmarks_or_experiments(name):
 COMMANDS = """
 data_prep
 experiments.train_cnn
+experiments.train_fcn_lstm
 experiments.train_teacher
 experiments.extract_features
 experiments.extract_rivals

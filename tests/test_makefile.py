@@ -12,7 +12,7 @@ PATHS = {
     "VIDEO": "/clips/one two*.mp4",
     "SPLIT": "splits/half half.csv",
 }
-STAGES = "prep train features rivals compare report finetune cross_database clip_grid lstm_size score".split()
+STAGES = "prep train features rivals compare report finetune fcn_lstm cross_database clip_grid lstm_size score".split()
 
 
 def commands_of(*targets, **variables):
@@ -37,6 +37,7 @@ def test_paths_are_one_word_of_the_shell_whatever_their_characters():
         "experiments.compare_heads": {"--run": "RUN"},
         "experiments.report": {"--run": "RUN"},
         "experiments.finetune": {"--run": "RUN", "--start": "START"},
+        "experiments.train_fcn_lstm": {"--run": "RUN", "--data": "DATA", "--root": "ROOT"},
         "experiments.cross_database": {"--run": "RUN", "--data": "DATA", "--out": "OUT"},
         "experiments.ablations": {"--run": "RUN", "--data": "DATA"},
         "nr_vqm.cli": {"score": "VIDEO", "--run": "RUN"},
@@ -63,11 +64,12 @@ def test_paths_survive_a_make_that_calls_make(target):
 def test_options_reach_every_stage_that_has_them():
     found = commands_of(*STAGES, WORKERS=3, DEVICE="gpu:1", DEVICES=2, PRECISION="float32", VIDEO="x.mp4")
     reading = {"experiments.extract_features", "experiments.cross_database", "experiments.ablations", "nr_vqm.cli"}
+    training = {"experiments.train_cnn", "experiments.train_fcn_lstm"}
     having = {
         "--workers": {"data_prep", "experiments.extract_rivals", *reading},
-        "--device": {f"experiments.{name}" for name in ("train_cnn", "compare_heads", "finetune")} | reading,
-        "--devices": {"experiments.train_cnn"},
-        "--precision": {"experiments.train_cnn", *reading},
+        "--device": {f"experiments.{name}" for name in ("compare_heads", "finetune")} | training | reading,
+        "--devices": training,
+        "--precision": training | reading,
     }
     for option, modules in having.items():
         assert {module for module, arguments in found.items() if option in arguments} == modules

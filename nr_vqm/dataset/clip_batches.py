@@ -5,7 +5,6 @@ import math
 import mmap
 import weakref
 from collections.abc import Iterable
-from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +45,7 @@ class ClipBatches:
             shuffle_seed: seed of the order, which differs between epochs; the remainder is dropped. None keeps the
                 order and pads the last batch.
             mirror: flip each clip left-right and top-bottom, each with probability 1/2, drawn again in every epoch.
-            part: (index, count) of the processes that share a batch; `as_dataset` reads the part of this process.
+            part: (index, count) of the processes that share a batch, of which this one reads its own part.
 
         Raises:
             ValueError: there are fewer clips than one batch to train on.
@@ -107,15 +106,12 @@ class ClipBatches:
         quality[: len(rows), 0], weight[: len(rows)] = self.quality[rows], 1
         return clips, quality, weight
 
-    def read_or_keep_error(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Read this process's part of a batch; an exception is kept in `error` and raised again."""
-        try:
-            return self.read(int(index), self.part)
-        except (OSError, ValueError) as error:
-            self.error = error
-            raise
+    def signature(self) -> list[tuple[tuple[int, ...], type]]:
+        """Return the (shape, type) of each array that `read` returns for this process's part."""
+        size = self.batch_size // self.part[1]
+        return [((size, *self.table.clip_shape), np.uint8), ((size, 1), np.float32), ((size,), np.float32)]
 
-    def clip_names(self, index: int) -> list[str]:
+    def names(self, index: int) -> list[str]:
         """Name the clips of a batch for messages: 'VIDEO clip 3', counted from 0 in each video."""
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         video = self.table.video[rows]
@@ -168,35 +164,6 @@ class BatchMemory:
 @functools.lru_cache(maxsize=1)  # TensorFlow never releases a ClipBatches, so the memory must not belong to it
 def _batch_memory(shape: tuple[int, ...]) -> BatchMemory:
     return BatchMemory(shape)
-
-
-def as_dataset(batches: ClipBatches, *, workers: int, first: int = 0) -> Any:
-    """Convert batches to a tf.data.Dataset that reads ahead: one pass over the current epoch.
-
-    It uses threads, because reading, decompressing and flipping release Python's lock. Dataset.from_generator would
-    allocate the memory of every batch anew, and the autotuning of Keras' own loader delays the end of every epoch by
-    half a minute (TensorFlow 2.21).
-
-    Args:
-        batches: the batches. An error in reading is kept as `batches.error`, because TensorFlow replaces it.
-        workers: number of threads, each of which reads whole batches.
-        first: number of the first batch.
-
-    Returns:
-        tf.data.Dataset of (clips, quality, weight).
-    """
-    import tensorflow as tf
-
-    signature = [tf.TensorSpec(part.shape, part.dtype) for part in batches.read(0, batches.part)]
-
-    def read(index: Any) -> tuple[Any, ...]:
-        parts = tf.numpy_function(batches.read_or_keep_error, [index], [spec.dtype for spec in signature])
-        return tuple(tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, signature, strict=True))
-
-    dataset = tf.data.Dataset.range(first, len(batches)).map(read, num_parallel_calls=workers, deterministic=True)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.prefetch(2).with_options(options)
 
 
 def clip_labels(table: ClipTable, videos: Iterable[Video]) -> np.ndarray:

@@ -35,12 +35,7 @@ def build_cnn3d(
     """
     network_sizes.check_network(clip_frames=clip_frames, clip_size=clip_size, convs=convs, fc_dims=fc_dims)
     inputs = keras.Input((clip_frames, clip_size, clip_size, 3), dtype="uint8", name="clip")
-    # Exact in bfloat16, whose eight bits would round other scalings by half a grey level.
-    x = layers.Rescaling(1 / 64, offset=-2, dtype=dtype, name="scale")(inputs)
-    for number, (width, kernel, repeats) in enumerate(convs, start=1):
-        for letter in network_sizes.LETTERS[:repeats]:
-            x = layers.Conv3D(width, kernel, activation="relu", dtype=dtype, name=f"conv{number}{letter}")(x)
-        x = layers.MaxPooling3D((1, 2, 2), dtype=dtype, name=f"pool{number}")(x)
+    x = add_trunk(inputs, convs, dtype=dtype)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     for number, width in enumerate(fc_dims, start=1):
         x = layers.Dense(width, activation="relu", dtype=dtype, name=f"fc{number}")(x)
@@ -49,6 +44,26 @@ def build_cnn3d(
     # Start in the middle of the scale; otherwise the first steps only learn the mean.
     quality = layers.Rescaling(1.0, offset=3.0, dtype="float32", name="clip_quality")(x)
     return keras.Model(inputs, quality, name="cnn3d")
+
+
+def add_trunk(pixels: keras.KerasTensor, convs: network_sizes.Convs, *, dtype: str) -> keras.KerasTensor:
+    """Add the layers from the pixel scaling to the last pooling.
+
+    Args:
+        pixels: uint8 RGB (batch, frames, rows, columns, 3).
+        convs: as in `build_cnn3d`.
+        dtype: as in `build_cnn3d`.
+
+    Returns:
+        The trunk output (batch, frames, rows, columns, filters).
+    """
+    # Exact in bfloat16, whose eight bits would round other scalings by half a grey level.
+    x = layers.Rescaling(1 / 64, offset=-2, dtype=dtype, name="scale")(pixels)
+    for number, (width, kernel, repeats) in enumerate(convs, start=1):
+        for letter in network_sizes.LETTERS[:repeats]:
+            x = layers.Conv3D(width, kernel, activation="relu", dtype=dtype, name=f"conv{number}{letter}")(x)
+        x = layers.MaxPooling3D((1, 2, 2), dtype=dtype, name=f"pool{number}")(x)
+    return x
 
 
 def trunk_layers(cnn3d: keras.Model) -> list[keras.Layer]:

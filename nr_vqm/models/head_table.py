@@ -7,6 +7,8 @@ nothing heavy.
 import dataclasses
 from pathlib import PurePath
 
+CNN3D = "cnn3d.keras"  # the 3D-CNN of a run
+
 
 @dataclasses.dataclass(frozen=True)
 class HeadRow:
@@ -18,7 +20,8 @@ class HeadRow:
         method: how it is fitted and loaded, 'lstm', 'svr' or 'mean': a key of `heads.FIT` and `heads.LOAD`.
         input: the field of `features.HeadInputs` that it reads.
         file: name of its model file in a run folder; None for a head without parameters.
-        stage: the stage that fits it, 'compare' or 'finetune'.
+        stage: the stage that fits it, 'compare', 'finetune' or 'fcn_lstm'.
+        cnn3d: name of the file of the 3D-CNN whose outputs it reads; a stage that trains both writes its own.
     """
 
     name: str
@@ -27,6 +30,7 @@ class HeadRow:
     input: str
     file: str | None
     stage: str = "compare"
+    cnn3d: str = CNN3D
 
     @property
     def history(self) -> str | None:
@@ -55,6 +59,15 @@ HEADS = {
             "lstm_finetuned_head.keras",
             stage="finetune",
         ),
+        HeadRow(
+            "fcn_lstm",
+            "3D-FCN + LSTM, end to end",
+            "lstm",
+            "group_features",
+            "fcn_lstm_head.keras",
+            stage="fcn_lstm",
+            cnn3d="fcn_lstm_cnn3d.keras",
+        ),
     )
 }
 FILES = tuple(row.file for row in HEADS.values() if row.file)
@@ -72,7 +85,7 @@ def get(name: str) -> HeadRow:
 
 
 def fitted_by(stage: str) -> list[HeadRow]:
-    """List the heads that a stage ('compare' or 'finetune') fits, in the order of the table."""
+    """List the heads that a stage ('compare', 'finetune' or 'fcn_lstm') fits, in the order of the table."""
     return [row for row in HEADS.values() if row.stage == stage]
 
 

@@ -1,6 +1,7 @@
 """The LSTM head: predicts the quality of a video from its groups in time order."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,12 +32,54 @@ def build_lstm_head(
     Source: ICIP 2019, section 3; input and output scaling: decision 0005.
     """
     inputs = keras.Input((num_groups, input_dim), name="groups")
-    x = layers.Rescaling(1 / input_scale, offset=-input_offset / input_scale, name="scale")(inputs)
-    x = layers.LSTM(lstm_units, name="lstm")(x)
-    x = layers.Dense(fc_dim, activation="relu", name="fc")(x)
-    x = layers.Dense(1, name="output")(x)
-    quality = layers.Rescaling(1.0, offset=3.0, name="quality")(x)
-    return keras.Model(inputs, quality, name="lstm_head")
+    sizes = {"input_offset": input_offset, "input_scale": input_scale, "lstm_units": lstm_units, "fc_dim": fc_dim}
+    return keras.Model(inputs, add_head(inputs, **sizes), name="lstm_head")
+
+
+def add_head(
+    groups: keras.KerasTensor,
+    *,
+    input_offset: float,
+    input_scale: float,
+    lstm_units: int,
+    fc_dim: int,
+    prefix: str = "",
+) -> keras.KerasTensor:
+    """Add the layers of the LSTM head, in float32.
+
+    Args:
+        groups: float32 (batch, num_groups, input_dim).
+        input_offset, input_scale, lstm_units, fc_dim: as in `build_lstm_head`.
+        prefix: start of the layers' names.
+
+    Returns:
+        Quality, float32 (batch, 1), on 1-5.
+    """
+    options = {"dtype": "float32"}
+    x = layers.Rescaling(1 / input_scale, -input_offset / input_scale, name=f"{prefix}scale", **options)(groups)
+    x = layers.LSTM(lstm_units, name=f"{prefix}lstm", **options)(x)
+    x = layers.Dense(fc_dim, activation="relu", name=f"{prefix}fc", **options)(x)
+    x = layers.Dense(1, name=f"{prefix}output", **options)(x)
+    return layers.Rescaling(1.0, offset=3.0, name=f"{prefix}quality", **options)(x)
+
+
+def settings(model: keras.Model, *, prefix: str = "") -> dict[str, Any]:
+    """Return the arguments of `build_lstm_head` for a copy of a head.
+
+    Args:
+        model: a head, or a model that contains one.
+        prefix: start of the names of the head's layers.
+    """
+    scale, lstm, fc = (model.get_layer(prefix + name) for name in ("scale", "lstm", "fc"))
+    num_groups, input_dim = lstm.input.shape[1:]
+    return {
+        "num_groups": num_groups,
+        "input_dim": input_dim,
+        "input_offset": -scale.offset / scale.scale,
+        "input_scale": 1 / scale.scale,
+        "lstm_units": lstm.units,
+        "fc_dim": fc.units,
+    }
 
 
 def initialise_as_average(

@@ -70,20 +70,36 @@ def check_network(*, clip_frames: int, clip_size: int, convs: Convs, fc_dims: tu
     _check_memory(*_layer_sizes(clip_frames, clip_size, convs, fc_dims))
 
 
+def trunk_shapes(frames: int, height: int, width: int, convs: Convs) -> list[tuple[int, int, int, int]]:
+    """Return the shapes (frames, rows, columns, channels) of the pixels and of the output of every trunk layer.
+
+    Args:
+        frames, height, width: size of the input, in frames and pixels.
+        convs: as in `smallest_clip`.
+
+    >>> trunk_shapes(7, 24, 26, ((3, 3, 1),))
+    [(7, 24, 26, 3), (5, 22, 24, 3), (5, 11, 12, 3)]
+    """
+    shapes = [(frames, height, width, 3)]
+    for filters, kernel, repeats in convs:
+        for _ in range(repeats):
+            frames, height, width = (size - kernel + 1 for size in (frames, height, width))
+            shapes.append((frames, height, width, filters))
+        height, width = height // 2, width // 2
+        shapes.append((frames, height, width, filters))
+    return shapes
+
+
 def _layer_sizes(
     clip_frames: int, clip_size: int, convs: Convs, fc_dims: tuple[int, ...]
 ) -> tuple[list[int], list[int]]:
     """Return (number of output values of every layer for one clip, number of weights of every layer)."""
-    frames, size, channels = clip_frames, clip_size, 3
-    outputs, weights = [frames * size * size * channels], []
+    outputs = [math.prod(shape) for shape in trunk_shapes(clip_frames, clip_size, clip_size, convs)]
+    weights, channels = [], 3
     for width, kernel, repeats in convs:
         for _ in range(repeats):
-            frames, size = frames - kernel + 1, size - kernel + 1
             weights.append((kernel**3 * channels + 1) * width)
             channels = width
-            outputs.append(frames * size * size * channels)
-        size //= 2
-        outputs.append(frames * size * size * channels)
     for width in (*fc_dims, 1):
         weights.append((outputs[-1] + 1) * width)
         outputs.append(width)

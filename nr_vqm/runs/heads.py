@@ -114,7 +114,7 @@ def continue_lstm(
     with atomic_files.replacing(run.head(name)) as beside:
         model.save(beside)
     history_file.write(run.head_history(name), history)
-    head = _lstm(row, model)
+    head = of_lstm(row, model)
     return head, head.outputs(val)
 
 
@@ -180,10 +180,11 @@ def _fit_lstm(
 
 
 def _load_lstm(run: RunFolder, row: head_table.HeadRow) -> Head:
-    return _lstm(row, load_lstm(run, row.name))
+    return of_lstm(row, load_lstm(run, row.name))
 
 
-def _lstm(row: head_table.HeadRow, model: keras.Model) -> Head:
+def of_lstm(row: head_table.HeadRow, model: keras.Model) -> Head:
+    """Return the head with this network."""
     return Head(row, lambda inputs: lstm_head.predict(model, inputs))
 
 

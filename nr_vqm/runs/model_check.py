@@ -34,7 +34,8 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
         raise ValueError(f"{run} has {len(repeats)} repeats with models of their own. Name one: {repeats[0]}.")
     preset, mos_range = run.read_preset(), run.read_mos_range()
     run.read_labels()
-    _check_model(run.cnn3d, (preset.clip_frames, preset.clip_size, preset.clip_size, 3), made_by="make train")
+    clip_shape = (preset.clip_frames, preset.clip_size, preset.clip_size, 3)
+    _check_model(run.head_cnn3d(head), clip_shape, made_by=cnn3d_made_by(row))
     if row.method == "lstm":
         rows, columns = preset.block_grid
         widths = {"clip_quality": rows * columns, "group_features": preset.fc_dims[-1]}
@@ -42,8 +43,13 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
     elif row.method == "svr":
         atomic_files.require(run.head(head), made_by=row.made_by)
         svr_head.check_types(run.head(head))
-    identity = [run.check_file(run.cnn3d), run.check_head(head), *mos_range]
+    identity = [run.check_file(run.head_cnn3d(head)), run.check_head(head), *mos_range]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+
+
+def cnn3d_made_by(row: head_table.HeadRow) -> str:
+    """Return the make target that trains the 3D-CNN of a head."""
+    return "make train" if row.cnn3d == head_table.CNN3D else row.made_by
 
 
 def _check_model(path: Path, input_shape: tuple[int, ...], *, made_by: str) -> None:

@@ -86,6 +86,15 @@ class RunFolder:
         """Return the path of a fitted head; ValueError for a head that has no file."""
         return self.path / _file_of(name, head_table.get(name).file)
 
+    def head_cnn3d(self, name: str) -> Path:
+        """Return the path of the 3D-CNN whose outputs a head reads."""
+        return self.path / head_table.get(name).cnn3d
+
+    @property
+    def fcn_lstm(self) -> "RunFolder":
+        """The folder in which the FCN-LSTM of this run is trained: a run with the same videos and split."""
+        return RunFolder(self.path / "fcn_lstm")
+
     def head_history(self, name: str) -> Path:
         """Return the path of the history of an LSTM head; ValueError for a head that is not trained in epochs."""
         return self.path / _file_of(name, head_table.get(name).history)
@@ -287,15 +296,16 @@ class RunFolder:
         row = head_table.get(name)
         if row.file is None:
             return name
-        path, target = self.head(name), STAGES[row.stage].target
+        path, cnn3d, target = self.head(name), self.head_cnn3d(name), STAGES[row.stage].target
+        own_cnn3d = cnn3d.name in STAGES[row.stage].writes
         atomic_files.require(path, made_by=target)
-        atomic_files.require(self.cnn3d, made_by=STAGES["train"].target)
+        atomic_files.require(cnn3d, made_by=target if own_cnn3d else STAGES["train"].target)
         record = self._record(row.stage)
         if not record or path.name not in record["writes"]:
             raise ValueError(f"{self.path}: the fit of {path.name} is not complete. Run again: {target}.")
-        if record["reads"].get(self.cnn3d.name) != self.check_file(self.cnn3d):
+        if record["writes" if own_cnn3d else "reads"].get(cnn3d.name) != self.check_file(cnn3d):
             raise ValueError(
-                f"{self.path}: {path.name} was fitted on another 3D-CNN than {self.cnn3d.name}. "
+                f"{self.path}: {path.name} was fitted on another 3D-CNN than {cnn3d.name}. "
                 f"Fit it again: make features, then {target}."
             )
         return self.check_file(path)

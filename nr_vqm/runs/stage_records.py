@@ -16,12 +16,15 @@ from typing import Any
 from nr_vqm.common import atomic_files
 from nr_vqm.models import head_table
 
-PRESET, FACTS, SPLITS, CNN3D, FEATURES = "preset.json", "run.json", "splits.json", "cnn3d.keras", "features.h5"
+PRESET, FACTS, SPLITS, FEATURES = "preset.json", "run.json", "splits.json", "features.h5"
+CNN3D = head_table.CNN3D
 HISTORY, INTERVALS = "history.csv", "intervals.json"
 TEST_SCORES, TRAIN_SCORES = "test_scores.csv", "train_scores.csv"
 SCORES, METRICS = "scores.csv", "metrics.json"
 COMPARISON_CSV, COMPARISON_TEX, RESULTS_TABLE = "comparison.csv", "comparison.tex", "results.md"
-MODELS = (CNN3D, *head_table.FILES)
+MODELS = tuple(
+    dict.fromkeys([CNN3D, *(name for row in head_table.HEADS.values() for name in (row.cnn3d, row.file) if name)])
+)
 RIVALS = ("niqe", "brisque", "cornia", "video_bliinds", "friquee", "videval", "videval_light")  # hand-crafted methods
 CODEBOOK = "rivals/codebook.h5"
 REPAIR = "Copy the run again, or create it again."  # what to do about a damaged file
@@ -48,7 +51,9 @@ class Stage:
 
 def _head_files(stage: str) -> tuple[str, ...]:
     """Return the files of the heads that a stage fits: models, and the histories of heads trained in epochs."""
-    return tuple(name for row in head_table.fitted_by(stage) for name in (row.file, row.history) if name)
+    rows = head_table.fitted_by(stage)
+    own_networks = [row.cnn3d for row in rows if row.cnn3d != CNN3D]
+    return (*own_networks, *(name for row in rows for name in (row.file, row.history) if name))
 
 
 def rival_stage(name: str) -> str:
@@ -81,13 +86,18 @@ STAGES = {
         _FITTED_ON,
         (*_head_files("finetune"), *(f"finetuned_{name}" for name in (INTERVALS, TEST_SCORES, TRAIN_SCORES))),
     ),
+    "fcn_lstm": Stage(
+        "make fcn_lstm",
+        (PRESET, SPLITS),
+        (*_head_files("fcn_lstm"), *(f"fcn_lstm_{name}" for name in (INTERVALS, TEST_SCORES, TRAIN_SCORES))),
+    ),
     "cross_database": Stage(
         "make cross_database", (PRESET, CNN3D, FEATURES, *head_table.FILES), (f"cross_database_{TEST_SCORES}",)
     ),
     # Reads the scores of every repeat; see RunFolder.score_files.
     "results": Stage("make compare", (), (SCORES, METRICS, COMPARISON_CSV, COMPARISON_TEX, RESULTS_TABLE)),
 }
-SCORED = ("compare", "finetune", "cross_database")  # stages that write scores of test videos
+SCORED = ("compare", "finetune", "fcn_lstm", "cross_database")  # stages that write scores of test videos
 
 
 def create(stage: str, settings: Mapping[str, Any], reads: Mapping[str, str], folder: Path) -> dict[str, Any]:

@@ -55,7 +55,9 @@ class Scorer:
         _, self.labels = run.read_labels()
         self.spread = interval_file.read(run_dir, head, **self.preset.interval)
         self.precision = devices.chosen_precision(precision or self.preset.precision)
-        self.trunk = load_trunk(run_dir, precision=self.precision)
+        row = head_table.get(head)
+        made_by = model_check.cnn3d_made_by(row)
+        self.trunk = load_trunk(run.head_cnn3d(head), made_by=made_by, precision=self.precision)
         self._pooling = heads.load(run_dir, head)
 
     def __repr__(self) -> str:
@@ -187,18 +189,19 @@ def attempt(function: Callable[..., Result], *args: Any) -> tuple[Result | None,
         return None, error
 
 
-def load_trunk(run_dir: str | os.PathLike[str], *, precision: str) -> SharedTrunk:
-    """Load the 3D-CNN of a run for whole videos.
+def load_trunk(path: str | os.PathLike[str], *, made_by: str, precision: str) -> SharedTrunk:
+    """Load a 3D-CNN of a run for whole videos.
 
     Args:
-        run_dir: the run folder.
+        path: its file.
+        made_by: the command that writes it, for messages.
         precision: a Keras dtype policy.
 
     Raises:
         FileNotFoundError: the 3D-CNN is missing.
         ValueError: it is damaged or was not written by nr-vqm.
     """
-    model = model_check.load_model(RunFolder(run_dir).cnn3d, made_by="make train")
+    model = model_check.load_model(path, made_by=made_by)
     return SharedTrunk(cnn3d.with_dtype(model, precision))
 
 

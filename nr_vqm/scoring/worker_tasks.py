@@ -89,7 +89,7 @@ def _load_trunk(run_dir: Path, made_from: str, precision: str, device: str) -> "
     run = RunFolder(run_dir)
     if atomic_files.sha256(run.cnn3d) != made_from:
         raise ValueError(f"{run.cnn3d} has changed since the extraction started. Start it again: make features.")
-    return scorer.load_trunk(run_dir, precision=precision), run.read_preset()
+    return scorer.load_trunk(run.cnn3d, made_by="make train", precision=precision), run.read_preset()
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,23 +1,17 @@
 """Train the 3D-CNN on batches of clips; resume a stopped training."""
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
 from nr_vqm.common import atomic_files, devices, jax_processes
 from nr_vqm.dataset import clip_batches
+from nr_vqm.dataset.batches import as_dataset
 from nr_vqm.models import cnn3d, initial_weights
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.training import training_state, validation
-
-# The most work that a kill may lose. With `paper` an epoch takes hours, and a save writes 2.3 GB.
-SAVE_SECONDS = 900
-
-EpochCallback = Callable[[dict, float], None]
+from nr_vqm.training import resumable_fit, training_state, validation
 
 
 def fit_cnn3d(
@@ -37,14 +31,14 @@ def fit_cnn3d(
     start_clips: int,
     start_roughness: float,
     seed: int,
-    on_epoch: EpochCallback | None = None,
+    on_epoch: resumable_fit.EpochCallback | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
     """Train the 3D-CNN and save the network of the best epoch as the run's cnn3d.keras.
 
-    The complete training state is saved after every epoch, and every SAVE_SECONDS within one. A stopped training
-    resumes from it, and its result is identical to an uninterrupted run. The state includes the best epoch so far, so
-    a worse network never replaces a better one.
+    The complete training state is saved after every epoch, and every `resumable_fit.SAVE_SECONDS` within one. A
+    stopped training resumes from it, and its result is identical to an uninterrupted run. The state includes the best
+    epoch so far, so a worse network never replaces a better one.
 
     Args:
         train: training clips; shuffled differently in every epoch.
@@ -77,8 +71,15 @@ def fit_cnn3d(
     state = training_state.read(run)
     if jax_processes.is_first():
         run.drop_other_weights(state.weights_path(run))  # left by a training that was killed while it saved
-    saver = SaveTraining(
-        run, state, train, val, network=network, workers=workers, epochs=epochs, patience=patience,
+    network_file = resumable_fit.SavedNetwork(
+        path=run.cnn3d,
+        save=lambda trained: save_network(trained, run, network=network),
+        sha256=lambda: atomic_files.sha256(run.cnn3d) if run.cnn3d.exists() else None,
+    )
+    saver = resumable_fit.SaveTraining(
+        run, state, train,
+        validate=lambda trained: validation.validate(trained, val, workers=workers),
+        network=network_file, unit="clips", epochs=epochs, patience=patience,
         on_epoch=on_epoch, stop_requested=stop_requested,
     )  # fmt: skip
     with devices.explained_memory(_too_large(train.batch_size, accumulate)):
@@ -91,45 +92,7 @@ def fit_cnn3d(
                 model = cnn3d.build_cnn3d(**network, dtype=dtype)
                 initial_weights.initialise(model, train[0][0][:start_clips], roughness=start_roughness, seed=seed)
                 compile_cnn3d(model, schedule, accumulate=accumulate)
-        _fit_remaining_epochs(model, train, saver)
-    if jax_processes.is_first():
-        _check_network(run, state)
-    return state.history
-
-
-def _fit_remaining_epochs(model: keras.Model, train: clip_batches.ClipBatches, saver: "SaveTraining") -> None:
-    """Train from the saved state to the end; an epoch that was stopped in the middle is a call of `fit` of its own."""
-    state, callbacks = saver.state, [saver]
-    if jax_processes.is_first():
-        callbacks.append(keras.callbacks.TensorBoard(saver.run.tensorboard, write_graph=False))
-    unfinished_epoch = [(len(state.history) + 1, state.batches)] if state.batches else []
-    for last_epoch, first_batch in [*unfinished_epoch, (saver.limits["epochs"], 0)]:
-        if not state.is_finished(**saver.limits):
-            settings = {"initial_epoch": len(state.history), "epochs": last_epoch, "callbacks": callbacks}
-            _fit(model, train, workers=saver.workers, first_batch=first_batch, **settings)
-
-
-def _fit(
-    model: keras.Model, train: clip_batches.ClipBatches, *, workers: int, first_batch: int, **settings: Any
-) -> None:
-    """Run `keras.Model.fit` on clip batches; an error while reading them is raised as the original exception."""
-    batches = clip_batches.as_dataset(train, workers=workers, first=first_batch)
-    train.error = None
-    try:
-        model.fit(batches, shuffle=False, verbose=0, **settings)  # ClipBatches shuffles
-    except Exception as error:  # TensorFlow and JAX wrap it in exceptions of their own
-        if train.error is None:
-            raise
-        raise train.error from error
-
-
-def _check_network(run: RunFolder, state: training_state.TrainingState) -> None:
-    """Raise ValueError unless the saved network is the one of this training: it cannot be computed again."""
-    if not run.cnn3d.exists() or atomic_files.sha256(run.cnn3d) != state.network:
-        raise ValueError(
-            f"{run.cnn3d} is missing or is not the network that this training saved. Copy it back, or delete "
-            f"{run.training_state} to train again from the start."
-        )
+        return resumable_fit.fit(model, lambda first: as_dataset(train, workers=workers, first=first), saver)
 
 
 def _too_large(batch_size: int, accumulate: int) -> str:
@@ -181,110 +144,6 @@ def cosine_schedule(
     return keras.optimizers.schedules.CosineDecay(
         0.0, max(1, total - warmup), warmup_target=learning_rate, warmup_steps=warmup
     )
-
-
-class SaveTraining(keras.callbacks.Callback):
-    """Validate after every epoch, and save the training and the best network.
-
-    Keras' ModelCheckpoint and EarlyStopping lose their best value at a restart, and do not save atomically.
-    """
-
-    def __init__(
-        self,
-        run: RunFolder,
-        state: training_state.TrainingState,
-        train: clip_batches.ClipBatches,
-        val: clip_batches.ClipBatches,
-        *,
-        network: dict[str, Any],
-        workers: int,
-        epochs: int,
-        patience: int,
-        on_epoch: EpochCallback | None,
-        stop_requested: Callable[[], bool],
-    ) -> None:
-        """Store the arguments, which are those of `fit_cnn3d`; `state` is updated in place."""
-        super().__init__()
-        self.run, self.state, self.train, self.val = run, state, train, val
-        self.network, self.workers = network, workers
-        self.on_epoch, self.stop_requested = on_epoch, stop_requested
-        self.limits = {"epochs": epochs, "patience": patience}
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Arrange the batches of the epoch; restore the metrics of the batches that were done before a stop."""
-        self.train.start_epoch(epoch)
-        self.first = self.state.batches
-        if self.first:
-            self.state.restore_metrics(self.model)
-        self.started = self.saved = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict) -> None:
-        """Save the training if it is time to, or if it was requested to stop."""
-        done = self.first + batch + 1
-        if not math.isfinite(logs["loss"]):
-            self._raise_diverged(done)
-        stop = self._any_process_stops()
-        if done < len(self.train) and (stop or time.monotonic() > self.saved + SAVE_SECONDS):
-            self._save(batches=done)
-        if stop and done < len(self.train):
-            self._raise_stopped()
-
-    def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        """Validate, save the network if it is the best so far, save the training, and report the epoch."""
-        row = self._history_row(epoch, logs)
-        logs.update({name: value for name, value in row.items() if value is not None})  # for TensorBoard
-        self.state.history.append(row)
-        if training_state.best_epoch(self.state.history) == epoch + 1 and jax_processes.is_first():
-            save_network(self.model, self.run, network=self.network)
-            self.state.network = atomic_files.sha256(self.run.cnn3d)
-        self._save(batches=0)
-        self.model.stop_training = self.state.is_finished(**self.limits)
-        if self.on_epoch and jax_processes.is_first():
-            self.on_epoch(row, self._seconds_left(epoch))
-        if self._any_process_stops() and not self.model.stop_training:
-            self._raise_stopped()
-
-    def _history_row(self, epoch: int, logs: dict) -> dict:
-        seconds = time.monotonic() - self.started
-        clips = (len(self.train) - self.first) * self.train.batch_size
-        row: dict = {"epoch": epoch + 1, "mse": float(logs["loss"])}  # training batches have no padding
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row |= validation.validate(self.model, self.val, workers=self.workers) | {"clips_per_second": clips / seconds}
-        if not math.isfinite(row["val_mse"]):
-            # The last step made the weights NaN: its loss was computed from the weights before it.
-            self._raise_diverged(len(self.train))
-        return row
-
-    def _seconds_left(self, epoch: int) -> float:
-        epochs_left = 0 if self.model.stop_training else self.limits["epochs"] - epoch - 1
-        batch_seconds = (time.monotonic() - self.started) / (len(self.train) - self.first)
-        return epochs_left * len(self.train) * batch_seconds
-
-    def _any_process_stops(self) -> bool:
-        """Return whether any process was requested to stop: all have to stop at the same batch."""
-        stop = self.stop_requested()
-        return stop if jax_processes.this()[1] == 1 else bool(jax_processes.all_gather(np.array(stop)).any())
-
-    def _save(self, *, batches: int) -> None:
-        self.state.capture(self.model, batches=batches)
-        self.saved = time.monotonic()
-        if jax_processes.is_first():
-            with jax_processes.without_others():
-                self.state.write(self.run, self.model)
-
-    def _raise_diverged(self, batch: int) -> None:
-        epoch, clips = len(self.state.history) + 1, ", ".join(self.train.clip_names(batch - 1))
-        raise ValueError(
-            f"The loss became NaN in epoch {epoch}, batch {batch}. Its clips: {clips}. Use a lower learning_rate in a "
-            "new run, or remove a video whose name appears again."
-        )
-
-    def _raise_stopped(self) -> None:
-        epoch = len(self.state.history)
-        where = f"batch {self.state.batches} of epoch {epoch + 1}" if self.state.batches else f"epoch {epoch}"
-        raise InterruptedError(
-            f"Stopped on request after {where}, which is saved. Run the same command again to resume."
-        )
 
 
 def save_network(model: keras.Model, run: RunFolder, *, network: dict[str, Any]) -> None:

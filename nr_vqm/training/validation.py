@@ -9,6 +9,7 @@ import numpy as np
 
 from nr_vqm.common import jax_processes
 from nr_vqm.dataset import clip_batches
+from nr_vqm.dataset.batches import as_dataset
 from nr_vqm.evaluation import metrics
 
 
@@ -24,7 +25,7 @@ def validate(model: keras.Model, val: clip_batches.ClipBatches, *, workers: int)
         'val_mse'; 'val_srocc_clips' and 'val_plcc_clips' over the clips; 'val_srocc_videos' and 'val_plcc_videos' over
         the videos, each the mean of its clips. Correlations are None where undefined.
     """
-    batches = clip_batches.as_dataset(val, workers=workers)
+    batches = as_dataset(val, workers=workers)
     quality = val.quality[val.rows].astype(np.float64)
     try:
         predicted = _predict(model, batches)[: len(quality), 0].astype(np.float64)

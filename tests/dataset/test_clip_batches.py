@@ -6,6 +6,7 @@ import pytest
 from bright_clips import batches
 
 from nr_vqm.dataset import clip_batches
+from nr_vqm.dataset.batches import as_dataset
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_mirroring_is_deterministic_and_uses_all_four_orientations(data_dir):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_dataset_yields_every_batch_in_order(data_dir, workers):
     one = batches(data_dir, 0, 12, batch_size=5, mirror=True)
-    dataset = clip_batches.as_dataset(one, workers=workers)
+    dataset = as_dataset(one, workers=workers)
     for epoch in range(2):
         one.start_epoch(epoch)
         got = list(dataset)

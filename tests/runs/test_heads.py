@@ -42,8 +42,10 @@ VAL = synthetic_inputs(7, seed=1)
 
 def fit(run_dir, name, train, val, **changes):
     """Fit a head of preset tiny in its stage; return it and its outputs for val."""
-    preset, row = presets.get_preset("tiny"), head_table.get(name)
-    with RunFolder(run_dir).stage(row.stage):
+    preset, row, run = presets.get_preset("tiny"), head_table.get(name), RunFolder(run_dir)
+    with run.stage(row.stage):
+        if run.head_cnn3d(name) != run.cnn3d:  # of a stage that trains both
+            shutil.copy(run.cnn3d, run.head_cnn3d(name))
         if row.stage == "finetune":
             model = heads.load_lstm(run_dir, "lstm")
             return heads.continue_lstm(run_dir, name, model, train, val, **preset.lstm_training)
@@ -136,7 +138,7 @@ def test_a_head_of_another_input_shape_is_refused(fitted, tmp_path):
 
 @pytest.fixture(scope="module")
 def run_that_gives_nan(fitted, tmp_path_factory):
-    """A run whose 3D-CNN gives features and no clip quality."""
+    """A run whose 3D-CNNs give features and no clip quality."""
     run = shutil.copytree(fitted[0], tmp_path_factory.mktemp("nan") / "run")
     model = keras.models.load_model(run / "cnn3d.keras")
     weights = model.get_weights()
@@ -144,9 +146,9 @@ def run_that_gives_nan(fitted, tmp_path_factory):
     model.set_weights(weights)
     with RunFolder(run).stage("train"):
         model.save(run / "cnn3d.keras")
-    for stage in ("compare", "finetune"):  # as if the heads were fitted on this network
+    for stage in ("compare", "finetune", "fcn_lstm"):  # as if the heads were fitted on this network
         with RunFolder(run).stage(stage):
-            pass
+            model.save(run / "fcn_lstm_cnn3d.keras")
     return run
 
 

@@ -15,7 +15,7 @@ from nr_vqm.dataset import clip_batches, shards
 from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.models import cnn3d
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.training import cnn3d_training, training_state, validation
+from nr_vqm.training import cnn3d_training, resumable_fit, training_state, validation
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.0}
 WITH_DROPOUT = {**NETWORK, "dropout": 0.3}
@@ -215,7 +215,7 @@ def test_a_resumed_training_gives_the_result_of_an_uninterrupted_one(
 
 
 def test_a_killed_training_resumes_from_its_last_save(data_dir, tmp_path, uninterrupted, monkeypatch):
-    monkeypatch.setattr(cnn3d_training, "SAVE_SECONDS", 0)  # after every batch
+    monkeypatch.setattr(resumable_fit, "SAVE_SECONDS", 0)  # after every batch
     count = iter(range(99))
 
     def kill_after_eight():
