@@ -50,9 +50,9 @@ def build_fcn_lstm(part: VideoPart, *, network: dict[str, Any], head: dict[str, 
         dtype: a Keras dtype policy of the convolutions, 'float32' or 'mixed_bfloat16'.
 
     Returns:
-        [uint8 RGB (batch, regions, frames, rows, columns, 3), int32 (batch, groups, window frames) of `window_frames`]
-        -> quality, float32 (batch, 1 + groups), on 1-5: of the video, then of each group, the mean of its clip
-        qualities.
+        {'frames': uint8 RGB (batch, regions, frames, rows, columns, 3), 'window_frames': int32 (batch, groups, window
+        frames) of `window_frames`} -> quality, float32 (batch, 1 + groups), on 1-5: of the video, then of each group,
+        the mean of its clip qualities.
     """
     window = window_shape(network)
     pixels = (part.num_frames, *part.region_size(network), 3)
@@ -71,7 +71,7 @@ def build_fcn_lstm(part: VideoPart, *, network: dict[str, Any], head: dict[str, 
     group_quality = layers.Rescaling(1.0, offset=3.0, dtype="float32", name="group_quality")(x)
     quality = lstm_head.add_head(groups, prefix=HEAD, **head)
     outputs = ops.concatenate([quality, ops.squeeze(group_quality, axis=2)], axis=1)
-    return keras.Model([frames, times], outputs, name="fcn_lstm")
+    return keras.Model({"frames": frames, "window_frames": times}, outputs, name="fcn_lstm")
 
 
 def _cut_windows(maps: keras.KerasTensor, times: keras.KerasTensor, num_regions: int) -> keras.KerasTensor:
@@ -93,7 +93,7 @@ def window_shape(network: dict[str, Any]) -> tuple[int, int, int, int]:
 
 
 def window_frames(starts: Any, network: dict[str, Any]) -> Any:
-    """Return the trunk output frames of every group, the second input of the FCN-LSTM.
+    """Return the trunk output frames of every group, an input of the FCN-LSTM.
 
     Args:
         starts: int32 (batch, num_groups), array or tensor: the first frame of each group among those that are read.

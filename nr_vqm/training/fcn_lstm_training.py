@@ -193,8 +193,11 @@ def _first_clips(train: VideoBatches, count: int, network: dict[str, Any]) -> np
 
 def _dataset(videos: VideoBatches, network: dict[str, Any], workers: int, *, first: int = 0) -> Any:
     """Return the batches as a tf.data.Dataset of (inputs, quality) for the FCN-LSTM."""
-    dataset = as_dataset(videos, workers=workers, first=first)
-    return dataset.map(lambda frames, starts, quality, _: ((frames, fcn_lstm.window_frames(starts, network)), quality))
+
+    def arrange(frames: Any, starts: Any, quality: Any, _: Any) -> tuple[dict[str, Any], Any]:
+        return {"frames": frames, "window_frames": fcn_lstm.window_frames(starts, network)}, quality
+
+    return as_dataset(videos, workers=workers, first=first).map(arrange)
 
 
 def validate(

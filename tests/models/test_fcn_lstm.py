@@ -28,13 +28,13 @@ def inputs(num_videos=3):
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (num_videos, 2, 15, 32, 28, 3), np.uint8)
     starts = np.sort(rng.integers(0, 9, (num_videos, 5)), axis=1).astype(np.int32)
-    return [frames, fcn_lstm.window_frames(starts, NETWORK)], starts
+    return {"frames": frames, "window_frames": fcn_lstm.window_frames(starts, NETWORK)}, starts
 
 
 def test_it_starts_with_the_outputs_of_the_3d_cnn_and_its_head():
     model, cnn, head = joined()
-    (frames, times), starts = inputs()
-    outputs = np.asarray(model([frames, times], training=False))
+    data, starts = inputs()
+    outputs = np.asarray(model(data, training=False))
     assert outputs.shape == (3, 6)
     trunk = SharedTrunk(cnn)
     for video in range(3):
@@ -42,7 +42,7 @@ def test_it_starts_with_the_outputs_of_the_3d_cnn_and_its_head():
         grid = clips.ClipGrid(
             tuple(starts[video].tolist()), (0, 4, 8), (0, 4), clip_frames=7, clip_size=24, height=32, width=28
         )
-        found = [trunk.run(iter(region), grid) for region in frames[video]]
+        found = [trunk.run(iter(region), grid) for region in data["frames"][video]]
         features = np.mean([one.group_features for one in found], axis=0)
         np.testing.assert_allclose(outputs[video, 0], lstm_head.predict(head, features[None])[0], atol=1e-5)
         quality = np.mean([one.clip_quality for one in found], axis=(0, 2))
