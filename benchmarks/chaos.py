@@ -1,9 +1,9 @@
 """python -m benchmarks.chaos: kill every stage at random moments; the results are those of an uninterrupted run.
 
 The same commands run once uninterrupted and once killed repeatedly (kill -9); both must give the same results. The
-first round is prep, train, features, rivals, compare, finetune, ablations, cross_database and report. Before the second
-round one label is corrected; the stages after train must then replace their results. It uses the synthetic database
-with preset `tiny`; prep runs two worker processes, which are killed with it.
+first round is prep, train, features, rivals, compare, finetune, fcn_lstm, ablations, cross_database and report. Before
+the second round one label is corrected; the stages after train must then replace their results. It uses the synthetic
+database with preset `tiny`; prep runs two worker processes, which are killed with it.
 """
 
 import dataclasses
@@ -121,6 +121,11 @@ def steps(folder, other, short):
         *found[3:],
         # The head starts from that of the same run, which saves the training on another database.
         Step(["experiments.finetune", *at, "--start", str(run)], [run.head("lstm_finetuned")]),
+        # From random weights: a second fit of the other heads does not change its start.
+        Step(
+            ["experiments.train_fcn_lstm", *data, *at, "--from-scratch"],
+            [run.head("fcn_lstm"), run.fcn_lstm.training_state],
+        ),
         Step(
             ["experiments.ablations", setting, *data, *at],
             [run.ablation_table(setting), variant.head("lstm")],

@@ -167,7 +167,7 @@ def new_parts(
     clips = _first_clips(train, start_clips, network)
     initial_weights.initialise(cnn, clips, roughness=start_roughness, seed=seed)
     last = cnn.get_layer(f"fc{len(network['fc_dims'])}")
-    features = ops.convert_to_numpy(keras.Model(cnn.inputs, last.output)(clips, training=False))
+    features = ops.convert_to_numpy(keras.Model(cnn.input, last.output)(clips, training=False))
     head = lstm_head.build_lstm_head(
         num_groups=train.clip_settings["num_groups"],
         input_dim=features.shape[1],
