@@ -78,8 +78,7 @@ class VideoBatches:
         """Read batch number `index`, or one part of it, as (index, count) of equal parts; see the class."""
         size = self.batch_size // part[1]
         rows = self.order[index * self.batch_size :][part[0] * size : (part[0] + 1) * size]
-        arrays = [np.zeros((size, *shape[1:]), dtype) for shape, dtype in self.signature()]
-        frames, starts, quality, weight = arrays
+        frames, starts, quality, weight = (np.zeros((size, *shape[1:]), dtype) for shape, dtype in self.signature())
         quality[:] = 3
         for position, row in enumerate(rows):
             starts[position] = self._read_video(row, frames[position])

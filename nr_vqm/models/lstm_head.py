@@ -32,8 +32,8 @@ def build_lstm_head(
     Source: ICIP 2019, section 3; input and output scaling: decision 0005.
     """
     inputs = keras.Input((num_groups, input_dim), name="groups")
-    sizes = {"input_offset": input_offset, "input_scale": input_scale, "lstm_units": lstm_units, "fc_dim": fc_dim}
-    return keras.Model(inputs, add_head(inputs, **sizes), name="lstm_head")
+    quality = add_head(inputs, input_offset=input_offset, input_scale=input_scale, lstm_units=lstm_units, fc_dim=fc_dim)
+    return keras.Model(inputs, quality, name="lstm_head")
 
 
 def add_head(
