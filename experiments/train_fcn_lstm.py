@@ -123,6 +123,7 @@ def _fit(inner: RunFolder, run: RunFolder, args: argparse.Namespace, stop_asked:
     batches = _batches(inner, args)
     dtype = devices.chosen_precision(preset.precision)  # a resumed training keeps that of its saved state
     inner.update_facts(precision={"train": dtype})
+    _announce(batches["train"], preset, dtype)
 
     def start() -> Any:
         if args.from_scratch:
@@ -147,6 +148,20 @@ def _fit(inner: RunFolder, run: RunFolder, args: argparse.Namespace, stop_asked:
         )
     best = training_state.best_epoch(history)
     print(f"Best epoch {best} of {len(history)}: val mse {history[best - 1]['val_mse']:.3f}", flush=True)
+
+
+def _announce(train: video_batches.VideoBatches, preset: presets.Preset, dtype: str) -> None:
+    """Print what a step of the training reads."""
+    from nr_vqm.training import fcn_lstm_training
+
+    height, width = train.region_size
+    blocks = preset.fcn_lstm["region_blocks"]
+    size = fcn_lstm_training.step_bytes(train, network=preset.network, region_blocks=blocks, dtype=dtype)
+    print(
+        f"{len(train.videos)} videos for training. A step reads {train.num_regions} regions of {height} x {width} "
+        f"pixels and {train.num_frames} frames of {train.batch_size} videos: {size / 1e9:.2f} GB of activations",
+        flush=True,
+    )
 
 
 def _batches(inner: RunFolder, args: argparse.Namespace) -> dict[str, video_batches.VideoBatches]:

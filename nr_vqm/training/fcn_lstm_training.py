@@ -118,15 +118,30 @@ def fit_fcn_lstm(
 
 def _join(cnn: keras.Model, head: keras.Model, train: VideoBatches, **settings: Any) -> keras.Model:
     """Build the FCN-LSTM that starts with the weights of a 3D-CNN and an LSTM head."""
-    num_groups, region_blocks = train.clip_settings["num_groups"], settings.pop("region_blocks")
-    part = fcn_lstm.VideoPart(train.num_frames, num_groups, train.num_regions, region_blocks)
-    of_head = lstm_head.settings(head)
+    part, of_head = _part(train, settings.pop("region_blocks")), lstm_head.settings(head)
     found = (of_head.pop("num_groups"), of_head.pop("input_dim"))
-    needed = (num_groups, settings["network"]["fc_dims"][-1])
+    needed = (part.num_groups, settings["network"]["fc_dims"][-1])
     assert found == needed, (found, needed)
     model = fcn_lstm.build_fcn_lstm(part, head=of_head, **settings)
     fcn_lstm.set_parts(model, cnn, head)
     return model
+
+
+def _part(videos: VideoBatches, region_blocks: tuple[int, int]) -> fcn_lstm.VideoPart:
+    return fcn_lstm.VideoPart(videos.num_frames, videos.clip_settings["num_groups"], videos.num_regions, region_blocks)
+
+
+def step_bytes(videos: VideoBatches, *, network: dict[str, Any], region_blocks: tuple[int, int], dtype: str) -> int:
+    """Return the bytes of the activations that one step keeps for the gradient.
+
+    The step needs about three times as much memory: gradients and temporary copies add to it. Decision 0016.
+
+    Args:
+        videos: training videos.
+        network, region_blocks, dtype: as in `fit_fcn_lstm`.
+    """
+    values = fcn_lstm.activations_per_video(_part(videos, region_blocks), network)
+    return videos.batch_size * values * (2 if dtype == "mixed_bfloat16" else 4)
 
 
 def trained_parts(run: RunFolder) -> Parts:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -182,6 +184,15 @@ def test_a_video_that_cannot_be_read_ends_the_training_with_its_name(tmp_path):
     train.__class__ = LostInEpoch2
     with pytest.raises(ValueError, match="The prepared video 'v[0-9]' cannot be read: it is gone"):
         fit(tmp_path / "run", train=train)
+
+
+def test_the_bytes_of_a_step_are_bounded_by_what_is_drawn():
+    settings = {"network": NETWORK, "region_blocks": (1, 2)}
+    size = fcn_lstm_training.step_bytes(videos(0, 7), **settings, dtype="mixed_bfloat16")
+    assert fcn_lstm_training.step_bytes(videos(0, 7), **settings, dtype="float32") == 2 * size
+    assert fcn_lstm_training.step_bytes(videos(0, 7, batch_size=4), **settings, dtype="mixed_bfloat16") == 2 * size
+    long = [dataclasses.replace(one, frames=900, width=960, height=540) for one in videos(0, 7).videos]
+    assert video_batches.most_frames(long, num_groups=4, clip_frames=7) == 4 * 7
 
 
 def test_a_batch_that_devices_cannot_share_is_refused():
