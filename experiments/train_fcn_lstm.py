@@ -95,6 +95,7 @@ def _start(run: RunFolder) -> dict[str, str]:
         FileNotFoundError: one of them is missing.
     """
     try:
+        atomic_files.require(run.cnn3d, made_by="make train")
         return {"cnn3d": run.check_file(run.cnn3d), "head": run.check_head(PART_HEAD)}
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error} Or start from random weights: --from-scratch.") from error

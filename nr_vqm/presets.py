@@ -65,7 +65,7 @@ class Preset:
     finetune_rate: float = 0.1  # times head_learning_rate: a fitted head starts near an optimum
     # the FCN-LSTM, trained end to end; decision 0016
     fcn_lstm_epochs: int = 10
-    fcn_lstm_learning_rate: float = 1e-4
+    fcn_lstm_learning_rate: float = 1e-5  # of networks that are trained already
     fcn_lstm_batch_size: int = 2  # videos
     fcn_lstm_regions: int = 4  # drawn from each video in every step, each over all of its groups
     fcn_lstm_region_blocks: tuple[int, int] = (1, 1)  # blocks of a region, at every multiple of block_stride
@@ -197,6 +197,8 @@ PRESETS = {
         patience=8,
         train_fraction=0.7,
         val_fraction=0.1,
+        fcn_lstm_epochs=3,
+        fcn_lstm_learning_rate=2e-5,
         fcn_lstm_batch_size=8,
         fcn_lstm_regions=1,
         fcn_lstm_region_blocks=(5, 9),  # 128 x 192 pixels: the whole frame of a synthetic video
