@@ -78,7 +78,8 @@ class VideoBatches:
         """Read batch number `index`, or one part of it, as (index, count) of equal parts; see the class."""
         size = self.batch_size // part[1]
         rows = self.order[index * self.batch_size :][part[0] * size : (part[0] + 1) * size]
-        frames, starts, quality, weight = (np.zeros((size, *shape[1:]), dtype) for shape, dtype in self.signature())
+        arrays: list[np.ndarray] = [np.zeros((size, *shape[1:]), dtype) for shape, dtype in self.signature()]
+        frames, starts, quality, weight = arrays
         quality[:] = 3
         for position, row in enumerate(rows):
             starts[position] = self._read_video(row, frames[position])
