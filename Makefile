@@ -24,6 +24,7 @@ DEVICES  ?= 1
 DEVICE   ?=
 PRECISION ?=
 KILLS    ?= 30
+TABLE_VIDEOS ?= 160
 ARGS     ?=
 TRAIN_ARGS ?=
 WORKERS  ?=
@@ -48,7 +49,7 @@ IN_TWO   := --numprocesses 2 --dist loadfile
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo prep train features rivals compare report score test test-slow lint types check check-all fuzz bench chaos plan
-.PHONY: teacher konvid1k live_qualcomm finetune fcn_lstm cross_database downscaling clip_grid lstm_size
+.PHONY: teacher konvid1k live_qualcomm finetune fcn_lstm cross_database downscaling clip_grid lstm_size paper_table
 
 help: ## list the targets
 	@grep -E '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -94,6 +95,16 @@ konvid1k: PRESET = paper
 konvid1k: SPLIT = paper
 konvid1k: ## the paper's experiment on KoNViD-1k: ROOT is the download
 	$(MAKE) prep train features compare report DATABASE=konvid1k PRESET=$(PRESET) SPLIT=$(call quoted,$(SPLIT))
+
+paper_table: DATABASE = $(if $(ROOT),konvid1k,synthetic)
+paper_table: PRESET = $(if $(ROOT),paper,small)
+paper_table: SPLIT = $(if $(ROOT),paper,strict)
+paper_table: DATA = data/$(if $(ROOT),$(DATABASE)-$(PRESET),paper_table)
+paper_table: RUN = runs/$(if $(ROOT),$(DATABASE)-$(PRESET),paper_table)
+paper_table: ## all methods on the same videos: on KoNViD-1k with ROOT, else on TABLE_VIDEOS synthetic videos
+	$(MAKE) prep train features rivals compare report DATABASE=$(DATABASE) PRESET=$(PRESET) \
+	  SPLIT=$(call quoted,$(SPLIT)) DATA=$(call quoted,$(DATA)) RUN=$(call quoted,$(RUN)) \
+	  SETTINGS=$(call quoted,$(if $(ROOT),,synthetic_videos=$(TABLE_VIDEOS) )$(SETTINGS))
 
 live_qualcomm: PRESET = paper
 live_qualcomm: SPLIT = paper

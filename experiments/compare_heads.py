@@ -1,17 +1,18 @@
-"""Fit and compare the heads of a run: features -> SVR and LSTM heads, test scores and metrics."""
+"""Fit and compare the heads of a run: features -> SVR and LSTM heads, test scores and metrics.
+
+The heads on hand-crafted features are included for every method that `make rivals` has completed.
+"""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from nr_vqm import command_line, presets
+from nr_vqm import command_line
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison_tables
 from nr_vqm.models import head_table
-from nr_vqm.runs import features, interval_file, results
+from nr_vqm.runs import features, fitted_head, interval_file, results, rival_features, rival_inputs
 from nr_vqm.runs.run_folder import RunFolder
 
 
@@ -36,35 +37,69 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit_and_score(run: RunFolder, repeat: int) -> None:
-    """Fit all heads of one repeat and score its test videos; skip a complete repeat."""
-    from nr_vqm.runs import heads
-
-    preset = run.read_preset()
-    atomic_files.drop_leftovers(run)
+    """Fit all heads of one repeat and score its test videos; skip those that are complete."""
+    for folder in (run.path, run.rivals):
+        atomic_files.drop_leftovers(folder)
     run.require_complete("features")
+    videos, split = features.read_head_inputs(run), splits.read(run.splits)
     if run.is_complete("compare"):
         print(f"{run}: the heads are fitted already; delete {run.score_file('compare')} to fit them again.")
-        return
-    videos, split = features.read_head_inputs(run), splits.read(run.splits)
-    train, val, test = (videos.select(getattr(split, part)) for part in splits.PARTS)
-    with run.stage("compare"):
-        fitted = _fit(run, preset, train, val)
-        test_rows, train_rows = (
-            [row for head, _ in fitted for row in heads.score_rows(head, part, repeat=repeat)] for part in (test, train)
-        )
-        results.write_scores(run, "compare", test_rows, train_rows)
-        interval_file.write(run, {head.row.name: (outputs, val.quality) for head, outputs in fitted})
+    else:
+        _fit_stage(run, "compare", repeat, {part: videos.select(getattr(split, part)) for part in splits.PARTS})
+    for name in rival_features.computed(run):
+        found = rival_features.read(run, name)
+        inputs = rival_inputs.attach(videos, found)
+        parts = {part: inputs.select(getattr(split, part)) for part in splits.PARTS}
+        _fit_rival(run, name, repeat, parts, version=found.version)
 
 
-def _fit(
-    run: RunFolder, preset: presets.Preset, train: features.HeadInputs, val: features.HeadInputs
-) -> list[tuple[Any, np.ndarray]]:
-    """Fit every head of this stage; return each head with its outputs for the validation videos."""
+def _fit_rival(
+    run: RunFolder, name: str, repeat: int, parts: Mapping[str, rival_inputs.RivalInputs], *, version: int
+) -> None:
+    """Fit the head of one hand-crafted method, in a stage of its own; skip it if it is complete or has no features."""
+    row, reasons = head_table.get(name), parts["train"].reason
+    if run.is_complete(row.stage, version=version):
+        print(f"{run}: {row.label} is fitted already.")
+    elif all(reasons):
+        print(f"{run}: {row.label} is skipped, as no training video has its features. The first reason: {reasons[0]}")
+    else:
+        facts = {"rivals": {name: rival_inputs.describe(parts)}}
+        _fit_stage(run, row.stage, repeat, parts, facts=facts, version=version)
+
+
+def _fit_stage(
+    run: RunFolder,
+    stage: str,
+    repeat: int,
+    parts: Mapping[str, features.LabelledVideos],
+    *,
+    facts: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> None:
+    """Fit every head of a stage, and write its scores and the validation scores for its intervals.
+
+    Args:
+        run: the folder of one repeat.
+        stage: 'compare', or the stage of a hand-crafted method.
+        repeat: number of the repeat.
+        parts: the inputs of the heads for 'train', 'val' and 'test'.
+        facts: values for run.json.
+        settings: of the stage's record.
+    """
     from nr_vqm.runs import heads
 
+    preset, (train, val, test) = run.read_preset(), (parts[part] for part in splits.PARTS)
     devices.seed_everything(preset.seed)
-    rows = head_table.fitted_by("compare")
-    return [heads.fit(run, row.name, train, val, **preset.heads[row.method]) for row in rows]
+    with run.stage(stage, facts=facts, **settings):
+        fitted = [
+            heads.fit(run, row.name, train, val, **preset.heads[row.method]) for row in head_table.fitted_by(stage)
+        ]
+        test_rows, train_rows = (
+            [row for head, _ in fitted for row in fitted_head.score_rows(head, part, repeat=repeat)]
+            for part in (test, train)
+        )
+        results.write_scores(run, stage, test_rows, train_rows)
+        interval_file.write(run, {head.row.name: (outputs, val.quality) for head, outputs in fitted})
 
 
 if __name__ == "__main__":

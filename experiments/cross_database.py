@@ -1,4 +1,4 @@
-"""Test a run's 3D-CNN and heads on all videos of another database."""
+"""Test a run's 3D-CNN and its heads on all videos of another database. Heads on hand-crafted features are skipped."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from nr_vqm.common import devices
 from nr_vqm.dataset import label_origin, manifest, splits
 from nr_vqm.evaluation import comparison_tables
 from nr_vqm.models import head_table
-from nr_vqm.runs import derived_runs, features, results, stage_records
+from nr_vqm.runs import derived_runs, features, fitted_head, results, stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
 REMEDY = "Test on another database; make compare tests on the run's own."
@@ -23,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     run, data, out = RunFolder(args.run), Path(args.data), RunFolder(args.out)
     with out.lock(new=True):
         names = _heads_of(run)
+        if skipped := [name for name in head_table.RIVALS if run.repeats()[0].is_complete(head_table.get(name).stage)]:
+            print(f"Not tested, as they read hand-crafted features: {', '.join(map(head_table.label, skipped))}.")
         _start(run, data, out, names)
         extract_features.extract(out, data, args)
         for repeat, folder in enumerate(out.repeats()):
@@ -77,14 +79,14 @@ def _score(run: RunFolder, repeat: int, names: Sequence[str]) -> None:
     with run.stage("cross_database", heads=names):
         videos = features.read_head_inputs(run)
         fitted = [heads.load(run, name) for name in names]
-        rows = [row for head in fitted for row in heads.score_rows(head, videos, repeat=repeat)]
+        rows = [row for head in fitted for row in fitted_head.score_rows(head, videos, repeat=repeat)]
         results.write_scores(run, "cross_database", rows, [])
 
 
 def _heads_of(run: RunFolder) -> list[str]:
     """Return the names of the run's heads: those of compare, and those of other stages complete in every repeat.
 
-    A head with a 3D-CNN of its own is skipped: the other database has features of the run's 3D-CNN only.
+    Heads with a 3D-CNN of their own or none are skipped: the other database has features of the run's 3D-CNN only.
     """
     repeats = run.repeats()
     return [

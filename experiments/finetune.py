@@ -8,7 +8,7 @@ from nr_vqm import command_line
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison_tables
-from nr_vqm.runs import features, interval_file, results
+from nr_vqm.runs import features, fitted_head, interval_file, results
 from nr_vqm.runs.run_folder import RunFolder
 
 REMEDY = "Start from a run of another database, or of the same split."
@@ -68,7 +68,7 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
     facts = {"finetuned_from": _origin(start)}
     with run.stage("finetune", facts=facts, **made_of):
         head, outputs = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
-        test_rows, train_rows = (heads.score_rows(head, part, repeat=repeat) for part in (test, train))
+        test_rows, train_rows = (fitted_head.score_rows(head, part, repeat=repeat) for part in (test, train))
         results.write_scores(run, "finetune", test_rows, train_rows)
         interval_file.write(run, {head.row.name: (outputs, val.quality)})
 

@@ -53,6 +53,7 @@ def page_values(run: RunFolder) -> dict[str, Any]:
         "tested": comparison.TESTED,
         "label": head_table.label,
         "outcome": report_headline.outcome,
+        "tests": report_headline.shown_tests(metrics),
         "database": facts.get("database"),
         "facts": _shown_facts(facts),
         "seconds": run.total_seconds(),
@@ -75,7 +76,13 @@ def render(values: Mapping[str, Any]) -> str:
     Args:
         values: the result of `page_values`.
     """
-    filters = {"number": _number, "signed": _signed, "probability": report_headline.format_p, "duration": _duration}
+    filters = {
+        "number": _number,
+        "count": "{:,}".format,
+        "signed": _signed,
+        "probability": report_headline.format_p,
+        "duration": _duration,
+    }
     return safe_output.render_html(Path(__file__).with_name("report.html.j2"), dict(values), filters=filters)
 
 

@@ -16,6 +16,12 @@ def ranking(metrics: Mapping[str, Any]) -> list[str]:
     return sorted(heads, key=lambda head: -math.inf if (v := heads[head]["srocc"]["median"]) is None else v)[::-1]
 
 
+def shown_tests(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the tests of the LSTM head, the paper's comparison first; without an LSTM head all tests."""
+    of_lstm = [test for test in metrics["tests"] if "lstm" in (test["first"], test["second"])]
+    return sorted(of_lstm, key=lambda test: "svr" not in (test["first"], test["second"])) or metrics["tests"]
+
+
 def outcome(figure: str, test: Mapping[str, Any] | None) -> str:
     """Return the result of a paired test for the first head.
 

@@ -10,7 +10,7 @@ from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import manifest, splits, video_batches
 from nr_vqm.evaluation import comparison_tables
 from nr_vqm.models import head_table
-from nr_vqm.runs import derived_runs, features, interval_file, model_check, results
+from nr_vqm.runs import derived_runs, features, fitted_head, interval_file, model_check, results
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.runs.stage_records import SPLITS
 
@@ -199,7 +199,7 @@ def _score(run: RunFolder, inner: RunFolder, repeat: int) -> None:
     row, videos, split = head_table.get(HEAD), features.read_head_inputs(inner), splits.read(run.splits)
     head = heads.of_lstm(row, model_check.load_model(inner.head(PART_HEAD), made_by=row.made_by))
     train, val, test = (videos.select(getattr(split, part)) for part in splits.PARTS)
-    test_rows, train_rows = (heads.score_rows(head, part, repeat=repeat) for part in (test, train))
+    test_rows, train_rows = (fitted_head.score_rows(head, part, repeat=repeat) for part in (test, train))
     results.write_scores(run, HEAD, test_rows, train_rows)
     interval_file.write(run, {HEAD: (head.outputs(val), val.quality)})
 

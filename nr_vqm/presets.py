@@ -76,6 +76,7 @@ class Preset:
     svr_epsilon: tuple[float, ...] = (0.1, 0.3)
     svr_folds: int = 5
     svr_search_videos: int = 4000  # maximum for the search, as whole contents; the fit uses all videos
+    svr_linear_above: int = 4000  # with more features than this the SVR is linear, on features scaled to -1 to 1
     svr_fit_on: str = "train"  # like the LSTM heads; or "train+val", as the SVR needs no val part
     # the prediction interval of a score; decision 0012
     interval_neighbours: float = 0.2  # share of the validation videos whose errors give the spread at a score
@@ -152,15 +153,16 @@ class Preset:
 
     @property
     def svr_search(self) -> dict[str, Any]:
-        """Arguments of `svr_head.fit_svr`, except the videos and the seed."""
+        """Arguments of `svr_head.search_settings`, except the videos and the seed."""
         grids = {"c_grid": self.svr_c, "gamma_grid": self.svr_gamma, "epsilon_grid": self.svr_epsilon}
-        return grids | {"num_folds": self.svr_folds, "search_videos": self.svr_search_videos}
+        limits = {"search_videos": self.svr_search_videos, "linear_above": self.svr_linear_above}
+        return grids | {"num_folds": self.svr_folds} | limits
 
     @property
     def heads(self) -> dict[str, Any]:
-        """Arguments of `heads.fit` for each method: lstm, svr and mean."""
+        """Arguments of `heads.fit` for each method of `head_table`."""
         svr = self.svr_search | {"fit_on": self.svr_fit_on, "seed": self.seed}
-        return {"lstm": self.lstm | self.lstm_training, "svr": svr, "mean": {}}
+        return {"lstm": self.lstm | self.lstm_training, "svr": svr, "mean": {}, "line": {}}
 
     @property
     def interval(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import nr_vqm
 from nr_vqm import command_line
 from nr_vqm.common import devices, folder_lock, parallel, safe_output
 from nr_vqm.dataset import label_origin
+from nr_vqm.models import head_table
 from nr_vqm.runs import interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import score_page, score_table, worker_tasks
@@ -23,7 +24,10 @@ from nr_vqm.scoring.score import Score
 from nr_vqm.video import raw_video
 
 if TYPE_CHECKING:
+    from nr_vqm.scoring.rival_scorer import RivalScorer
     from nr_vqm.scoring.scorer import Scorer
+
+    AnyScorer = Scorer | RivalScorer
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -88,6 +92,11 @@ def _check_options(
         raise ValueError("--resume continues an output file, and none is given. Add --out FILE.")
     if args.plot and Path(args.plot).suffix.lower() != ".png":
         raise ValueError(f"--plot needs a name that ends in .png. Received: {args.plot}.")
+    if head_table.get(args.head).is_rival and (args.plot or args.clips):
+        raise ValueError(
+            f"--plot and --clips show the quality of clips, which head {args.head!r} does not predict. Omit them, or "
+            "choose a head of the 3D-CNN."
+        )
     for path in (args.out, args.plot, args.html, args.clips):
         if path and not Path(path).absolute().parent.is_dir():
             raise ValueError(f"The folder of {path} does not exist. Create it first.")
@@ -171,18 +180,21 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
             statuses.append(row["status"])
 
 
-def _load(args: argparse.Namespace) -> "Scorer | None":
+def _load(args: argparse.Namespace) -> "AnyScorer | None":
     """Load the Scorer; None if worker processes load their own."""
     if args.workers == 1 and not args.scheduler:
-        start = functools.partial(devices.start, args.device, hide_startup_lines=True)
-        _or_exit(command_line.EXIT_USAGE, start)
+        if not head_table.get(args.head).is_rival:
+            start = functools.partial(devices.start, args.device, hide_startup_lines=True)
+            _or_exit(command_line.EXIT_USAGE, start)
         return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device)
     # Damaged intervals are reported here, once, instead of by every worker.
     interval_file.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
     return None
 
 
-def _outcomes(job: _Job, scorer: "Scorer | None", paths: list[str]) -> Iterator[tuple[Score | None, Exception | None]]:
+def _outcomes(
+    job: _Job, scorer: "AnyScorer | None", paths: list[str]
+) -> Iterator[tuple[Score | None, Exception | None]]:
     """Score the videos in this process or in workers; yield (Score, None) or (None, error) in order."""
     if scorer:
         yield from scorer.score_many(paths, job.raw)

@@ -61,6 +61,23 @@ def test_paths_survive_a_make_that_calls_make(target):
         assert value_of(found["experiments.finetune"], "--start") == PATHS["START"]
 
 
+def test_the_table_runs_all_stages_on_konvid1k_or_on_a_part_of_the_synthetic_database():
+    stages = ["data_prep", *(f"experiments.{name}" for name in ("train_cnn", "extract_features", "extract_rivals"))]
+    stages += ["experiments.compare_heads", "experiments.report"]
+    found = commands_of("paper_table", ROOT=PATHS["ROOT"])
+    assert list(found) == stages
+    assert found["data_prep"][0] == "konvid1k"
+    assert value_of(found["data_prep"], "--root") == PATHS["ROOT"]
+    assert value_of(found["experiments.train_cnn"], "--split") == "paper"
+    assert value_of(found["experiments.report"], "--run") == "runs/konvid1k-paper"  # shared with make konvid1k
+    small = commands_of("paper_table", TABLE_VIDEOS=40, SETTINGS="epochs=1")
+    assert list(small) == stages
+    assert small["data_prep"][0] == "synthetic"
+    assert value_of(small["experiments.extract_rivals"], "--run") == "runs/paper_table"
+    settings = [word for word in small["data_prep"] if "=" in word]
+    assert settings == ["synthetic_videos=40", "epochs=1"]
+
+
 def test_options_reach_every_stage_that_has_them():
     found = commands_of(*STAGES, WORKERS=3, DEVICE="gpu:1", DEVICES=2, PRECISION="float32", VIDEO="x.mp4")
     reading = {"experiments.extract_features", "experiments.cross_database", "experiments.ablations", "nr_vqm.cli"}

@@ -36,6 +36,22 @@ class Labels:
     names: tuple[str, ...]
     contents: tuple[str, ...]
 
+    def select(self, names: Sequence[str]) -> "Labels":
+        """Return the labels of some videos, in the given order.
+
+        Raises:
+            ValueError: a name has no label.
+        """
+        row_of = {name: row for row, name in enumerate(self.names)}
+        missing = [name for name in names if name not in row_of]
+        if missing:
+            raise ValueError(
+                f"Every video with features needs a label, {len(missing)} have none, for example {missing[0]!r}. "
+                "Give the labels that the features were computed with, such as the manifest.csv of the data folder."
+            )
+        rows = [row_of[name] for name in names]
+        return Labels(self.mos[rows], tuple(names), tuple(self.contents[row] for row in rows))
+
 
 def read_features(path: str | os.PathLike[str], *, key: str | None = None, num_videos: int | None = None) -> np.ndarray:
     """Read a matrix with one row per video.
@@ -46,7 +62,7 @@ def read_features(path: str | os.PathLike[str], *, key: str | None = None, num_v
         num_videos: number of rows, one per label; None accepts any number.
 
     Returns:
-        float64, shape (num_videos, feature_dim); NaN and infinity are kept, see `clean`.
+        float64, shape (num_videos, feature_dim); NaN and infinity are kept.
 
     Raises:
         FileNotFoundError: there is no file.
@@ -69,19 +85,6 @@ def read_features(path: str | os.PathLike[str], *, key: str | None = None, num_v
             "Give the file that belongs to the labels, or name a variable: --features-key."
         )
     return fitting[0]
-
-
-def clean(features: np.ndarray) -> tuple[np.ndarray, int]:
-    """Replace NaN and infinity by 0, as in the published protocol.
-
-    Args:
-        features: float64, any shape.
-
-    Returns:
-        The new features and the number of replaced values.
-    """
-    bad = ~np.isfinite(features)
-    return np.where(bad, 0.0, features), int(np.count_nonzero(bad))
 
 
 def read_labels(

@@ -15,7 +15,7 @@ from nr_vqm.common import atomic_files
 from nr_vqm.evaluation import bootstrap, metrics, mos_mapping
 from nr_vqm.models import head_table
 
-SCHEMA = 2
+SCHEMA = 3
 COLUMNS = ("repeat", "head", "video_id", "content", "mos", "score")
 TESTED = ("srocc", "plcc", "rmse")
 MIN_CONTENTS = 5  # decision 0006: draws of fewer contents are too similar, so intervals would be too narrow

@@ -1,6 +1,7 @@
 """Tables of a comparison: text for a terminal, CSV, LaTeX, and Markdown rows for docs/results.md.
 
-`metrics` is the content of metrics.json: `comparison.compare` and the values that `results.write` adds.
+`metrics` is the content of metrics.json: `comparison.compare` and the values that `results.write` adds. Each row states
+the number of features that the head reads of a video, the seconds that they take, and the videos it was fitted on.
 """
 
 import csv
@@ -10,6 +11,9 @@ from typing import Any
 
 from nr_vqm.dataset import label_origin
 from nr_vqm.models.head_table import label
+
+COSTS = ("num_features", "seconds_per_video")  # keys of metrics.json, as {head: value}
+DESCRIPTIONS = ("features", "seconds a video", "fitted on")  # titles of columns
 
 
 def to_text(metrics: Mapping[str, Any]) -> str:
@@ -27,32 +31,32 @@ def to_text(metrics: Mapping[str, Any]) -> str:
         interval = f"[{first['low']:+.3f}, {first['high']:+.3f}]"
         difference = f"{first['difference']:+.3f} {interval}, p = {first['p']:.3f}"
         lines.append(f"SROCC of {names[0]} minus that of {names[1]}: {difference}")
-    return "\n".join([*lines, _labels(metrics), _fitted_on(metrics), *metrics["notes"]])
+    return "\n".join([*lines, _labels(metrics), "", *_description_lines(metrics), *metrics["notes"]])
 
 
 def to_csv(metrics: Mapping[str, Any]) -> str:
-    """Format one line per head and figure, with the origin of the labels and the videos that the head was fitted on."""
+    """Format one line per head and figure, with the origin of the labels and the description of the head."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["head", "figure", "median", "low", "high", "std", "labels", "trained_labels", "fitted_on"])
+    writer.writerow(["head", "figure", "median", "low", "high", "std", *COSTS, "labels", "trained_labels", "fitted_on"])
     origins = metrics["labels"], metrics["trained_labels"]
     for head, summary in metrics["heads"].items():
         for name in metrics["figures"]:
             values = (summary[name][key] for key in ("median", "low", "high", "std"))
-            writer.writerow([head, name, *values, *origins, metrics["fitted_on"][head]])
+            costs = (metrics[column][head] for column in COSTS)
+            writer.writerow([head, name, *values, *costs, *origins, metrics["fitted_on"][head]])
     return out.getvalue()
 
 
 def to_latex(metrics: Mapping[str, Any]) -> str:
-    """Format medians with intervals as a LaTeX tabular for the booktabs package; its last rows describe the labels."""
+    """Format medians with intervals as a LaTeX tabular for the booktabs package; its last row describes the labels."""
     figures = metrics["figures"]
-    header = " & ".join(["", *(_latex(name) for name in figures)])
-    lines = [r"\begin{tabular}{l" + "c" * len(figures) + "}", r"\toprule", header + r" \\", r"\midrule"]
+    titles = ["", *figures, *DESCRIPTIONS]
+    lines = [r"\begin{tabular}{l" + "c" * len(figures) + "rrl}", r"\toprule", _latex_row(titles), r"\midrule"]
     for head, summary in metrics["heads"].items():
-        lines.append(" & ".join([_latex(label(head)), *(_with_interval(summary[name]) for name in figures)]) + r" \\")
-    lines.append(r"\midrule")
-    for text in (_labels(metrics), _fitted_on(metrics)):
-        lines.append(rf"\multicolumn{{{1 + len(figures)}}}{{l}}{{{_latex(text)}}} \\")
+        cells = (_with_interval(summary[name]) for name in figures)
+        lines.append(_latex_row([label(head), *cells, *_descriptions(metrics, head)]))
+    lines += [r"\midrule", rf"\multicolumn{{{len(titles)}}}{{l}}{{{_latex(_labels(metrics))}}} \\"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -84,14 +88,14 @@ def to_results(
         hardware: description of the machine.
         hours: computing time of all stages.
     """
-    titles = ["head", "fitted on", "database", "labels", "preset", "commit", "hardware", "hours", "repeats"]
+    titles = ["head", *DESCRIPTIONS, "database", "labels", "preset", "commit", "hardware", "hours", "repeats"]
     titles += metrics["figures"]
     origin = label_origin.describe(metrics["labels"], metrics["trained_labels"])
     facts = [database, origin, preset, commit, hardware, f"{hours:.2f}", metrics["num_repeats"]]
     lines = [_markdown(titles), "|" + "-|" * len(titles)]
     for head, summary in metrics["heads"].items():
         figures = (_results_cell(summary[name]) for name in metrics["figures"])
-        lines.append(_markdown([label(head), metrics["fitted_on"][head], *facts, *figures]))
+        lines.append(_markdown([label(head), *_descriptions(metrics, head), *facts, *figures]))
     return "\n".join([*lines, ""])
 
 
@@ -104,10 +108,20 @@ def _labels(metrics: Mapping[str, Any]) -> str:
     return f"Labels: {label_origin.describe(metrics['labels'], metrics['trained_labels'])}"
 
 
-def _fitted_on(metrics: Mapping[str, Any]) -> str:
-    """Return the videos that each head was fitted on: 'Fitted on: 3D-CNN + SVR: train; ...'."""
-    parts = "; ".join(f"{label(head)}: {metrics['fitted_on'][head]}" for head in metrics["heads"])
-    return f"Fitted on: {parts}"
+def _description_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table of descriptions for a terminal."""
+    rows = [["", *DESCRIPTIONS], *([label(head), *_descriptions(metrics, head)] for head in metrics["heads"])]
+    return [f"{head:27}{size:>9}{seconds:>16}  {fitted_on}" for head, size, seconds, fitted_on in rows]
+
+
+def _descriptions(metrics: Mapping[str, Any], head: str) -> list[str]:
+    """Return the cells of DESCRIPTIONS for a head."""
+    size, seconds = (metrics[column][head] for column in COSTS)
+    return [
+        "-" if size is None else f"{size:,}",
+        "-" if seconds is None else f"{seconds:.2f}",
+        metrics["fitted_on"][head],
+    ]
 
 
 def _cell(value: float | None) -> str:
@@ -126,6 +140,10 @@ def _with_interval(figure: Mapping[str, Any]) -> str:
     if figure["low"] is None:
         return _cell(figure["median"])
     return f"{figure['median']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(_latex(cell) for cell in cells) + r" \\"
 
 
 def _latex(text: str) -> str:

@@ -18,7 +18,11 @@ MIN_VIDEOS = 15  # a test part of 20 % then has 3 videos
 FIGURES = (*metrics.RAW, *metrics.MAPPED, *metrics.TRAIN_MAPPED)
 Setting = tuple[float, float]  # C and gamma of an SVR
 
-# The protocol of VIDEVAL's published code, decision 0007: grid, epsilon and seeds.
+# The protocol of BVQA_Benchmark's published code. It does not seed its random search, which ours does.
+BVQA_REPEATS = 99  # its loop over 100 splits starts at 1 and ends before 100
+BVQA_FOLDS = 3
+BVQA_DRAWS = 10  # settings of the grid that are tried
+# The protocol of VIDEVAL's published code, decision 0007: grid, epsilon and seeds. The other one has the same grid.
 VIDEVAL_REPEATS = 100
 VIDEVAL_C = tuple(2.0**power for power in range(1, 11))
 VIDEVAL_GAMMA = tuple(2.0**power for power in range(-8, 2))
@@ -46,14 +50,14 @@ def evaluate(
     """Evaluate features on random 80/20 splits.
 
     Args:
-        features: shape (num_videos, feature_dim), finite.
+        features: shape (num_videos, feature_dim), without infinity; NaN stands for a missing feature, see `clean`.
         mos: float64, shape (num_videos,), in any unit.
-        contents: content of each video; no content is on both sides of a split. Protocol 'videval' splits by video.
+        contents: content of each video; no content is on both sides of a split. The published protocols split by video.
         repeats: number of splits.
-        seed: seed of the default protocol's splits; 'videval' has its own.
-        svr_search: keyword arguments of `svr_head.fit_svr` for the default protocol; 'videval' has its own grid.
+        seed: seed of the default protocol's splits; the published protocols have their own.
+        svr_search: arguments of `svr_head.search_settings` for the default protocol; the others have their own grid.
         num_jobs: number of processes, each with one thread.
-        protocol: 'default' or 'videval'.
+        protocol: a key of `PUBLISHED_REPEATS`, or 'default'.
         progress: called with the number of completed repeats.
 
     Returns:
@@ -65,8 +69,9 @@ def evaluate(
     import joblib
 
     _check(features, mos)
-    if protocol == "videval":
-        calls = [joblib.delayed(videval_repeat)(features, mos, number=i) for i in range(1, repeats + 1)]
+    if protocol in PUBLISHED_REPEATS:
+        repeat, _ = PUBLISHED_REPEATS[protocol]
+        calls = [joblib.delayed(repeat)(features, mos, number=i) for i in range(1, repeats + 1)]
     else:
         calls = [
             joblib.delayed(content_repeat)(
@@ -81,6 +86,26 @@ def evaluate(
             if progress:
                 progress(done)
     return agreements
+
+
+def clean(features: np.ndarray, protocol: str) -> tuple[np.ndarray, int]:
+    """Replace infinite and missing features as a protocol does.
+
+    Args:
+        features: float64, shape (num_videos, feature_dim).
+        protocol: 'videval' sets them to 0. 'bvqa' sets them to the mean of the column over all videos, as its published
+            code does. 'default' marks them with NaN: the SVR replaces them by the mean of the training videos.
+
+    Returns:
+        The new features and the number of replaced values.
+    """
+    bad = ~np.isfinite(features)
+    if protocol == "videval":
+        return np.where(bad, 0.0, features), int(bad.sum())
+    if protocol == "bvqa":
+        known = np.where(bad, 0.0, features)
+        return np.where(bad, known.sum(axis=0) / np.maximum(1, (~bad).sum(axis=0)), features), int(bad.sum())
+    return np.where(bad, np.nan, features), int(bad.sum())
 
 
 def content_repeat(
@@ -102,6 +127,7 @@ def content_repeat(
         contents=contents[train],
         seed=seed,
         num_jobs=1,
+        fill=bool(np.isnan(features).any()),
         **svr_search,
     )
     return _agreement(lambda part: mos_scale.from_unit_5(svr.predict(part), low, high), features, mos, train, test)
@@ -131,6 +157,44 @@ def videval_repeat(features: np.ndarray, mos: np.ndarray, *, number: int) -> met
     errors = dict(_iter_errors(*part, settings=close, tolerance=svr_head.TOLERANCE))
     svr = _svr(min(errors, key=lambda setting: errors[setting]), svr_head.TOLERANCE).fit(features[train], mos[train])
     return _agreement(svr.predict, features, mos, train, test)
+
+
+def bvqa_repeat(features: np.ndarray, mos: np.ndarray, *, number: int) -> metrics.Agreement:
+    """Evaluate features on one 80/20 split with the protocol of BVQA_Benchmark.
+
+    It splits by video. C and gamma are the best of 10 settings drawn from the grid, by cross-validation in 3 folds of
+    the training part; then the SVR is fitted again on the whole training part.
+
+    Args:
+        features: shape (num_videos, feature_dim), finite.
+        mos: shape (num_videos,).
+        number: number of the repeat, from 1, which determines the seeds.
+
+    Source: BVQA_Benchmark's published code; the seed of the draws is ours.
+    """
+    from sklearn.model_selection import RandomizedSearchCV, train_test_split
+
+    train, test = train_test_split(np.arange(len(mos)), test_size=TEST_FRACTION, random_state=math.ceil(8.8 * number))
+    pipeline = _svr((1.0, 1.0), svr_head.TOLERANCE)
+    search = RandomizedSearchCV(
+        pipeline.named_steps["svr"],
+        {"C": VIDEVAL_C, "gamma": VIDEVAL_GAMMA},
+        n_iter=BVQA_DRAWS,
+        cv=BVQA_FOLDS,
+        random_state=number,
+    )
+    # As published, the scaling sees the held-out videos of the folds, but no test video.
+    search.fit(pipeline.named_steps["scale"].fit_transform(features[train]), mos[train])
+    best = (search.best_params_["C"], search.best_params_["gamma"])
+    svr = _svr(best, svr_head.TOLERANCE).fit(features[train], mos[train])
+    return _agreement(svr.predict, features, mos, train, test)
+
+
+# The published protocols: the function of one repeat, and their number of repeats.
+PUBLISHED_REPEATS: dict[str, tuple[Callable[..., metrics.Agreement], int]] = {
+    "videval": (videval_repeat, VIDEVAL_REPEATS),
+    "bvqa": (bvqa_repeat, BVQA_REPEATS),
+}
 
 
 def summary(agreements: Sequence[metrics.Agreement]) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""The table of heads. A head predicts a video's quality from the outputs of the 3D-CNN for its clips.
+"""The table of heads. A head predicts a video's quality from the outputs of the 3D-CNN or from hand-crafted features.
 
 A new head is one row here and, if it needs a method of its own, two functions in `runs/heads.py`. This module imports
 nothing heavy.
@@ -17,11 +17,14 @@ class HeadRow:
     Attributes:
         name: its name in `--head`, scores.csv and metrics.json.
         label: its name in tables and reports.
-        method: how it is fitted and loaded, 'lstm', 'svr' or 'mean': a key of `heads.FIT` and `heads.LOAD`.
-        input: the field of `features.HeadInputs` that it reads.
+        method: how it is fitted and loaded, 'lstm', 'svr', 'mean' or 'line': a key of `heads.FIT` and `heads.LOAD`.
+        input: what it reads of a video: a field of `features.HeadInputs`, or 'rival', the hand-crafted features of the
+            method with the name of the head.
         file: name of its model file in a run folder; None for a head without parameters.
-        stage: the stage that fits it, 'compare', 'finetune' or 'fcn_lstm'.
-        cnn3d: name of the file of the 3D-CNN whose outputs it reads; a stage that trains both writes its own.
+        stage: the stage that fits it. Each head on hand-crafted features has a stage of its own, so that a method can
+            be added to a run without fitting the other heads again.
+        cnn3d: name of the file of the 3D-CNN whose outputs it reads; a stage that trains both writes its own;
+            None for a head on hand-crafted features.
     """
 
     name: str
@@ -30,7 +33,7 @@ class HeadRow:
     input: str
     file: str | None
     stage: str = "compare"
-    cnn3d: str = CNN3D
+    cnn3d: str | None = CNN3D
 
     @property
     def history(self) -> str | None:
@@ -38,9 +41,18 @@ class HeadRow:
         return f"{PurePath(self.file).stem}_history.csv" if self.file and self.method == "lstm" else None
 
     @property
+    def is_rival(self) -> bool:
+        """Whether it reads hand-crafted features instead of the outputs of the 3D-CNN."""
+        return self.input == "rival"
+
+    @property
     def made_by(self) -> str:
         """The make target that fits it."""
-        return f"make {self.stage}"
+        return "make compare" if self.is_rival else f"make {self.stage}"
+
+
+def _rival(name: str, label: str, *, method: str = "svr", ending: str = "skops") -> HeadRow:
+    return HeadRow(name, label, method, "rival", f"rivals/{name}.{ending}", stage=f"compare_{name}", cnn3d=None)
 
 
 # In the order of fitting, of tables and of tests: the paper's claim is the first pair.
@@ -68,8 +80,16 @@ HEADS = {
             stage="fcn_lstm",
             cnn3d="fcn_lstm_cnn3d.keras",
         ),
+        _rival("niqe", "NIQE", method="line", ending="json"),
+        _rival("brisque", "BRISQUE"),
+        _rival("cornia", "V-CORNIA*"),
+        _rival("video_bliinds", "V-BLIINDS"),
+        _rival("friquee", "FRIQUEE"),
+        _rival("videval", "VIDEVAL"),
+        _rival("videval_light", "VIDEVAL light"),
     )
 }
+RIVALS = tuple(row.name for row in HEADS.values() if row.is_rival)
 FILES = tuple(row.file for row in HEADS.values() if row.file)
 
 
@@ -85,7 +105,7 @@ def get(name: str) -> HeadRow:
 
 
 def fitted_by(stage: str) -> list[HeadRow]:
-    """List the heads that a stage ('compare', 'finetune' or 'fcn_lstm') fits, in the order of the table."""
+    """List the heads that a stage fits, in the order of the table."""
     return [row for row in HEADS.values() if row.stage == stage]
 
 
@@ -96,8 +116,14 @@ def fitted_on(name: str, *, svr_fit_on: str) -> str:
         name: a head of the table; for any other name the result is '-'.
         svr_fit_on: the run's setting of this name.
     """
-    method = HEADS[name].method if name in HEADS else "-"
-    return {"lstm": "train, stopped by val", "svr": svr_fit_on, "mean": "nothing to fit"}.get(method, "-")
+    method = "cornia" if name == "cornia" else HEADS[name].method if name in HEADS else "-"
+    return {
+        "lstm": "train, stopped by val",
+        "svr": svr_fit_on,
+        "mean": "nothing to fit",
+        "line": "untrained; mean and spread of train",
+        "cornia": f"{svr_fit_on}; codebook: train",
+    }.get(method, "-")
 
 
 def label(name: str) -> str:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import h5py
 import numpy as np
@@ -133,17 +133,13 @@ def videos_sha256(videos: Iterable[manifest.Video]) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class HeadInputs:
-    """Inputs of the heads, and labels, of some videos.
+class LabelledVideos:
+    """Labels of some videos; a subclass adds what heads read of them.
 
     Attributes:
         video_id, content: object arrays of str (num_videos,).
         mos: float64 (num_videos,), in the database's unit.
         mos_low, mos_high: float64 (num_videos,), lowest and highest value of the database's MOS scale.
-        clip_quality: float32 (num_videos, num_groups, num_blocks), on 1-5.
-        mean_features: float32 (num_videos, feature_dim), the means over all clips.
-        row: int (num_videos,), the videos' rows in `stored`.
-        stored: float32 (rows, num_groups, feature_dim), the group features of all videos of the run, on disk.
     """
 
     video_id: np.ndarray
@@ -151,26 +147,14 @@ class HeadInputs:
     mos: np.ndarray
     mos_low: np.ndarray
     mos_high: np.ndarray
-    clip_quality: np.ndarray
-    mean_features: np.ndarray
-    row: np.ndarray
-    stored: np.ndarray
 
     @property
     def quality(self) -> np.ndarray:
         """MOS on 1-5, float32 (num_videos,)."""
         return mos_scale.to_unit_5(self.mos, self.mos_low, self.mos_high).astype(np.float32)
 
-    @property
-    def group_features(self) -> np.ndarray:
-        """Mean features of each group, float32 (num_videos, num_groups, feature_dim), read from disk at each access.
-
-        They are by far the largest input, and only one head reads them.
-        """
-        return self.stored[self.row]
-
-    def select(self, video_ids: Iterable[str]) -> "HeadInputs":
-        """Return the inputs of some videos, in the given order.
+    def select(self, video_ids: Iterable[str]) -> Self:
+        """Return some videos, in the given order.
 
         Raises:
             ValueError: a video has no features.
@@ -182,9 +166,50 @@ class HeadInputs:
             raise ValueError(
                 f"No features of video {missing[0]!r} ({len(missing)} missing). Extract again: make features."
             )
-        rows = [row_of[video_id] for video_id in video_ids]
+        return self._take([row_of[video_id] for video_id in video_ids])
+
+    def _take(self, rows: Sequence[int]) -> Self:
+        return dataclasses.replace(
+            self, **{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)}
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadInputs(LabelledVideos):
+    """What the heads of the 3D-CNN read of some videos, and their labels.
+
+    Attributes:
+        clip_quality: float32 (num_videos, num_groups, num_blocks), on 1-5.
+        mean_features: float32 (num_videos, feature_dim), the means over all clips.
+        row: int (num_videos,), the videos' rows in `stored`.
+        stored: float32 (rows, num_groups, feature_dim), the group features of all videos of the run, on disk.
+    """
+
+    clip_quality: np.ndarray
+    mean_features: np.ndarray
+    row: np.ndarray
+    stored: np.ndarray
+
+    @property
+    def group_features(self) -> np.ndarray:
+        """Mean features of each group, float32 (num_videos, num_groups, feature_dim), read from disk at each access.
+
+        They are by far the largest input, and only one head reads them.
+        """
+        return self.stored[self.row]
+
+    def _take(self, rows: Sequence[int]) -> Self:
         names = [field.name for field in dataclasses.fields(self) if field.name != "stored"]
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+
+def num_videos(run_dir: str | os.PathLike[str]) -> int:
+    """Return the number of videos in features.h5; 0 if it does not exist."""
+    path = RunFolder(run_dir).features
+    if not path.exists():
+        return 0
+    with h5py.File(path) as file:
+        return len(file["video_id"])
 
 
 def read_ci95(run_dir: str | os.PathLike[str]) -> dict[str, float]:

@@ -1,45 +1,23 @@
-"""Fit, load and apply the heads of a run. `head_table` lists them."""
+"""Fit and load the heads of a run. `head_table` lists them; heads without a network are in `shallow_heads`."""
 
-import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from nr_vqm.common import atomic_files
-from nr_vqm.dataset import mos_scale
-from nr_vqm.models import head_table, lstm_head, svr_head
-from nr_vqm.runs import history_file, model_check
-from nr_vqm.runs.features import HeadInputs
+from nr_vqm.models import head_table, lstm_head
+from nr_vqm.runs import history_file, model_check, shallow_heads
+from nr_vqm.runs.features import LabelledVideos
+from nr_vqm.runs.fitted_head import Head
 from nr_vqm.runs.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
-
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """A fitted head.
-
-    Attributes:
-        row: its row in `head_table`.
-        predict: the input named by `row.input`, float32 (num_videos, ...) -> quality, float (num_videos,), on the 1-5
-            scale but not clipped to it.
-    """
-
-    row: head_table.HeadRow
-    predict: Callable[[np.ndarray], np.ndarray]
-
-    def outputs(self, videos: HeadInputs) -> np.ndarray:
-        """Return the quality of videos, float (num_videos,), on the 1-5 scale but not clipped to it."""
-        return self.predict(getattr(videos, self.row.input))
 
 
 def fit(
-    run_dir: str | os.PathLike[str], name: str, train: HeadInputs, val: HeadInputs, **settings: Any
+    run_dir: str | os.PathLike[str], name: str, train: LabelledVideos, val: LabelledVideos, **settings: Any
 ) -> tuple[Head, np.ndarray]:
     """Fit a head and save it in the run.
 
@@ -48,7 +26,7 @@ def fit(
         name: a head of `head_table`.
         train: the training videos.
         val: the validation videos; those of an LSTM head choose its epoch.
-        settings: of the head's method, as in `Preset.heads`; see `_fit_lstm`, `_fit_svr` and `_fit_mean`.
+        settings: of the head's method, as in `Preset.heads`; see `_fit_lstm` and `shallow_heads`.
 
     Returns:
         The head, and the outputs for `val` of a head that was not fitted on `val`, float (num_videos,).
@@ -85,8 +63,8 @@ def continue_lstm(
     run_dir: str | os.PathLike[str],
     name: str,
     model: keras.Model,
-    train: HeadInputs,
-    val: HeadInputs,
+    train: LabelledVideos,
+    val: LabelledVideos,
     *,
     clip_noise: float,
     **settings: Any,
@@ -118,36 +96,11 @@ def continue_lstm(
     return head, head.outputs(val)
 
 
-def score_rows(head: Head, videos: HeadInputs, *, repeat: int) -> list[dict[str, Any]]:
-    """Score videos with a head.
-
-    Args:
-        head: a fitted head.
-        videos: the videos to score.
-        repeat: the number of the repeat.
-
-    Returns:
-        Rows of scores.csv; scores are in the unit of each video's MOS, within its scale.
-    """
-    scores = mos_scale.to_score(head.outputs(videos), videos.mos_low, videos.mos_high)
-    return [
-        {
-            "repeat": repeat,
-            "head": head.row.name,
-            "video_id": videos.video_id[i],
-            "content": videos.content[i],
-            "mos": float(videos.mos[i]),
-            "score": float(score),
-        }
-        for i, score in enumerate(scores)
-    ]
-
-
 def _fit_lstm(
     run: RunFolder,
     row: head_table.HeadRow,
-    train: HeadInputs,
-    val: HeadInputs,
+    train: LabelledVideos,
+    val: LabelledVideos,
     *,
     lstm_units: int,
     fc_dim: int,
@@ -188,61 +141,5 @@ def of_lstm(row: head_table.HeadRow, model: keras.Model) -> Head:
     return Head(row, lambda inputs: lstm_head.predict(model, inputs))
 
 
-def _fit_svr(
-    run: RunFolder,
-    row: head_table.HeadRow,
-    train: HeadInputs,
-    val: HeadInputs,
-    *,
-    fit_on: str,
-    seed: int,
-    **search: Any,
-) -> tuple[Head, np.ndarray]:
-    """Fit an SVR head.
-
-    Args:
-        fit_on: 'train', or 'train+val' to fit on more videos.
-        seed, search: as in `svr_head.fit_svr`.
-    """
-    parts = [train] if fit_on == "train" else [train, val]
-    features, quality, content = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in (row.input, "quality", "content")
-    )
-    options = search | {"seed": seed, "num_jobs": os.cpu_count()}
-    pipeline = svr_head.fit_svr(features, quality, contents=content, **options)
-    svr_head.save_svr(run.head(row.name), pipeline)
-    held_out = pipeline if fit_on == "train" else _refit(pipeline, getattr(train, row.input), train.quality)
-    return _svr(row, pipeline), held_out.predict(getattr(val, row.input))
-
-
-def _refit(pipeline: "Pipeline", features: np.ndarray, quality: np.ndarray) -> "Pipeline":
-    """Fit a pipeline with the same settings on other videos."""
-    import sklearn.base
-
-    return sklearn.base.clone(pipeline).fit(features, quality)
-
-
-def _load_svr(run: RunFolder, row: head_table.HeadRow) -> Head:
-    return _svr(row, svr_head.load_svr(run.head(row.name)))
-
-
-def _svr(row: head_table.HeadRow, pipeline: "Pipeline") -> Head:
-    return Head(row, pipeline.predict)
-
-
-def _fit_mean(run: RunFolder, row: head_table.HeadRow, train: HeadInputs, val: HeadInputs) -> tuple[Head, np.ndarray]:
-    """Return the mean of the clip qualities, the control that has nothing to fit."""
-    head = _load_mean(run, row)
-    return head, head.outputs(val)
-
-
-def _load_mean(run: RunFolder, row: head_table.HeadRow) -> Head:
-    return Head(row, lambda clip_quality: clip_quality.mean(axis=(1, 2)))
-
-
-FIT: dict[str, Callable[..., tuple[Head, np.ndarray]]] = {"lstm": _fit_lstm, "svr": _fit_svr, "mean": _fit_mean}
-LOAD: dict[str, Callable[[RunFolder, head_table.HeadRow], Head]] = {
-    "lstm": _load_lstm,
-    "svr": _load_svr,
-    "mean": _load_mean,
-}
+FIT: dict[str, Callable[..., tuple[Head, np.ndarray]]] = {"lstm": _fit_lstm, **shallow_heads.FIT}
+LOAD: dict[str, Callable[[RunFolder, head_table.HeadRow], Head]] = {"lstm": _load_lstm, **shallow_heads.LOAD}

@@ -86,3 +86,23 @@ def read(
             f"Make it again: {row.made_by}."
         ) from error
     return PredictionIntervals(scores, mos, neighbours=neighbours, min_neighbours=min_neighbours, floor=floor)
+
+
+def in_unit_of(
+    intervals: PredictionIntervals | None, quality: float, mos_range: tuple[float, float]
+) -> tuple[float, float] | None:
+    """Return the 95 % prediction interval at a quality in the unit of a MOS scale.
+
+    Args:
+        intervals: of a head, from `read`.
+        quality: the score on 1-5.
+        mos_range: the two ends of the MOS scale.
+
+    Returns:
+        (low, high), or None if there are no intervals.
+    """
+    interval = intervals.interval(quality) if intervals else None
+    if interval is None:
+        return None
+    low, high = interval
+    return mos_scale.from_unit_5(low, *mos_range), mos_scale.from_unit_5(high, *mos_range)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nr_vqm.common import atomic_files
-from nr_vqm.models import head_table, keras_files, svr_head
+from nr_vqm.models import head_table, keras_files, line_head, svr_head
+from nr_vqm.presets import Preset
 from nr_vqm.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
         head: a head of `head_table`.
 
     Returns:
-        The identity of the 3D-CNN, the head and the MOS scale: 12 hex digits.
+        The identity of the head, the 3D-CNN that it needs, if any, and the MOS scale: 12 hex digits.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -34,17 +35,31 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
         raise ValueError(f"{run} has {len(repeats)} repeats with models of their own. Name one: {repeats[0]}.")
     preset, mos_range = run.read_preset(), run.read_mos_range()
     run.read_labels()
-    clip_shape = (preset.clip_frames, preset.clip_size, preset.clip_size, 3)
-    _check_model(run.head_cnn3d(head), clip_shape, made_by=cnn3d_made_by(row))
+    networks = []  # a head on hand-crafted features needs none; check_head compares its codebook
+    if not row.is_rival:
+        clip_shape = (preset.clip_frames, preset.clip_size, preset.clip_size, 3)
+        _check_model(run.head_cnn3d(head), clip_shape, made_by=cnn3d_made_by(row))
+        networks = [run.check_file(run.head_cnn3d(head))]
+    _check_head(run, row, preset)
+    identity = [*networks, run.check_head(head), *mos_range]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+
+
+def _check_head(run: RunFolder, row: head_table.HeadRow, preset: Preset) -> None:
+    """Check the file of a head before anything loads it."""
+    if row.file is None:
+        return
+    path = run.head(row.name)
     if row.method == "lstm":
         rows, columns = preset.block_grid
         widths = {"clip_quality": rows * columns, "group_features": preset.fc_dims[-1]}
-        _check_model(run.head(head), (preset.num_groups, widths[row.input]), made_by=row.made_by)
-    elif row.method == "svr":
-        atomic_files.require(run.head(head), made_by=row.made_by)
-        svr_head.check_types(run.head(head))
-    identity = [run.check_file(run.head_cnn3d(head)), run.check_head(head), *mos_range]
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+        _check_model(path, (preset.num_groups, widths[row.input]), made_by=row.made_by)
+        return
+    atomic_files.require(path, made_by=row.made_by)
+    if row.method == "svr":
+        svr_head.check_types(path)
+    elif row.method == "line":
+        line_head.load_line(path)
 
 
 def cnn3d_made_by(row: head_table.HeadRow) -> str:

@@ -22,7 +22,7 @@ def write_scores(
     Args:
         run: a folder of `RunFolder.repeats`.
         stage: one of `stage_records.SCORED`.
-        test_rows: rows of test videos from `heads.score_rows`.
+        test_rows: rows of test videos from `fitted_head.score_rows`.
         train_rows: rows of training videos, for the curve that is fitted on them only; may be empty.
     """
     for train, rows in ((True, train_rows), (False, test_rows)):
@@ -58,7 +58,7 @@ def write(run_dir: str | os.PathLike[str], *, num_resamples: int, seed: int) -> 
             num_resamples=num_resamples,
             seed=seed,
         )
-        metrics |= _origin(run, metrics["heads"])
+        metrics |= _origin(run, metrics["heads"]) | _costs(run, metrics["heads"])
         metrics["leaked_contents"] = len(_leaks(folders))
         metrics["notes"] += _notes(folders, metrics)
         comparison.write_scores(run.scores, rows)
@@ -82,6 +82,31 @@ def _origin(run: RunFolder, heads: Iterable[str]) -> dict[str, Any]:
     return {"labels": labels, "trained_labels": trained_labels, "fitted_on": fitted_on}
 
 
+def _costs(run: RunFolder, heads: Iterable[str]) -> dict[str, Any]:
+    """Return the number of features that each head reads of a video, and the seconds that they take; None if unknown.
+
+    The seconds of a head of the 3D-CNN are wall time of the stage 'features' on the run's machine, those of a
+    hand-crafted method CPU seconds of one core, without decoding.
+    """
+    preset, folders = run.read_preset(), run.repeats()
+    rivals = folders[0].read_facts().get("rivals", {})
+    blocks, width = preset.block_grid[0] * preset.block_grid[1], preset.fc_dims[-1]
+    sizes = {
+        "clip_quality": preset.num_groups * blocks,
+        "group_features": preset.num_groups * width,
+        "mean_features": width,
+    }
+    videos, seconds = features.num_videos(folders[0]), run.total_seconds().get("features")
+    network_seconds = round(seconds / videos / len(folders), 3) if videos and seconds else None
+    num_features, seconds_per_video = {}, {}
+    for head in heads:
+        row, rival = head_table.HEADS.get(head), rivals.get(head, {})
+        num_features[head] = sizes.get(row.input, rival.get("num_features")) if row else None
+        is_network = row is not None and row.cnn3d == head_table.CNN3D
+        seconds_per_video[head] = network_seconds if is_network else rival.get("seconds_per_video")
+    return {"num_features": num_features, "seconds_per_video": seconds_per_video}
+
+
 def _leaks(folders: Iterable[RunFolder]) -> set[str]:
     """Return the contents on two sides of a split; empty for a test on another database, which has no split."""
     paths = [folder.splits for folder in folders]
@@ -89,13 +114,23 @@ def _leaks(folders: Iterable[RunFolder]) -> set[str]:
 
 
 def _notes(folders: Sequence[RunFolder], metrics: Mapping[str, Any]) -> Iterator[str]:
-    """Yield warnings for the reader of the figures: leaked contents, and the start of a fine-tuned head."""
+    """Yield warnings for the reader: leaked contents, the start of a fine-tuned head, and missing features."""
     if leaked := metrics["leaked_contents"]:
         yield f"{leaked} contents are on two sides of the published split: the figures are too optimistic."
     start = folders[0].read_facts().get("finetuned_from")
     if start and "lstm_finetuned" in metrics["heads"]:
         origin = label_origin.ORIGINS[start["labels"]]
         yield f"{head_table.label('lstm_finetuned')}: first fitted on {start['database']}, {origin}."
+    for head in metrics["heads"]:
+        described = [folder.read_facts().get("rivals", {}).get(head, {}).get("filled", {}) for folder in folders]
+        filled = {part: sum(one.get(part, 0) for one in described) for part in splits.PARTS}
+        if any(filled.values()):
+            counts = ", ".join(f"{number} {part}" for part, number in filled.items())
+            repeats = ", all repeats together" if len(folders) > 1 else ""
+            yield (
+                f"{head_table.label(head)}: features are missing for {counts} videos{repeats}; the means of the "
+                "training videos replace them."
+            )
 
 
 def _facts(run: RunFolder) -> dict[str, Any]:

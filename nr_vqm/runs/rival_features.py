@@ -14,6 +14,7 @@ import numpy as np
 
 from nr_vqm.common import atomic_files, hdf5_files
 from nr_vqm.dataset import manifest
+from nr_vqm.models import head_table
 from nr_vqm.runs import features, stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
@@ -191,11 +192,25 @@ def read(run_dir: str | os.PathLike[str], name: str) -> RivalFeatures:
         FileNotFoundError: they were not extracted.
         ValueError: the file has another schema.
     """
-    path = RunFolder(run_dir).rival_features(name)
-    made_by = f"make rivals RIVALS={name}"
+    return read_file(RunFolder(run_dir).rival_features(name), made_by=f"make rivals RIVALS={name}")
+
+
+def read_file(path: str | os.PathLike[str], *, made_by: str = "make rivals") -> RivalFeatures:
+    """Read a file of hand-crafted features, <run>/rivals/NAME.h5.
+
+    Args:
+        path: the file.
+        made_by: the command that makes it, for messages.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a file of hand-crafted features, or has another schema.
+    """
     atomic_files.require(path, made_by=made_by)
+    if not h5py.is_hdf5(path):
+        raise ValueError(f"{path} is not a file of hand-crafted features. Make it again: {made_by}.")
     with h5py.File(path) as file:
-        if file.attrs.get("schema") != SCHEMA:
+        if file.attrs.get("schema") != SCHEMA or "features" not in file:
             raise ValueError(f"{path} has schema {file.attrs.get('schema')}, {SCHEMA} is needed. Run: {made_by}.")
         return RivalFeatures(
             video_id=file["video_id"].asstr()[:],
@@ -209,4 +224,4 @@ def read(run_dir: str | os.PathLike[str], name: str) -> RivalFeatures:
 def computed(run_dir: str | os.PathLike[str]) -> list[str]:
     """List the methods whose features a run has, complete and unchanged; arguments as in `read`."""
     run = RunFolder(run_dir)
-    return [name for name in stage_records.RIVALS if run.is_complete(stage_records.rival_stage(name))]
+    return [name for name in head_table.RIVALS if run.is_complete(stage_records.rival_stage(name))]

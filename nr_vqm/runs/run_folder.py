@@ -15,6 +15,12 @@ from nr_vqm.models import head_table
 from nr_vqm.runs import run_facts, stage_records
 from nr_vqm.runs.stage_records import REPAIR, STAGES
 
+# What the input of a head depends on: {file: (label, the command that makes it, the one that renews the input)}.
+_BASES = {
+    stage_records.CNN3D: ("3D-CNN", "make train", "make features"),
+    stage_records.CODEBOOK: ("codebook", "make rivals", "make rivals"),
+}
+
 
 class RunFolder:
     """A run folder. Only this package knows the names of its files and joins them to the folder's path.
@@ -87,8 +93,8 @@ class RunFolder:
         return self.path / _file_of(name, head_table.get(name).file)
 
     def head_cnn3d(self, name: str) -> Path:
-        """Return the path of the 3D-CNN whose outputs a head reads."""
-        return self.path / head_table.get(name).cnn3d
+        """Return the path of the 3D-CNN whose outputs a head reads; ValueError for a head that reads none."""
+        return self.path / _file_of(name, head_table.get(name).cnn3d)
 
     @property
     def fcn_lstm(self) -> "RunFolder":
@@ -279,36 +285,54 @@ class RunFolder:
         recorded: dict[str, str] = {}
         for name in STAGES:
             recorded |= (self._record(name) or {}).get("writes", {})
-        if recorded.get(path.relative_to(self.path).as_posix(), found) != found:
+        if recorded.get(self._name(path), found) != found:
             raise ValueError(f"{path} is not the file that this run wrote: its checksum differs. {REPAIR}")
         return found
 
     def check_head(self, name: str) -> str:
-        """Return the SHA-256 of a head after checking that its fit is complete and that its 3D-CNN is unchanged.
+        """Return the SHA-256 of a head after checking its fit, and that its 3D-CNN or its codebook is unchanged.
 
         Args:
             name: a head of `head_table`. A head without a file has no checksum: its name is returned.
 
         Raises:
-            FileNotFoundError: the head or the 3D-CNN is missing.
-            ValueError: the fit was stopped, or the head or the 3D-CNN has changed since.
+            FileNotFoundError: the head, its 3D-CNN or its codebook is missing.
+            ValueError: the fit was stopped, or one of these files has changed since.
         """
         row = head_table.get(name)
         if row.file is None:
             return name
-        path, cnn3d, target = self.head(name), self.head_cnn3d(name), STAGES[row.stage].target
-        own_cnn3d = cnn3d.name in STAGES[row.stage].writes
-        atomic_files.require(path, made_by=target)
-        atomic_files.require(cnn3d, made_by=target if own_cnn3d else STAGES["train"].target)
+        path, stage, base = self.head(name), STAGES[row.stage], self._base(row)
+        atomic_files.require(path, made_by=stage.target)
+        label, made_by, again = _BASES.get(self._name(base) if base else "", ("3D-CNN", stage.target, "make features"))
+        if base:
+            atomic_files.require(base, made_by=made_by)
         record = self._record(row.stage)
-        if not record or path.name not in record["writes"]:
-            raise ValueError(f"{self.path}: the fit of {path.name} is not complete. Run again: {target}.")
-        if record["writes" if own_cnn3d else "reads"].get(cnn3d.name) != self.check_file(cnn3d):
-            raise ValueError(
-                f"{self.path}: {path.name} was fitted on another 3D-CNN than {cnn3d.name}. "
-                f"Fit it again: make features, then {target}."
-            )
+        if not record or row.file not in record["writes"]:
+            raise ValueError(f"{self.path}: the fit of {path.name} is not complete. Run again: {stage.target}.")
+        if base:
+            recorded = record["writes"] | record["reads"]
+            if recorded.get(self._name(base)) != self.check_file(base):
+                raise ValueError(
+                    f"{self.path}: {path.name} was fitted on another {label} than {base.name}. "
+                    f"Fit it again: {again}, then {stage.target}."
+                )
         return self.check_file(path)
+
+    def _base(self, row: head_table.HeadRow) -> Path | None:
+        """Return the file that the input of a head depends on: its 3D-CNN or its codebook, None if it has neither."""
+        if not row.is_rival:
+            return self.head_cnn3d(row.name)
+        return self.codebook if stage_records.CODEBOOK in STAGES[row.stage].reads else None
+
+    def stage_settings(self, name: str) -> dict[str, Any]:
+        """Return the settings with which a stage has ended; empty if it has not ended."""
+        record = self._record(name)
+        return record["settings"] if record else {}
+
+    def _name(self, path: Path) -> str:
+        """Return the name of a file in the records of stages: its path relative to the run folder."""
+        return path.relative_to(self.path).as_posix()
 
     def _output(self, stage: str, ending: str) -> Path:
         name = STAGES[stage].output(ending)

@@ -25,7 +25,6 @@ COMPARISON_CSV, COMPARISON_TEX, RESULTS_TABLE = "comparison.csv", "comparison.te
 MODELS = tuple(
     dict.fromkeys([CNN3D, *(name for row in head_table.HEADS.values() for name in (row.cnn3d, row.file) if name)])
 )
-RIVALS = ("niqe", "brisque", "cornia", "video_bliinds", "friquee", "videval", "videval_light")  # hand-crafted methods
 CODEBOOK = "rivals/codebook.h5"
 REPAIR = "Copy the run again, or create it again."  # what to do about a damaged file
 
@@ -52,7 +51,7 @@ class Stage:
 def _head_files(stage: str) -> tuple[str, ...]:
     """Return the files of the heads that a stage fits: models, and the histories of heads trained in epochs."""
     rows = head_table.fitted_by(stage)
-    own_networks = [row.cnn3d for row in rows if row.cnn3d != CNN3D]
+    own_networks = [row.cnn3d for row in rows if row.cnn3d and row.cnn3d != CNN3D]
     return (*own_networks, *(name for row in rows for name in (row.file, row.history) if name))
 
 
@@ -67,37 +66,56 @@ def rival_file(name: str) -> str:
 
 
 def _rival_stages() -> dict[str, Stage]:
-    """Return the stages of the hand-crafted methods. Only CORNIA depends on the split, through its codebook."""
+    """Return the stages of the hand-crafted methods: the codebook, and for each its features and its head.
+
+    Only CORNIA's features depend on the split, through its codebook. The labels are those of the features file.
+    """
     stages = {"codebook": Stage("make rivals RIVALS=cornia", (SPLITS,), (CODEBOOK,))}
-    for name in RIVALS:
+    for name in head_table.RIVALS:
+        row, file = head_table.get(name), rival_file(name)
         reads = (CODEBOOK,) if name == "cornia" else ()
-        stages[rival_stage(name)] = Stage(f"make rivals RIVALS={name}", reads, (rival_file(name),))
+        stages[rival_stage(name)] = Stage(f"make rivals RIVALS={name}", reads, (file,))
+        writes = (*_head_files(row.stage), *_scores(f"rivals/{name}_"))
+        stages[row.stage] = Stage(row.made_by, (PRESET, SPLITS, FEATURES, file, *reads), writes)
     return stages
 
 
+def _scores(prefix: str) -> tuple[str, ...]:
+    """Return the names of the files of scores that a stage writes about its heads."""
+    return tuple(f"{prefix}{name}" for name in (INTERVALS, TEST_SCORES, TRAIN_SCORES))
+
+
 _FITTED_ON = (PRESET, SPLITS, CNN3D, FEATURES)
+_CNN3D_HEADS = tuple(row.file for row in head_table.HEADS.values() if row.file and row.cnn3d == CNN3D)
 STAGES = {
     "train": Stage("make train", (SPLITS,), (CNN3D, HISTORY)),
     "features": Stage("make features", (CNN3D,), (FEATURES,)),
     **_rival_stages(),
-    "compare": Stage("make compare", _FITTED_ON, (*_head_files("compare"), INTERVALS, TEST_SCORES, TRAIN_SCORES)),
+    "compare": Stage("make compare", _FITTED_ON, (*_head_files("compare"), *_scores(""))),
     "finetune": Stage(
         "make finetune",
         _FITTED_ON,
-        (*_head_files("finetune"), *(f"finetuned_{name}" for name in (INTERVALS, TEST_SCORES, TRAIN_SCORES))),
+        (*_head_files("finetune"), *_scores("finetuned_")),
     ),
     "fcn_lstm": Stage(
         "make fcn_lstm",
         (PRESET, SPLITS),
-        (*_head_files("fcn_lstm"), *(f"fcn_lstm_{name}" for name in (INTERVALS, TEST_SCORES, TRAIN_SCORES))),
+        (*_head_files("fcn_lstm"), *_scores("fcn_lstm_")),
     ),
     "cross_database": Stage(
-        "make cross_database", (PRESET, CNN3D, FEATURES, *head_table.FILES), (f"cross_database_{TEST_SCORES}",)
+        "make cross_database", (PRESET, CNN3D, FEATURES, *_CNN3D_HEADS), (f"cross_database_{TEST_SCORES}",)
     ),
     # Reads the scores of every repeat; see RunFolder.score_files.
     "results": Stage("make compare", (), (SCORES, METRICS, COMPARISON_CSV, COMPARISON_TEX, RESULTS_TABLE)),
 }
-SCORED = ("compare", "finetune", "fcn_lstm", "cross_database")  # stages that write scores of test videos
+_RIVAL_STAGES = (head_table.get(name).stage for name in head_table.RIVALS)
+SCORED = (
+    "compare",
+    "finetune",
+    "fcn_lstm",
+    *_RIVAL_STAGES,
+    "cross_database",
+)  # stages that write scores of test videos
 
 
 def create(stage: str, settings: Mapping[str, Any], reads: Mapping[str, str], folder: Path) -> dict[str, Any]:

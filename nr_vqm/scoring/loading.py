@@ -7,29 +7,33 @@ import numpy as np
 
 from nr_vqm import presets
 from nr_vqm.common import devices
+from nr_vqm.models import head_table
 from nr_vqm.runs import model_check
 from nr_vqm.video import decoder_processes
 
 if TYPE_CHECKING:
+    from nr_vqm.scoring.rival_scorer import RivalScorer
     from nr_vqm.scoring.score import Score
     from nr_vqm.scoring.scorer import Scorer
 
 
 def load(
     run_dir: str | os.PathLike[str], *, head: str = "lstm", precision: str | None = None, device: str = "auto"
-) -> "Scorer":
+) -> "Scorer | RivalScorer":
     """Load a trained run for scoring.
 
     Args:
         run_dir: a run folder that the stages train and compare have written.
         head: name of the head that predicts the video's quality, a key of `head_table.HEADS` such as 'lstm' or 'svr'.
+            A head on hand-crafted features, such as 'brisque', needs no TensorFlow and gives no quality of clips.
         precision: of the 3D-CNN: 'float32', 'mixed_bfloat16', or 'auto' for the fastest on this machine; None uses
             the run's own setting.
         device: 'auto', 'cpu', 'gpu', or one GPU such as 'gpu:1'. It must be chosen before TensorFlow's first
             operation.
 
     Returns:
-        A Scorer; its `score` method takes a path or an array of frames.
+        A Scorer; its `score` method takes a path or an array of frames. For a head on hand-crafted features a
+        RivalScorer, whose `score` method takes a path.
 
     Raises:
         FileNotFoundError: the run has no such model.
@@ -51,6 +55,10 @@ def load(
     if precision not in (None, *presets.PRECISIONS):
         raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
     decoder_processes.start()  # they start while TensorFlow is imported
+    if head_table.get(head).is_rival:
+        from nr_vqm.scoring.rival_scorer import RivalScorer
+
+        return RivalScorer(run_dir, head=head)
     devices.start(device)
     from nr_vqm.scoring.scorer import Scorer
 

@@ -21,21 +21,23 @@ class Score:
         labels: origin of the labels that the run was trained on, a key of `label_origin.ORIGINS`.
         head: name of the head, a key of `head_table.HEADS`.
         model_id: 12 hexadecimal digits that identify the 3D-CNN and the head.
-        precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'.
+        precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'; of hand-crafted features 'float64'.
         mos: the predicted MOS, from `mos_low` to `mos_high`.
         mos_low: lower end of the scale of the run's database.
         mos_high: upper end of that scale.
         quality: the predicted MOS on the 1-5 scale.
         interval: 95 % prediction interval (low, high) in the unit of `mos`, from the errors of validation videos with
             similar scores; None if the run has too few validation videos. Decision 0012.
-        frames: number of decoded frames.
+        frames: number of decoded frames; for a head on hand-crafted features, which may read a part of them, the
+            number that decoding is expected to give.
         declared_frames: number of frames according to the file's header; 0 if the header has none.
         width: in pixels.
         height: in pixels.
         fps: frames per second; 0 if unknown.
-        grid: positions of the clips.
+        grid: positions of the clips; none for a head on hand-crafted features, see `has_clips`.
         clip_quality: float32, shape (num_groups, num_blocks), on 1-5; groups in time order, blocks row by row.
-        worst_frame: JPEG of the middle frame of the group with the lowest quality, at most 800 pixels wide.
+        worst_frame: JPEG of the middle frame of the group with the lowest quality, at most 800 pixels wide; empty
+            without clips.
         warnings: reasons to doubt the score; empty for a sound video.
         seconds: wall time of decoding and computing.
     """
@@ -62,6 +64,11 @@ class Score:
     seconds: float
 
     @property
+    def has_clips(self) -> bool:
+        """Whether the video has clip qualities; if not, `clip_quality` and what is derived from it are empty."""
+        return self.clip_quality.size > 0
+
+    @property
     def worst_group(self) -> int:
         """Index of the group with the lowest mean clip quality; the first one of several."""
         return int(np.argmin(self.clip_quality.mean(axis=1)))
@@ -74,15 +81,17 @@ class Score:
     @property
     def quality_map(self) -> np.ndarray:
         """Mean clip quality at each block position: float32, shape (rows, columns), on 1-5."""
+        if not self.has_clips:
+            return np.empty((0, 0), np.float32)
         return self.clip_quality.mean(axis=0).reshape(len(self.grid.tops), len(self.grid.lefts))
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to values for JSON, without the clips and the frame; the grid as 'groups x rows x columns'."""
+        """Convert to values for JSON, without the clips and the frame; the grid as 'groups x rows x columns', or ''."""
         elsewhere = ("interval", "clip_quality", "worst_frame")
         names = [field.name for field in dataclasses.fields(self) if field.name not in elsewhere]
         values = {name: getattr(self, name) for name in names}
         low, high = self.interval or (None, None)
-        grid = f"{len(self.grid.starts)}x{len(self.grid.tops)}x{len(self.grid.lefts)}"
+        grid = f"{len(self.grid.starts)}x{len(self.grid.tops)}x{len(self.grid.lefts)}" if self.has_clips else ""
         return values | {"interval_low": low, "interval_high": high, "grid": grid, "warnings": list(self.warnings)}
 
     def iter_clips(self) -> Iterator[dict[str, Any]]:
@@ -118,7 +127,7 @@ class Score:
             path: a name that ends in .png.
 
         Raises:
-            ValueError: the name ends otherwise.
+            ValueError: the name ends otherwise, or the video has no clips.
         """
         score_page.write_png(path, self)
 

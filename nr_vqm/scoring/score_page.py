@@ -39,10 +39,14 @@ def write_png(path: str | os.PathLike[str], score: "Score") -> None:
     """Write the plots of a score as one PNG file, 1320 x 902 pixels.
 
     Raises:
-        ValueError: the name does not end in .png.
+        ValueError: the name does not end in .png, or the score has no clips.
     """
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"The name of a plot must end in .png. Received: {path}.")
+    if not score.has_clips:
+        raise ValueError(
+            f"Plots show the quality of clips, which head {score.head!r} does not predict. Use a head of the 3D-CNN."
+        )
     figure = figures.new_figure(12, 8.2)
     figure.patch.set(facecolor="white", alpha=1)
     spaces = figure.add_gridspec(2, 2, height_ratios=[1, 1.35])
@@ -90,12 +94,15 @@ def _render_template(part: str, score: "Score") -> str:
         "path": printable(score.path),
         "labels": label_origin.ORIGINS[score.labels],
         "warnings": [printable(warning) for warning in score.warnings],
-        "worst": worst_moment(score),
-        "worst_frame": _jpeg_uri(score.worst_frame),
-        "quality_map": _map_uri(score),
-        "over_time": _figure_uri(_draw_time, score, 9, 2.6),
-        "by_clip": _figure_uri(_draw_clips, score, 9, 4.6),
     }
+    if score.has_clips:
+        values |= {
+            "worst": worst_moment(score),
+            "worst_frame": _jpeg_uri(score.worst_frame),
+            "quality_map": _map_uri(score),
+            "over_time": _figure_uri(_draw_time, score, 9, 2.6),
+            "by_clip": _figure_uri(_draw_clips, score, 9, 4.6),
+        }
     return safe_output.render_html(Path(__file__).with_name("score.html.j2"), values)
 
 

@@ -3,8 +3,8 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -15,11 +15,11 @@ from nr_vqm.models import cnn3d, head_table
 from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
 from nr_vqm.runs import features, heads, interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.scoring.attempts import attempt
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import clips, decoder_client, raw_video, reader
 
 Source = str | os.PathLike[str] | np.ndarray
-Result = TypeVar("Result")
 Raw = raw_video.RawFormat | str | None
 WORST_FRAME_WIDTH = 800  # for display only; scores are computed from all pixels
 
@@ -130,7 +130,7 @@ class Scorer:
             mos_low=self.mos_range[0],
             mos_high=self.mos_range[1],
             quality=quality,
-            interval=self._interval(quality),
+            interval=interval_file.in_unit_of(self.spread, quality, self.mos_range),
             frames=num_frames,
             declared_frames=info.frames,
             width=info.width,
@@ -142,14 +142,6 @@ class Scorer:
             warnings=(*frames.warnings, *_padding_warnings(info, grid)),
             seconds=round(time.monotonic() - start, 2),
         )
-
-    def _interval(self, quality: float) -> tuple[float, float] | None:
-        """Return the prediction interval (low, high) in the database's unit, or None."""
-        interval = self.spread.interval(quality) if self.spread else None
-        if interval is None:
-            return None
-        low, high = interval
-        return mos_scale.from_unit_5(low, *self.mos_range), mos_scale.from_unit_5(high, *self.mos_range)
 
     def _outputs(
         self, frames: Any, source: Source, raw: Raw, fps: float
@@ -174,19 +166,6 @@ class Scorer:
         middle_frames = _MiddleFrames(grid)
         outputs = self.trunk.run(middle_frames.collect(frames), grid)
         return grid, outputs, middle_frames.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
-
-
-def attempt(function: Callable[..., Result], *args: Any) -> tuple[Result | None, Exception | None]:
-    """Return (result, None), or (None, error): no error of one video may end a batch.
-
-    The environment variable NR_VQM_TRACEBACK=1 raises the error instead.
-    """
-    try:
-        return function(*args), None
-    except Exception as error:
-        if os.environ.get("NR_VQM_TRACEBACK") == "1":
-            raise
-        return None, error
 
 
 def load_trunk(path: str | os.PathLike[str], *, made_by: str, precision: str) -> SharedTrunk:

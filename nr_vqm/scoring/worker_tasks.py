@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import manifest
+from nr_vqm.models import head_table
 from nr_vqm.presets import Preset
 from nr_vqm.runs import features
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import score_table
+from nr_vqm.scoring import attempts, score_table
 from nr_vqm.video import raw_video, reader
 
 if TYPE_CHECKING:
     from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
+    from nr_vqm.scoring.rival_scorer import RivalScorer
     from nr_vqm.scoring.score import Score
     from nr_vqm.scoring.scorer import Scorer
 
@@ -72,11 +74,8 @@ def score(
         ValueError: the worker's models are not those of `model_id`.
     """
     with _LOADING:
-        devices.start(device, hide_startup_lines=True)  # must precede the import of TensorFlow
-        from nr_vqm.scoring import scorer
-
-        loaded = _load_scorer(run_dir, head, model_id, precision)
-    result, error = scorer.attempt(loaded.score, path, raw)
+        loaded = _load_scorer(run_dir, head, model_id, precision, device)
+    result, error = attempts.attempt(loaded.score, path, raw)
     # Not every exception can be pickled for another process, a ValueError can.
     return result, None if error is None else ValueError(score_table.error_text(error))
 
@@ -93,10 +92,17 @@ def _load_trunk(run_dir: Path, made_from: str, precision: str, device: str) -> "
 
 
 @functools.lru_cache(maxsize=1)
-def _load_scorer(run_dir: Path, head: str, model_id: str, precision: str | None) -> "Scorer":
-    from nr_vqm.scoring import scorer
+def _load_scorer(run_dir: Path, head: str, model_id: str, precision: str | None, device: str) -> "Scorer | RivalScorer":
+    loaded: Scorer | RivalScorer
+    if head_table.get(head).is_rival:
+        from nr_vqm.scoring import rival_scorer
 
-    loaded = scorer.Scorer(run_dir, head=head, precision=precision)
+        loaded = rival_scorer.RivalScorer(run_dir, head=head)
+    else:
+        devices.start(device, hide_startup_lines=True)  # must precede the import of TensorFlow
+        from nr_vqm.scoring import scorer
+
+        loaded = scorer.Scorer(run_dir, head=head, precision=precision)
     if loaded.model_id != model_id:
         raise ValueError(
             f"The models of {run_dir} on a worker differ from those on this machine, or have changed since the start. "

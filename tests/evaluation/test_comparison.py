@@ -36,8 +36,9 @@ def compared(few_draws):
 
 def with_origin(metrics, labels="people", trained_labels="people"):
     """Add the values that `results.write` adds."""
-    fitted_on = dict.fromkeys(metrics["heads"], "train")
-    return metrics | {"labels": labels, "trained_labels": trained_labels, "fitted_on": fitted_on}
+    values = {"fitted_on": "train", "num_features": 1024, "seconds_per_video": None}
+    described = {name: dict.fromkeys(metrics["heads"], value) for name, value in values.items()}
+    return metrics | {"labels": labels, "trained_labels": trained_labels} | described
 
 
 def test_figures_of_a_draw_equal_the_agreement_of_the_repeated_videos():
@@ -195,7 +196,7 @@ def test_tables(compared):
     _, found = compared
     assert (
         comparison_tables.to_csv(found).splitlines()[0]
-        == "head,figure,median,low,high,std,labels,trained_labels,fitted_on"
+        == "head,figure,median,low,high,std,num_features,seconds_per_video,labels,trained_labels,fitted_on"
     )
     assert len(comparison_tables.to_csv(found).splitlines()) == 1 + 4 * 6
     assert r"3D-CNN + LSTM & 0." in comparison_tables.to_latex(found)
@@ -205,7 +206,9 @@ def test_tables(compared):
     assert "over repeats" in comparison_tables.to_text(found)
     facts = {"database": "konvid1k", "preset": "small", "commit": "abc123", "hardware": "2 cores | CPU", "hours": 0.25}
     lines = comparison_tables.to_results(found, **facts).splitlines()
-    assert lines[2].startswith("| 3D-CNN + LSTM | train | konvid1k | people's opinions (MOS) | small | abc123 | ")
+    assert lines[2].startswith(
+        "| 3D-CNN + LSTM | 1,024 | - | train | konvid1k | people's opinions (MOS) | small | abc123 | "
+    )
     assert "| 2 cores / CPU | 0.25 | 2 | 0." in lines[2]
     assert len({line.count("|") for line in lines}) == 1
 
@@ -231,15 +234,26 @@ def test_every_table_states_the_origin_of_the_labels(compared, labels, trained_l
     assert {(row["labels"], row["trained_labels"]) for row in rows} == {(labels, trained_labels)}
 
 
-def test_every_table_states_what_a_head_was_fitted_on(compared):
+def test_every_table_states_features_seconds_and_videos_of_the_fit(compared):
     found = with_origin(compared[1])
-    found["fitted_on"] = found["fitted_on"] | {"svr": "train+val"}
+    for name, value in {"fitted_on": "train+val", "num_features": 20000, "seconds_per_video": 4.567}.items():
+        found[name] = found[name] | {"svr": value}
     facts = {"database": "d", "preset": "p", "commit": "c", "hardware": "h", "hours": 1.0}
-    assert "3D-CNN + SVR: train+val;" in comparison_tables.to_text(found)
-    assert "3D-CNN + SVR: train+val;" in comparison_tables.to_latex(found)
-    assert comparison_tables.to_results(found, **facts).splitlines()[3].startswith("| 3D-CNN + SVR | train+val |")
-    rows = list(csv.DictReader(io.StringIO(comparison_tables.to_csv(found))))
-    assert {row["fitted_on"] for row in rows if row["head"] == "svr"} == {"train+val"}
+    text = comparison_tables.to_text(found).splitlines()
+    assert [line.split() for line in text if line.endswith("train+val")] == [
+        ["3D-CNN", "+", "SVR", "20,000", "4.57", "train+val"]
+    ]
+    assert r" & features & seconds a video & fitted on \\" in comparison_tables.to_latex(found)
+    assert r" & 20,000 & 4.57 & train+val \\" in comparison_tables.to_latex(found)
+    assert (
+        comparison_tables.to_results(found, **facts)
+        .splitlines()[3]
+        .startswith("| 3D-CNN + SVR | 20,000 | 4.57 | train+val |")
+    )
+    rows = [row for row in csv.DictReader(io.StringIO(comparison_tables.to_csv(found))) if row["head"] == "svr"]
+    assert {(row["num_features"], row["seconds_per_video"], row["fitted_on"]) for row in rows} == {
+        ("20000", "4.567", "train+val")
+    }
 
 
 def test_the_standard_deviation_is_over_repeats(compared):

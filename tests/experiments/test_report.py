@@ -35,6 +35,7 @@ def write_results(folder, rows, **facts):
     run, found = RunFolder(folder), comparison.compare(rows, num_resamples=1000, seed=1)
     found |= {"labels": "people", "trained_labels": "people", "leaked_contents": 0}
     found["fitted_on"] = dict.fromkeys(found["heads"], "train")
+    found |= {"num_features": dict.fromkeys(found["heads"], 1024), "seconds_per_video": dict.fromkeys(found["heads"])}
     with run.stage("results"):
         comparison.write_scores(run.scores, rows)
         atomic_files.write_json(run.metrics, found | facts)
@@ -60,6 +61,29 @@ def test_a_run_without_optional_files(tmp_path):
     assert ">better</span>" in page
     assert page.count("no thumbnail") == 12  # 6 best and 6 worst
     assert "synthetic_videos" in page  # a setting
+
+
+def test_every_row_states_features_and_seconds(tmp_path):
+    rows = synthetic_run(tmp_path, {"lstm": 0.3, "friquee": 0.4, "niqe": 0.6})
+    costs = {"num_features": {"lstm": 1024, "friquee": 560, "niqe": 1}}
+    write_results(tmp_path, rows, **costs, seconds_per_video={"lstm": None, "friquee": 48.21, "niqe": 1})
+    page = make_report(tmp_path)
+    assert "<small>fitted on: train</small><small>1,024 features</small>" in page
+    assert "<small>560 features, 48.21 s a video</small>" in page
+    assert "<small>1 feature, 1.00 s a video</small>" in page
+
+
+def test_the_tests_are_those_of_the_lstm_head(tmp_path):
+    synthetic_run(tmp_path, {"lstm": 0.3, "friquee": 0.4, "svr": 0.5, "brisque": 0.6, "niqe": 0.7})
+    page = make_report(tmp_path)
+    second = re.findall(r"<small>compared with ([^<]+)</small>", page)
+    assert second == ["3D-CNN + SVR", "NIQE", "BRISQUE", "FRIQUEE"]
+    assert "with 4 lines, one may be significant by chance" in page
+
+
+def test_without_the_lstm_head_all_tests_are_shown(tmp_path):
+    synthetic_run(tmp_path, {"svr": 0.5, "brisque": 0.6, "niqe": 0.7})
+    assert make_report(tmp_path).count("<small>compared with ") == 3
 
 
 def test_the_page_is_self_contained(tmp_path):

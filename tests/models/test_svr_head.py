@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from sklearn import model_selection
+from sklearn import model_selection, svm
 
 from nr_vqm import presets
 from nr_vqm.models import svr_head
@@ -186,8 +186,98 @@ def test_a_missing_file_names_the_command_that_makes_it(tmp_path):
         svr_head.load_svr(tmp_path / "none.skops")
 
 
-def test_every_allowed_type_is_used_by_a_saved_head(saved):
+def test_every_allowed_type_is_used_by_a_saved_head(saved, saved_with_fill, saved_linear):
     # an allowed type that no head needs would only help an attacker
-    with zipfile.ZipFile(saved[0]) as archive:
-        schema = json.loads(archive.read("schema.json"))
-    assert set(svr_head._types_in(schema)) == svr_head.SVR_TYPES
+    used = set()
+    for path, _, _ in (saved, saved_with_fill, saved_linear):
+        with zipfile.ZipFile(path) as archive:
+            used |= set(svr_head._types_in(json.loads(archive.read("schema.json"))))
+    assert used == svr_head.SVR_TYPES
+
+
+@pytest.fixture
+def saved_linear(tmp_path):
+    features, mos, contents = synthetic_features()
+    path, pipeline = tmp_path / "linear.skops", fit(features, mos, contents, linear_above=6)
+    svr_head.save_svr(path, pipeline)
+    return path, pipeline, features
+
+
+def test_with_many_features_the_svr_is_linear(saved_linear):
+    path, pipeline, features = saved_linear
+    assert SEARCH["linear_above"] == 4000  # as published for CORNIA
+    scaled = pipeline.named_steps["scale"].transform(features)
+    np.testing.assert_allclose((scaled.min(axis=0), scaled.max(axis=0)), ([-1] * 7, [1] * 7), rtol=1e-6)
+    np.testing.assert_array_equal(svr_head.load_svr(path).predict(features), pipeline.predict(features))
+    _, mos, contents = synthetic_features()
+    assert fit(features, mos, contents, linear_above=7).named_steps["svr"].kernel == "rbf"
+
+
+def test_a_linear_svr_predicts_as_that_of_libsvm():
+    features, mos, _ = synthetic_features()
+    scaled = 2 * (features - features.min(axis=0)) / np.ptp(features, axis=0) - 1
+    expected = svm.SVR(kernel="linear", C=8.0, epsilon=0.1).fit(scaled, mos).predict(scaled)
+    pipeline = svr_head.fit_with(features, mos, c=8.0, gamma=None, epsilon=0.1)
+    np.testing.assert_allclose(pipeline.predict(features), expected, atol=2e-3)  # libsvm's tolerance
+
+
+def test_weights_of_another_shape_are_refused(saved_linear):
+    path, pipeline, _ = saved_linear
+    pipeline.named_steps["svr"].coef_ = np.ones(3)
+    svr_head.save_svr(path, pipeline)
+    with pytest.raises(ValueError, match=r"scale_ must be finite float64 of shape \(3,\)"):
+        svr_head.load_svr(path)
+
+
+@pytest.fixture
+def saved_with_fill(tmp_path):
+    features, mos, contents = synthetic_features()
+    features[3, 1] = features[5] = features[:, 6] = np.nan
+    path = tmp_path / "filled.skops"
+    pipeline = fit(features, mos, contents, fill=True)
+    svr_head.save_svr(path, pipeline)
+    return path, pipeline, features
+
+
+def test_missing_features_are_filled_with_the_training_mean(saved_with_fill):
+    path, pipeline, features = saved_with_fill
+    loaded = svr_head.load_svr(path)
+    np.testing.assert_array_equal(loaded.predict(features), pipeline.predict(features))
+    mean = np.append(np.nanmean(features[:, :6].astype(np.float64), axis=0), 0)  # the last column has no value
+    row = np.array([features[0], features[0]])
+    row[0, 1:] = np.nan
+    row[1, 1:] = mean[1:]
+    np.testing.assert_allclose(*pipeline.predict(row), rtol=1e-6)
+
+
+def test_in_the_search_features_are_filled_with_the_mean_of_the_fold(folds, monkeypatch):
+    from sklearn import impute
+
+    means, real = [], impute.SimpleImputer.fit
+
+    def spy(self, features, *args):
+        means.append(np.nanmean(features[:, 1]))
+        return real(self, features, *args)
+
+    monkeypatch.setattr(impute.SimpleImputer, "fit", spy)
+    features, mos, contents = synthetic_features()
+    features[3, 1] = np.nan
+    fit(features, mos, contents, fill=True)
+    of_folds = {np.nanmean(rows[train][:, 1]) for rows, train, _ in folds}
+    assert set(means) == of_folds | {np.nanmean(features[:, 1].astype(np.float64))}
+
+
+@pytest.mark.parametrize(("value", "fill"), [(np.nan, False), (np.inf, True)])
+def test_only_nan_stands_for_a_missing_feature(value, fill):
+    features, mos, contents = synthetic_features()
+    features[3, 1] = value
+    with pytest.raises(ValueError, match="features must be a finite number, found 1"):
+        fit(features, mos, contents, fill=fill)
+
+
+def test_means_of_another_shape_are_refused(saved_with_fill):
+    path, pipeline, _ = saved_with_fill
+    pipeline.named_steps["fill"].statistics_ = np.ones(3)
+    svr_head.save_svr(path, pipeline)
+    with pytest.raises(ValueError, match=r"statistics_ must be finite float64 of shape \(7,\), found float64 \(3,\)"):
+        svr_head.load_svr(path)

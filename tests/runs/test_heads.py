@@ -10,11 +10,13 @@ import pytest
 
 import nr_vqm
 from nr_vqm import cli, presets
+from nr_vqm.common import atomic_files
 from nr_vqm.models import head_table, svr_head
-from nr_vqm.runs import features, heads, model_check
+from nr_vqm.runs import features, fitted_head, heads, model_check, rival_inputs
 from nr_vqm.runs.run_folder import RunFolder
 
 VIDEOS, GROUPS, BLOCKS, FEATURES = 24, 5, 6, 8
+NETWORK_HEADS = [name for name in head_table.HEADS if name not in head_table.RIVALS]
 
 
 def synthetic_inputs(num_videos=VIDEOS, *, seed=0):
@@ -40,11 +42,28 @@ def synthetic_inputs(num_videos=VIDEOS, *, seed=0):
 VAL = synthetic_inputs(7, seed=1)
 
 
+def inputs_of(name, videos):
+    """What a head reads of videos: for a method, features of which the first follows the MOS and one is missing."""
+    row, num_videos = head_table.get(name), len(videos.mos)
+    if not row.is_rival:
+        return videos
+    rival = np.random.default_rng(3).random((num_videos, 1 if row.method == "line" else 5))
+    rival[:, 0] = 10 - videos.mos / 20
+    rival[2, -1] = np.nan
+    labels = {field: getattr(videos, field) for field in ("video_id", "content", "mos", "mos_low", "mos_high")}
+    reason, seconds = np.full(num_videos, "", object), np.ones(num_videos)
+    return rival_inputs.RivalInputs(**labels, rival=rival, reason=reason, seconds=seconds)
+
+
 def fit(run_dir, name, train, val, **changes):
     """Fit a head of preset tiny in its stage; return it and its outputs for val."""
     preset, row, run = presets.get_preset("tiny"), head_table.get(name), RunFolder(run_dir)
+    train, val = inputs_of(name, train), inputs_of(name, val)
+    if row.is_rival:
+        run.rivals.mkdir(exist_ok=True)
+        atomic_files.write_text(run.codebook, "not read")
     with run.stage(row.stage):
-        if run.head_cnn3d(name) != run.cnn3d:  # of a stage that trains both
+        if not row.is_rival and run.head_cnn3d(name) != run.cnn3d:  # of a stage that trains both
             shutil.copy(run.cnn3d, run.head_cnn3d(name))
         if row.stage == "finetune":
             model = heads.load_lstm(run_dir, "lstm")
@@ -63,9 +82,10 @@ def fitted(tiny_run, tmp_path_factory):
 def test_a_head_is_fitted_saved_and_loaded(fitted, name):
     run, heads_as_fitted = fitted
     head, of_val = heads_as_fitted[name]
-    outputs = heads.load(run, name).outputs(VAL)
+    val = inputs_of(name, VAL)
+    outputs = heads.load(run, name).outputs(val)
     assert outputs.shape == (7,)
-    np.testing.assert_allclose(outputs, head.outputs(VAL), rtol=1e-6)
+    np.testing.assert_allclose(outputs, head.outputs(val), rtol=1e-6)
     np.testing.assert_allclose(outputs, of_val, rtol=1e-6)
     row = head_table.get(name)
     assert row.file is None or (run / row.file).exists()
@@ -81,7 +101,7 @@ def test_the_svr_is_fitted_on_train_or_on_train_and_val(tmp_path):
     both, of_val = fit(tmp_path, "svr", train, val, fit_on="train+val")
     pipeline = svr_head.load_svr(tmp_path / "svr.skops")
     assert pipeline.named_steps["scale"].n_samples_seen_ == len(train.mos) + len(val.mos)
-    without = pipeline.fit(train.mean_features, train.quality).predict(val.mean_features)
+    without = pipeline.fit(train.mean_features.astype(np.float64), train.quality).predict(val.mean_features)
     np.testing.assert_allclose(of_val, without)
     assert not np.allclose(of_val, both.outputs(val))  # this head was fitted on them
 
@@ -95,8 +115,8 @@ def test_svr_fit_on_accepts_two_values():
 @pytest.mark.parametrize(("output", "score"), [(7.5, 100.0), (-2.0, 0.0), (2.0, 25.0)])
 def test_comparing_and_scoring_give_the_same_score(tiny_run, output, score):
     row = head_table.get("mean")
-    constant = heads.Head(row, lambda inputs: np.full(len(inputs), output))
-    rows = heads.score_rows(constant, synthetic_inputs(3), repeat=0)
+    constant = fitted_head.Head(row, lambda inputs: np.full(len(inputs), output))
+    rows = fitted_head.score_rows(constant, synthetic_inputs(3), repeat=0)
     assert [one["score"] for one in rows] == [score] * 3
     scorer = nr_vqm.load(tiny_run, head="mean")  # on 0-100, too
     scorer._pooling = constant
@@ -106,17 +126,17 @@ def test_comparing_and_scoring_give_the_same_score(tiny_run, output, score):
 
 @pytest.mark.parametrize("output", [np.nan, np.inf])
 def test_a_head_whose_output_is_not_finite_is_refused(tiny_run, output):
-    broken = heads.Head(head_table.get("mean"), lambda inputs: np.full(len(inputs), output))
+    broken = fitted_head.Head(head_table.get("mean"), lambda inputs: np.full(len(inputs), output))
     with pytest.raises(ValueError, match="gave no finite number for a video"):
-        heads.score_rows(broken, synthetic_inputs(3), repeat=0)
+        fitted_head.score_rows(broken, synthetic_inputs(3), repeat=0)
     scorer = nr_vqm.load(tiny_run, head="mean")
     scorer._pooling = broken
     with pytest.raises(ValueError, match="gave no finite number for a video"):
         scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
 
 
-@pytest.mark.parametrize("name", head_table.HEADS)
-def test_every_head_scores_a_video(fitted, place_video, name):
+@pytest.mark.parametrize("name", NETWORK_HEADS)
+def test_every_head_of_the_3d_cnn_scores_a_video(fitted, place_video, name):
     run, _ = fitted
     printed = commands.succeed(
         cli.main, "score", place_video(num_frames=12), "--run", run, "--head", name, "--format", "json"
@@ -153,7 +173,7 @@ def run_that_gives_nan(fitted, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("name", head_table.HEADS)
+@pytest.mark.parametrize("name", NETWORK_HEADS)
 def test_a_3d_cnn_whose_output_is_not_finite_scores_with_no_head(run_that_gives_nan, name):
     scorer = nr_vqm.load(run_that_gives_nan, head=name)
     with pytest.raises(ValueError, match="The 3D-CNN must give finite numbers, this one gave NaN or infinity"):

@@ -10,7 +10,7 @@ from nr_vqm.common import atomic_files
 from nr_vqm.dataset import manifest, mos_scale, splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.models.shared_trunk import ClipOutputs
-from nr_vqm.runs import features, heads, results
+from nr_vqm.runs import features, fitted_head, heads, results
 from nr_vqm.runs.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("few_draws")
@@ -25,7 +25,11 @@ def run(tmp_path):
     ]
     RunFolder(tmp_path).write_preset(presets.get_preset("tiny", overrides=["lstm_units=5"]))
     RunFolder(tmp_path).update_facts(
-        database="synthetic", labels="pseudo", hardware="3 cores", commit="abc", seconds={"train": 1800.0}
+        database="synthetic",
+        labels="pseudo",
+        hardware="3 cores",
+        commit="abc",
+        seconds={"train": 1800.0, "features": 3.0},
     )
     file = features.FeatureFile(tmp_path, precision="float32")
     for one in videos:
@@ -37,7 +41,7 @@ def run(tmp_path):
 
 
 def score(run):
-    rows = heads.score_rows(heads.load(run, "mean"), features.read_head_inputs(run), repeat=0)
+    rows = fitted_head.score_rows(heads.load(run, "mean"), features.read_head_inputs(run), repeat=0)
     write_scores(run, "compare", rows, rows)
     return rows
 
@@ -61,7 +65,7 @@ def test_rows_for_the_results_page(run):
     results.write(run, num_resamples=1000, seed=1)
     table = (run / "results.md").read_text().splitlines()
     assert table[2].startswith(
-        "| mean of clip qualities | nothing to fit | synthetic | pseudo-labels | tiny lstm_units=5 | "
+        "| mean of clip qualities | 30 | 0.25 | nothing to fit | synthetic | pseudo-labels | tiny lstm_units=5 | "
     )
     assert "| abc | 3 cores | 0.50 | 1 | " in table[2]
     assert {line.count("|") for line in table} == {table[0].count("|")}
