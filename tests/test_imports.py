@@ -100,7 +100,6 @@ nr_vqm/evaluation/metrics.py
 nr_vqm/evaluation/mos_mapping.py
 nr_vqm/handcrafted/cornia.py
 nr_vqm/models/svr_head.py
-nr_vqm/runs/heads.py
 nr_vqm/runs/model_check.py
 nr_vqm/scoring/loading.py
 nr_vqm/scoring/score_page.py
