@@ -86,7 +86,7 @@ class Preset:
     synthetic_videos: int = 1400
     synthetic_frames: int = 48
     synthetic_size: tuple[int, int] = (128, 192)  # height, width
-    # the database of pseudo-labels from a folder of videos; decision 0017
+    # the database of pseudo-labels from a folder of videos; decision 0018
     contents_frames: int = 48  # length of a segment
     contents_versions: int = 4  # of a segment: one or two undistorted views, the others distorted
     contents_size: tuple[int, int] = (540, 960)  # largest rows and columns of a landscape view

@@ -1,4 +1,4 @@
-"""The pseudo-label of a version: people's level of its undistorted view, less what the distortions take. Decision 0017.
+"""The pseudo-label of a version: people's level of its undistorted view, less what the distortions take. Decision 0018.
 
 The level is the teacher's estimate of people's MOS. The loss comes from VMAF and from the tables of distortions.
 """

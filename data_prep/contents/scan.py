@@ -13,7 +13,7 @@ from nr_vqm.video import backends, decoder_client, reader
 USABLE = ""  # status of a usable video; all others say why it is skipped
 THUMBNAIL = 64  # pixels a side of the frames that are compared
 SAMPLES_PER_SECOND = 2  # frames that are hashed and measured
-# Decision 0017: what is no natural video. Levels are of 8-bit luma.
+# Decision 0018: what is no natural video. Levels are of 8-bit luma.
 CUT_LEVELS = 12.0  # mean change from one frame to the next at a cut, and ...
 CUT_RATIO = 3.5  # ... as a multiple of the median of the changes around it
 CUT_NEIGHBOURS = 5  # on each side

@@ -17,7 +17,7 @@ REDUCED = (0.4, 0.8)  # size of the reduced view as a share of the native one, u
 REDUCED_SIDE = 240  # pixels that the shorter side of a reduced view has at least
 LATER_STRENGTH = 0.8  # of a later encoding's impairment, compared with other distortions
 JUDGED_BY_VMAF = frozenset(["focus", "noise", "scale", "codec"])  # it compares frame with frame, and was made for these
-# Decision 0017: most of what happens to users' video is coding; shares are ours.
+# Decision 0018: most of what happens to users' video is coding; shares are ours.
 SINGLES: Mapping[tuple[str, ...], float] = {
     ("codec",): 0.46,
     ("noise",): 0.15,

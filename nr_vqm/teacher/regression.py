@@ -116,7 +116,7 @@ class Regression:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """Settings of the regressions. Decision 0017.
+    """Settings of the regressions. Decision 0018.
 
     Attributes:
         c, gamma: searched for the SVR by cross-validation inside the training part.

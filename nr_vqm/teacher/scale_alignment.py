@@ -2,14 +2,14 @@
 
 Raters of different studies use the scale differently, so equal quality has different MOS. A common linear predictor
 from features to quality links the studies, as in the iterated nested least squares algorithm (Pinson & Wolf, 2003).
-Decision 0017.
+Decision 0018.
 """
 
 import dataclasses
 
 import numpy as np
 
-RIDGE = 0.03  # mean squared error that a squared weight of 1 costs; features and MOS have variance 1. Decision 0017
+RIDGE = 0.03  # mean squared error that a squared weight of 1 costs; features and MOS have variance 1. Decision 0018
 MIN_SLOPE = 1e-3  # correlation below which a database counts as unrelated to the features
 
 
