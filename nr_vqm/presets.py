@@ -4,12 +4,11 @@ Only commands use presets; library functions take plain keyword arguments.
 """
 
 import dataclasses
-import json
-import math
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nr_vqm import setting_values
 from nr_vqm.models import network_sizes
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
@@ -314,7 +313,7 @@ def from_json(values: Mapping[str, Any]) -> Preset:
         raise ValueError(f"Unknown setting {unknown[0]!r}. Choose from: {', '.join(types)}.")
     if "name" not in values:
         raise ValueError(f"A preset needs the setting 'name'. Received: {', '.join(values) or 'no settings'}.")
-    preset = Preset(**{name: _cast(name, value, types[name]) for name, value in values.items()})
+    preset = Preset(**{name: setting_values.cast(name, value, types[name]) for name, value in values.items()})
     _check(preset)
     return preset
 
@@ -329,44 +328,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
     if not equals or name not in types or name == "name":
         choices = ", ".join(key for key in types if key != "name")
         raise ValueError(f"Unknown setting {text!r}. Write NAME=VALUE and choose from: {choices}.")
-    if types[name] == tuple[int, int] and "x" in value:
-        value = f"[{value.replace('x', ',')}]"
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = value
-    return name, _cast(name, parsed, types[name])
-
-
-def _cast(name: str, value: Any, wanted: Any) -> Any:
-    """Convert a JSON value to the type of its setting: lists become tuples, integers floats.
-
-    Raises:
-        ValueError: the value has another type.
-    """
-    if typing.get_origin(wanted) is tuple:
-        types = typing.get_args(wanted)
-        if isinstance(value, (list, tuple)):
-            if types[-1] is Ellipsis:
-                return tuple(_cast(name, item, types[0]) for item in value)
-            if len(types) == len(value):
-                return tuple(_cast(name, item, one) for item, one in zip(value, types, strict=True))
-    elif wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif type(value) is wanted:
-        return value
-    type_name = getattr(wanted, "__name__", str(wanted)) if typing.get_origin(wanted) is None else str(wanted)
-    raise ValueError(f"Setting {name!r} needs {type_name}. Received: {value!r}.")
-
-
-# Numbers are above zero, unless listed here.
-ZERO_ALLOWED = (
-    "seed", "dropout", "warmup_epochs", "start_roughness", "clip_noise", "interval_floor", "contents_reencoded",
-    "fcn_lstm_group_weight",
-)  # fmt: skip
-ANY_NUMBER = ("forget_bias", "input_bias")
-AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor", "contents_reencoded")
-BELOW_1 = ("dropout", "val_share")
+    return name, setting_values.parse(name, value, types[name])
 
 
 def _check(preset: Preset) -> None:
@@ -376,11 +338,7 @@ def _check(preset: Preset) -> None:
         ValueError: a value is out of its range, or two values contradict each other.
     """
     for field in dataclasses.fields(preset):
-        for number in _numbers(value := getattr(preset, field.name)):
-            if problem := _problem(field.name, number):
-                raise ValueError(f"Setting {field.name!r} must be {problem}. Received: {value!r}.")
-        if value == ():
-            raise ValueError(f"Setting {field.name!r} needs at least one value. Received: an empty list.")
+        setting_values.check(field.name, getattr(preset, field.name))
     _check_choices(preset)
     sizes = {name: value for name, value in preset.network.items() if name != "dropout"}
     network_sizes.check_network(**sizes)
@@ -410,19 +368,6 @@ def _check_choices(preset: Preset) -> None:
             )
 
 
-def _problem(name: str, number: float) -> str | None:
-    """Return the requirement that a number does not meet, or None."""
-    if not math.isfinite(number):
-        return "a finite number"
-    if name not in ANY_NUMBER and number < 0:
-        return "zero or more" if name in ZERO_ALLOWED else "above zero"
-    if name not in ANY_NUMBER + ZERO_ALLOWED and number == 0:
-        return "above zero"
-    if name in BELOW_1 and number >= 1:
-        return "below 1"
-    return "at most 1" if name in AT_MOST_1 and number > 1 else None
-
-
 def _check_generated(preset: Preset, database: str) -> None:
     """Raise ValueError if clips are longer than the videos that prep generates."""
     name = f"{database}_frames"
@@ -431,12 +376,3 @@ def _check_generated(preset: Preset, database: str) -> None:
             f"One clip needs {preset.clip_frames} frames, the {database} videos would have {getattr(preset, name)}. "
             f"Use a larger {name} or a smaller clip_frames."
         )
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    """Yield every number of a setting; booleans are no numbers."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _numbers(item)

@@ -21,6 +21,7 @@ ORDER = [
     "video",
     "dataset",
     "models",
+    "setting_values",
     "presets",
     "evaluation",
     "runs",
