@@ -301,6 +301,11 @@ def test_info_of_a_run_in_training(tmp_path, capsys):
     assert "labels      pseudo-labels\n" in info(tmp_path, capsys)[1].out
     run.update_facts(trained_labels="synthetic")
     assert "labels      pseudo-labels, trained on simulated raters\n" in info(tmp_path, capsys)[1].out
+    run.update_facts(label_method="level by the teacher")
+    assert (
+        "labels      pseudo-labels, trained on simulated raters\n            level by the teacher\n"
+        in info(tmp_path, capsys)[1].out
+    )
     splits.write(tmp_path / "splits.json", splits.Split(("a", "b", "c"), ("d",), ("e", "f")))
     (tmp_path / "history.csv").write_text("epoch,loss,val_loss,val_mse\n1,2,2,1.75\n2,1,2,1.875\n")
     run.update_facts(seconds={"train": 3})  # a stopped training has seconds too

@@ -84,6 +84,7 @@ data_prep/contents/vmaf.py
 experiments/compare_heads.py
 experiments/cross_database.py
 experiments/finetune.py
+experiments/score_teacher.py
 experiments/train_cnn.py
 experiments/train_fcn_lstm.py
 experiments/train_teacher.py
@@ -177,6 +178,7 @@ data_prep
 experiments.train_cnn
 experiments.train_fcn_lstm
 experiments.train_teacher
+experiments.score_teacher
 experiments.extract_features
 experiments.extract_rivals
 experiments.compare_heads

@@ -15,7 +15,7 @@ THUMBNAIL = 64  # pixels a side of the frames that are compared
 SAMPLES_PER_SECOND = 2  # frames that are hashed and measured
 # Decision 0018: what is no natural video. Levels are of 8-bit luma.
 CUT_LEVELS = 12.0  # mean change from one frame to the next at a cut, and ...
-CUT_RATIO = 3.5  # ... as a multiple of the median of the changes around it
+CUT_RATIO = 2.5  # ... as a multiple of the second largest of the changes around it: frames may be shown twice
 CUT_NEIGHBOURS = 5  # on each side
 BLACK_LEVEL = 20.0  # mean
 MOVED_LEVELS = 3.0  # largest change of a thumbnail between frames that show motion
@@ -57,7 +57,10 @@ class Scene:
         if self.moving < STILL_SHARE:
             return "still", f"{100 * self.moving:.0f} % of the frames differ from the one before: a still or slides"
         if self.flat > FLAT_SHARE and self.few_levels > FEW_LEVELS_SHARE:
-            return "screen", f"{100 * self.flat:.0f} % flat and few colours: a screen recording, slides or a drawing"
+            return (
+                "screen",
+                f"{100 * self.flat:.0f} % flat and few colours: a screen recording, slides, a drawing or wide bars",
+            )
         return USABLE, ""
 
 
@@ -189,7 +192,7 @@ def _scenes(notes: list[_Note]) -> Iterator[Scene]:
     start = 0
     for number, note in enumerate(notes[1:], start=1):
         around = notes[max(1, number - CUT_NEIGHBOURS) : number] + notes[number + 1 : number + 1 + CUT_NEIGHBOURS]
-        usual = float(np.median([one.change for one in around])) if around else 0.0
+        usual = sorted(one.change for one in around)[-2] if len(around) > 1 else 0.0
         if note.change > max(CUT_LEVELS, CUT_RATIO * usual):
             yield _scene(notes, start, number)
             start = number

@@ -144,6 +144,12 @@ def test_scenes_are_found_at_cuts(tmp_path):
     assert found.status == scan.USABLE
 
 
+def test_frames_that_are_shown_twice_are_no_cuts(tmp_path):
+    path = write(tmp_path / "half rate.mp4", np.repeat(filmed(2, num_frames=40)[::2], 2, axis=0))
+    found = scan.scan(path, num_frames=20, min_side=40, max_seconds=60)
+    assert [(scene.start, scene.length) for scene in found.scenes] == [(0, 40)]
+
+
 def test_only_the_first_part_of_a_video_is_looked_at(tmp_path):
     path = write(tmp_path / "long.mp4", filmed(1, num_frames=60))
     found = scan.scan(path, num_frames=20, min_side=40, max_seconds=1.5)

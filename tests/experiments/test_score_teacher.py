@@ -1,0 +1,51 @@
+"""Videos are scored with the teacher; a csv of MOS adds the agreement."""
+
+import numpy as np
+import pytest
+from sample_videos import write_bars
+
+from experiments import score_teacher
+from nr_vqm import command_line
+from nr_vqm.teacher import regression, teacher
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A teacher that reads BRISQUE, three videos of rising CRF, one broken, and labels."""
+    rng = np.random.default_rng(3)
+    features = rng.normal(1, 1, size=(60, 36))
+    mos = 3 + 0.3 * features[:, 1]
+    settings = {"c": 1.0, "gamma": 0.05}
+    found = regression.fit(features, mos, kind="svr", svr_settings=settings, search=regression.Search())
+    teacher.save(tmp_path / "teacher.h5", teacher.Teacher(("brisque",), found, mos, mos, {}))
+    lines = ["path,mos"]
+    for number, crf in enumerate((10, 30, 50)):
+        write_bars(tmp_path / f"{crf}.mp4", encoder="libx264", options={"crf": str(crf)})
+        lines.append(f"{crf}.mp4,{4 - number}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_videos_are_scored_with_their_interval(folder, capsys):
+    (folder / "broken.mp4").write_bytes(b"no video")
+    names = [str(folder / name) for name in ("10.mp4", "broken.mp4")]
+    code = score_teacher.main([*names, "--teacher", str(folder / "teacher.h5")])
+    first, second = capsys.readouterr().out.splitlines()
+    expected = teacher.load(folder / "teacher.h5").score(names[0])
+    assert first == f"{expected.mos:.2f} [{expected.low:.2f}, {expected.high:.2f}]  {names[0]}"
+    assert second.startswith(f"skipped: {names[1]}: ")
+    assert code == command_line.EXIT_FAILED
+
+
+def test_agreement_with_labels(folder, capsys):
+    assert score_teacher.main(["--labels", str(folder / "labels.csv"), "--teacher", str(folder / "teacher.h5")]) == 0
+    *rows, last = capsys.readouterr().out.splitlines()
+    scores = [float(row.split()[0]) for row in rows]
+    assert [row.split("MOS ")[1][:4] for row in rows] == ["4.00", "3.00", "2.00"]
+    assert last.startswith("3 videos: SROCC ")
+    assert float(last.split()[-1]) == pytest.approx(np.mean(scores) - 3, abs=0.01)
+
+
+def test_videos_or_labels_are_needed(folder):
+    with pytest.raises(ValueError, match="Videos are needed: name them, or give --labels"):
+        score_teacher.main(["--teacher", str(folder / "teacher.h5")])
