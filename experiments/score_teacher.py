@@ -12,7 +12,7 @@ from nr_vqm.common import parallel
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
-    from nr_vqm.evaluation import metrics
+    from nr_vqm.evaluation import checks, metrics
     from nr_vqm.teacher import teacher
 
     teacher.load(args.teacher)  # a missing file ends the command before the first video
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         own = f"  MOS {mos[path]:.2f}" if path in mos else ""
         print(f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]{own}  {path}", flush=True)
     rated = [path for path in scored if path in mos]
-    if len(rated) >= metrics.MIN_VIDEOS:
+    if len(rated) >= checks.MIN_VIDEOS:
         agreement = metrics.agreement(mos=[mos[path] for path in rated], scores=[scored[path] for path in rated])
         bias = sum(scored[path] - mos[path] for path in rated) / len(rated)
         srocc, plcc = ("none" if value is None else f"{value:.3f}" for value in (agreement.srocc, agreement.plcc))

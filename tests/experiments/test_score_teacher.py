@@ -6,22 +6,23 @@ from sample_videos import write_bars
 
 from experiments import score_teacher
 from nr_vqm import command_line
+from nr_vqm.handcrafted import brisque
 from nr_vqm.teacher import regression, teacher
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A teacher that reads BRISQUE, three videos of rising CRF, one broken, and labels."""
-    rng = np.random.default_rng(3)
-    features = rng.normal(1, 1, size=(60, 36))
-    mos = 3 + 0.3 * features[:, 1]
-    settings = {"c": 1.0, "gamma": 0.05}
-    found = regression.fit(features, mos, kind="svr", svr_settings=settings, search=regression.Search())
-    teacher.save(tmp_path / "teacher.h5", teacher.Teacher(("brisque",), found, mos, mos, {}))
-    lines = ["path,mos"]
+    lines, measured = ["path,mos"], []
     for number, crf in enumerate((10, 30, 50)):
-        write_bars(tmp_path / f"{crf}.mp4", encoder="libx264", options={"crf": str(crf)})
+        path = write_bars(tmp_path / f"{crf}.mp4", encoder="libx264", options={"crf": str(crf)})
+        measured.append(brisque.video_features(path))
         lines.append(f"{crf}.mp4,{4 - number}")
+    shares = np.random.default_rng(3).dirichlet(np.ones(3), 60)
+    mos = shares @ [4, 3, 2]
+    settings = {"c": 1.0, "gamma": 0.05}
+    found = regression.fit(shares @ measured, mos, kind="svr", svr_settings=settings, search=regression.Search())
+    teacher.save(tmp_path / "teacher.h5", teacher.Teacher(("brisque",), found, mos[::-1], mos, {}))
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     return tmp_path
 
@@ -42,7 +43,7 @@ def test_agreement_with_labels(folder, capsys):
     *rows, last = capsys.readouterr().out.splitlines()
     scores = [float(row.split()[0]) for row in rows]
     assert [row.split("MOS ")[1][:4] for row in rows] == ["4.00", "3.00", "2.00"]
-    assert last.startswith("3 videos: SROCC ")
+    assert last.startswith("3 videos: SROCC 1.000, PLCC ")
     assert float(last.split()[-1]) == pytest.approx(np.mean(scores) - 3, abs=0.01)
 
 
