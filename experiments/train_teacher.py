@@ -64,7 +64,8 @@ def _other_agreement(rows: "Rows", aligned: np.ndarray, search: Any, args: argpa
     """Print and return the agreement of teachers that are fitted on one database, or tested on an unseen one."""
     from nr_vqm.teacher import cross_validation
 
-    across, alone = {}, {}
+    across: dict[str, Any] = {}
+    alone: dict[str, Any] = {}
     for name, (predicted, _) in cross_validation.across(rows, search).items():
         mine = rows.database == name
         across |= _agreement(rows.take(mine), predicted, aligned[mine], args.resamples)
