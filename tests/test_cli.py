@@ -25,6 +25,14 @@ from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import score_table, scorer
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts():
+    """Let SIGINT raise KeyboardInterrupt, also where a shell has started the tests in the background."""
+    action = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, action)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Videos with unusual names, one in a subfolder, and two files that are not videos."""

@@ -40,7 +40,7 @@ def summary(videos):
 
 
 def test_the_command_knows_every_reader():
-    assert set(data_prep.DATABASES) == {*databases.DATABASES, "csv", "synthetic"}
+    assert set(data_prep.DATABASES) == {*databases.DATABASES, "csv", "synthetic", "contents"}
 
 
 # What each download looks like
