@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from nr_vqm.teacher import cross_validation
     from nr_vqm.teacher.published_rows import Rows
 
-FIGURES = ("srocc", "plcc", "rmse", "bias")
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; see `--help`."""
@@ -43,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     teacher.save(args.out, fitted)
     print(f"Saved in {args.out}, {os.stat(args.out).st_size / 1e6:.2f} MB", flush=True)
     if args.compare:
-        facts["agreement"] |= _other_agreement(rows, together.aligned, search, args)
+        facts["agreement"] |= _other_agreement(rows, search, args)
         teacher.save(args.out, dataclasses.replace(fitted, facts=facts))
 
 
@@ -60,7 +58,7 @@ def _nested_agreement(rows: "Rows", together: "cross_validation.Nested", resampl
     return found
 
 
-def _other_agreement(rows: "Rows", aligned: np.ndarray, search: Any, args: argparse.Namespace) -> dict[str, Any]:
+def _other_agreement(rows: "Rows", search: Any, args: argparse.Namespace) -> dict[str, Any]:
     """Print and return the agreement of teachers that are fitted on one database, or tested on an unseen one."""
     from nr_vqm.teacher import cross_validation
 
@@ -68,7 +66,7 @@ def _other_agreement(rows: "Rows", aligned: np.ndarray, search: Any, args: argpa
     alone: dict[str, Any] = {}
     for name, (predicted, _) in cross_validation.across(rows, search).items():
         mine = rows.database == name
-        across |= _agreement(rows.take(mine), predicted, aligned[mine], args.resamples)
+        across |= _agreement(rows.take(mine), predicted, None, args.resamples)
     _print(found := {"fitted on the other two databases": across})
     for name in across:
         part = rows.take(rows.database == name)
@@ -84,31 +82,31 @@ def _print(found: dict[str, Any]) -> None:
             print(f"{protocol:40s} {name:12s} {_line(figures)}", flush=True)
 
 
-def _agreement(rows: "Rows", predicted: np.ndarray, aligned: np.ndarray, resamples: int) -> dict[str, Any]:
-    """Return {database: {figure: [value, low, high]}}; RMSE and bias (predicted - MOS) on the aligned scale."""
+def _agreement(rows: "Rows", predicted: np.ndarray, aligned: np.ndarray | None, resamples: int) -> dict[str, Any]:
+    """Return {database: {figure: [value, low, high]}}; without aligned MOS no RMSE and bias."""
     found = {}
     for name in dict.fromkeys(str(one) for one in rows.database):
-        mine = rows.database == name
-        scores, mos, own = predicted[mine], aligned[mine], rows.mos[mine]
-        count = len(own)
-        draws = bootstrap.draw(count, num_resamples=resamples, seed=1)
-        samples = np.array([list(_figures(*(part[np.repeat(np.arange(count), times)] for part in (scores, mos, own)))
-                                 .values()) for times in draws])  # fmt: skip
-        values = _figures(scores, mos, own)
+        mine = np.flatnonzero(rows.database == name)
+        draws = bootstrap.draw(len(mine), num_resamples=resamples, seed=1)
+        samples = [_figures(rows, predicted, aligned, np.repeat(mine, times)) for times in draws]
         found[name] = {
-            key: [value, *bootstrap.interval(samples[:, column])] for column, (key, value) in enumerate(values.items())
+            key: [value, *bootstrap.interval(np.array([one[key] for one in samples]))]
+            for key, value in _figures(rows, predicted, aligned, mine).items()
         }
     return found
 
 
-def _figures(scores: np.ndarray, aligned: np.ndarray, own: np.ndarray) -> dict[str, float]:
-    """Return SROCC and PLCC with the database's own MOS; RMSE and bias on the aligned scale."""
+def _figures(rows: "Rows", predicted: np.ndarray, aligned: np.ndarray | None, chosen: np.ndarray) -> dict[str, float]:
+    """Return SROCC and PLCC with the database's own MOS; RMSE and bias (predicted - MOS) on the aligned scale."""
     from scipy.stats import rankdata
 
-    srocc, plcc = (float(np.corrcoef(*pair)[0, 1]) for pair in ((rankdata(scores), rankdata(own)), (scores, own)))
-    errors = scores - aligned
-    values = (srocc, plcc, float(np.sqrt(np.mean(errors**2))), float(errors.mean()))
-    return dict(zip(FIGURES, values, strict=True))
+    scores, own = predicted[chosen], rows.mos[chosen]
+    found = {"srocc": float(np.corrcoef(rankdata(scores), rankdata(own))[0, 1])}
+    found["plcc"] = float(np.corrcoef(scores, own)[0, 1])
+    if aligned is not None:
+        errors = scores - aligned[chosen]
+        found |= {"rmse": float(np.sqrt(np.mean(errors**2))), "bias": float(errors.mean())}
+    return found
 
 
 def _line(values: dict[str, list[float]]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 KINDS = ("svr", "trees", "both")
 CLIPPED = 0.5  # per cent of the training videos at each end of a feature; values beyond are set to that end
+UNUSED = 1e300  # upper end of the range of a constant feature: every value becomes 0
 CACHE_MB = 500  # of libsvm's kernel
 
 
@@ -148,15 +149,13 @@ class Search:
 def fit_scaling(features: np.ndarray) -> Scaling:
     """Fit the scaling of features, float64 (num_videos, num_features), NaN where a value is not defined.
 
-    Raises:
-        ValueError: a feature is not defined in any video.
+    A feature that is constant, or that no video defines, becomes 0 for every video, later ones included.
     """
-    if not np.isfinite(features).any(axis=0).all():
-        raise ValueError("Every feature must be defined in at least one training video.")
-    fill = np.nanmean(features, axis=0)
-    filled = np.where(np.isfinite(features), features, fill)
-    low, high = np.percentile(filled, [CLIPPED, 100 - CLIPPED], axis=0)
-    return Scaling(fill, low, np.where(high > low, high, low + 1))
+    defined = np.isfinite(features)
+    known = np.where(defined, features, 0)
+    fill = known.sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
+    low, high = np.percentile(np.where(defined, features, fill), [CLIPPED, 100 - CLIPPED], axis=0)
+    return Scaling(fill, low, np.where(high > low, high, UNUSED))
 
 
 def fit_svr(scaled: np.ndarray, mos: np.ndarray, *, c: float, gamma: float, epsilon: float) -> SupportVectors:
