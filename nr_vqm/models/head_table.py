@@ -121,7 +121,7 @@ def fitted_on(name: str, *, svr_fit_on: str) -> str:
         "lstm": "train, stopped by val",
         "svr": svr_fit_on,
         "mean": "nothing to fit",
-        "line": "untrained; mean and spread of train",
+        "line": "only its scale, on train",
         "cornia": f"{svr_fit_on}; codebook: train",
     }.get(method, "-")
 

@@ -183,7 +183,7 @@ def test_niqe_is_not_trained_and_its_sign_is_reversed(fitted):
     order = np.argsort(found.features[known, 0])
     ordered = np.array([scores[video_id] for video_id in found.video_id[known][order]])
     assert (np.diff(ordered) <= 0).all()  # equal where scores are clipped to the scale
-    assert metrics(fitted)["fitted_on"]["niqe"] == "untrained; mean and spread of train"
+    assert metrics(fitted)["fitted_on"]["niqe"] == "only its scale, on train"
 
 
 def test_every_row_states_features_seconds_and_videos(fitted):
