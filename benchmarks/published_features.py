@@ -20,7 +20,7 @@ PUBLISHED = {
     "VIDEVAL": ("videval", {"srocc": 0.7832, "plcc_mapped": 0.7803}),
     "BRISQUE": ("bvqa", {"srocc": 0.6567, "plcc_mapped": 0.6576}),
 }
-TOLERANCE = 0.002
+TOLERANCES = {"VIDEVAL": 0.002, "BRISQUE": 0.01}  # the published code of BRISQUE draws settings without a seed
 SCENE_REGEX = r"^(\d{4})_?([A-Za-z0-9]+?)_"  # LIVE-Qualcomm's file names: date, scene, phone, ...
 
 
@@ -36,8 +36,12 @@ def main(argv: list[str] | None = None) -> int:
     figures |= qualcomm(Path(args.data), repeats=args.qualcomm_repeats, num_jobs=args.jobs)
     figures["seconds"] = time.monotonic() - started
     command_line.print_figures(figures, limits={}, json_path=args.json)
-    agree = all(abs(value) <= TOLERANCE for name, value in figures.items() if name.endswith("_difference"))
-    print(f"within {TOLERANCE} of the published medians: {'yes' if agree else 'NO'}")
+    agree = True
+    for method, tolerance in TOLERANCES.items():
+        differences = [abs(figures[f"{method.lower()}_{name}_difference"]) for name in PUBLISHED[method][1]]
+        close = max(differences) <= tolerance
+        print(f"{method} within {tolerance} of the published medians: {'yes' if close else 'NO'}")
+        agree = agree and close
     return 0 if agree else command_line.EXIT_FAILED
 
 
