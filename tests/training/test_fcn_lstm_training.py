@@ -130,22 +130,6 @@ def test_two_replicas_train_like_one(tmp_path):
     assert_same_weights(tmp_path / "1", tmp_path / "2", atol=1e-4)
 
 
-@pytest.mark.slow
-def test_it_memorises_one_batch_on_two_replicas(tmp_path):
-    class OneBatch(BrightVideos):
-        def start_epoch(self, epoch):
-            super().start_epoch(0)
-
-    listed = videos(0, 4)
-    one = OneBatch(
-        listed.videos, num_frames=11, num_regions=2, region_size=(24, 28), batch_size=4, shuffle_seed=1, mirror=False,
-        **listed.clip_settings,
-    )  # fmt: skip
-    network = NETWORK | {"dropout": 0.0}
-    history = fit(tmp_path / "run", train=one, num_devices=2, epochs=150, learning_rate=1e-2, network=network)
-    assert history[-1]["mse"] < 0.05 < 0.5 < history[0]["mse"]
-
-
 def test_scoring_equals_the_training_model_on_the_full_grid(whole):
     folder, history = whole
     val = videos(7, 10, shuffle_seed=None)
