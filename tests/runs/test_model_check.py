@@ -21,10 +21,17 @@ from nr_vqm.scoring import worker_tasks
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
 
 
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "cnn3d.keras"
+    cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(path)
+    return path
+
+
 @pytest.fixture
-def model_path(tmp_path):
-    cnn3d.build_cnn3d(**NETWORK, dtype="float32").save(tmp_path / "cnn3d.keras")
-    return tmp_path / "cnn3d.keras"
+def model_path(saved_model, tmp_path):
+    """A copy of a saved 3D-CNN, which a test may damage."""
+    return shutil.copy(saved_model, tmp_path / "cnn3d.keras")
 
 
 def change_config(path, change):
