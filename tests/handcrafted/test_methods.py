@@ -6,11 +6,11 @@ from hard_frames import texture
 from sample_videos import write_planes
 
 from nr_vqm.handcrafted import cornia, methods, niqe, videval
-from nr_vqm.runs import stage_records
+from nr_vqm.models import head_table
 
 
 def test_the_methods_are_those_that_a_run_stores():
-    assert tuple(methods.METHODS) == stage_records.RIVALS
+    assert tuple(methods.METHODS) == head_table.RIVALS
     assert all(name == method.name for name, method in methods.METHODS.items())
 
 
