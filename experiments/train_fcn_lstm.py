@@ -44,14 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", help="the folder of the videos, if it has moved since make prep")
     parser.add_argument("--from-scratch", action="store_true", help="start from random weights")
     parser.add_argument("--epochs", type=command_line.positive, help="instead of the run's fcn_lstm_epochs")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        dest="overrides",
-        help="change one of the run's fcn_lstm_ settings; may be repeated",
-    )
+    command_line.add_set_option(parser, "change one of the run's fcn_lstm_ settings; may be repeated")
     command_line.add_device_option(parser)
     parser.add_argument(
         "--devices", type=command_line.positive, default=1, help="number of GPUs, or of parts of the CPU without a GPU"

@@ -42,14 +42,12 @@ def new_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
 def add_preset_options(parser: argparse.ArgumentParser) -> None:
     """Add --preset and --set, which `preset_from` evaluates."""
     parser.add_argument("--preset", default="small", help=f"one of {', '.join(presets.PRESETS)}")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        dest="overrides",
-        help="change one setting of the preset; may be repeated",
-    )
+    add_set_option(parser, "change one setting of the preset; may be repeated")
+
+
+def add_set_option(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add --set, whose values are the overrides of `presets.get_preset` and `presets.overridden`; `text` is its help."""
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="overrides", help=text)
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
