@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nr_vqm.handcrafted import brisque, cornia, friquee, niqe, video_bliinds, videval
+from nr_vqm.models import head_table
 from nr_vqm.video.raw_video import RawFormat
 
 
@@ -16,8 +17,7 @@ class Method:
     """One hand-crafted method.
 
     Attributes:
-        name: its name in commands and file names.
-        label: its name in tables.
+        name: its name in commands and file names, which is that of its head.
         version: raised whenever its values change, so that stored features are computed again.
         num_features: number of features of a video.
         video_features: function that computes the features of a video file.
@@ -26,12 +26,16 @@ class Method:
     """
 
     name: str
-    label: str
     version: int
     num_features: int
     video_features: Callable[..., np.ndarray]
     feature_names: Callable[[], list[str]]
     needs_codebook: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its name in tables: that of its head."""
+        return head_table.label(self.name)
 
     def compute(
         self,
@@ -67,11 +71,10 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
-        Method("niqe", "NIQE", 1, 1, niqe.video_features, niqe.feature_names),
-        Method("brisque", "BRISQUE", 1, brisque.NUM_FEATURES, brisque.video_features, brisque.feature_names),
+        Method("niqe", 1, 1, niqe.video_features, niqe.feature_names),
+        Method("brisque", 1, brisque.NUM_FEATURES, brisque.video_features, brisque.feature_names),
         Method(
             "cornia",
-            "V-CORNIA*",
             1,
             2 * cornia.NUM_WORDS,
             cornia.video_features,
@@ -80,17 +83,15 @@ METHODS = {
         ),
         Method(
             "video_bliinds",
-            "V-BLIINDS",
             1,
             video_bliinds.NUM_FEATURES,
             video_bliinds.video_features,
             video_bliinds.feature_names,
         ),
-        Method("friquee", "FRIQUEE", 1, friquee.NUM_FEATURES, friquee.video_features, friquee.feature_names),
-        Method("videval", "VIDEVAL", 1, videval.NUM_FEATURES, videval.video_features, videval.feature_names),
+        Method("friquee", 1, friquee.NUM_FEATURES, friquee.video_features, friquee.feature_names),
+        Method("videval", 1, videval.NUM_FEATURES, videval.video_features, videval.feature_names),
         Method(
             "videval_light",
-            "VIDEVAL light",
             1,
             videval.NUM_FEATURES,
             functools.partial(videval.video_features, light=True),
