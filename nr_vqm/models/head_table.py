@@ -116,14 +116,15 @@ def fitted_on(name: str, *, svr_fit_on: str) -> str:
         name: a head of the table; for any other name the result is '-'.
         svr_fit_on: the run's setting of this name.
     """
-    method = "cornia" if name == "cornia" else HEADS[name].method if name in HEADS else "-"
-    return {
+    if name not in HEADS:
+        return "-"
+    videos = {
         "lstm": "train, stopped by val",
         "svr": svr_fit_on,
         "mean": "nothing to fit",
         "line": "only its scale, on train",
-        "cornia": f"{svr_fit_on}; codebook: train",
-    }.get(method, "-")
+    }[HEADS[name].method]
+    return f"{videos}; codebook: train" if name == "cornia" else videos
 
 
 def label(name: str) -> str:
