@@ -15,6 +15,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nr_vqm.dataset import manifest
+
 MOS_NAMES = ("mos", "unbiasedmos", "score", "scores", "video_score", "mos_video", "mos_score", "dmos")
 NAME_NAMES = (
     *("vidnames", "video_id", "video_name", "video_names", "video_list", "file_name", "filename", "name", "vid"),
@@ -42,14 +44,12 @@ class Labels:
         Raises:
             ValueError: a name has no label.
         """
-        row_of = {name: row for row, name in enumerate(self.names)}
-        missing = [name for name in names if name not in row_of]
+        rows, missing = manifest.find_rows(self.names, names)
         if missing:
             raise ValueError(
                 f"Every video with features needs a label, {len(missing)} have none, for example {missing[0]!r}. "
                 "Give the labels that the features were computed with, such as the manifest.csv of the data folder."
             )
-        rows = [row_of[name] for name in names]
         return Labels(self.mos[rows], tuple(names), tuple(self.contents[row] for row in rows))
 
 

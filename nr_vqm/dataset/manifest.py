@@ -146,3 +146,18 @@ def find_root(data_dir: str | os.PathLike[str], root: str | os.PathLike[str] | N
 def locate(videos: list[Video], root: Path) -> list[Video]:
     """Return the videos with absolute paths below `root`, the result of `find_root`."""
     return [dataclasses.replace(one, path=str(root / one.path)) for one in videos]
+
+
+def find_rows(names: Iterable[str], wanted: Iterable[str]) -> tuple[list[int], list[str]]:
+    """Find the rows of some videos in a table.
+
+    Args:
+        names: the video of each row, each name once.
+        wanted: the videos to find.
+
+    Returns:
+        The row of each wanted video that the table has, in the order of `wanted`, and the names that it lacks.
+    """
+    row_of = {name: row for row, name in enumerate(names)}
+    wanted = list(wanted)
+    return [row_of[name] for name in wanted if name in row_of], [name for name in wanted if name not in row_of]

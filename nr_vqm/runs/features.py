@@ -159,14 +159,12 @@ class LabelledVideos:
         Raises:
             ValueError: a video has no features.
         """
-        row_of = {video_id: row for row, video_id in enumerate(self.video_id)}
-        video_ids = list(video_ids)
-        missing = [video_id for video_id in video_ids if video_id not in row_of]
+        rows, missing = manifest.find_rows(self.video_id, video_ids)
         if missing:
             raise ValueError(
                 f"No features of video {missing[0]!r} ({len(missing)} missing). Extract again: make features."
             )
-        return self._take([row_of[video_id] for video_id in video_ids])
+        return self._take(rows)
 
     def _take(self, rows: Sequence[int]) -> Self:
         return dataclasses.replace(

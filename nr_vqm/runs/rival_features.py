@@ -167,15 +167,12 @@ class RivalFeatures:
         Raises:
             ValueError: a video has no row.
         """
-        row_of = {video_id: row for row, video_id in enumerate(self.video_id)}
-        video_ids = list(video_ids)
-        missing = [video_id for video_id in video_ids if video_id not in row_of]
+        rows, missing = manifest.find_rows(self.video_id, video_ids)
         if missing:
             raise ValueError(
                 f"No hand-crafted features of video {missing[0]!r} ({len(missing)} missing). Extract again: "
                 "make rivals."
             )
-        rows = [row_of[video_id] for video_id in video_ids]
         return RivalFeatures(
             self.video_id[rows], self.features[rows], self.reason[rows], self.seconds[rows], self.version
         )
