@@ -46,7 +46,7 @@ def add_preset_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_set_option(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add --set, whose values are the overrides of `presets.get_preset` and `presets.overridden`; `text` is its help."""
+    """Add --set with the help `text`; its values are overrides for `presets.get_preset` or `presets.overridden`."""
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="overrides", help=text)
 
 

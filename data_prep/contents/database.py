@@ -130,8 +130,8 @@ def _prepare(out_dir: Path, settings: Mapping[str, Any]) -> None:
     for name in settings:
         if found.get(name) != settings[name]:
             raise ValueError(
-                f"{out_dir} was made with {name}={found.get(name)}, asked for is {settings[name]}. Choose another "
-                "--out or delete it."
+                f"{out_dir} was generated with {name}={found.get(name)}, the command has {name}={settings[name]}. "
+                "Choose another --out or delete it."
             )
 
 
@@ -148,10 +148,10 @@ def _look(root: Path, out_dir: Path, settings: Mapping[str, Any], each: measurem
     if not paths:
         raise ValueError(f"{root} has no videos. Give a folder of videos by --root.")
     look = functools.partial(_look_at, root=root, out_dir=out_dir, settings=settings)
-    return each(look, paths, "look", on_death=functools.partial(_killer, root=root))
+    return each(look, paths, "look", on_death=functools.partial(_unreadable, root=root))
 
 
-def _killer(path: Path, error: Exception, *, root: Path) -> Source:
+def _unreadable(path: Path, error: Exception, *, root: Path) -> Source:
     return Source(path.relative_to(root).as_posix(), str(path), 0, Scan("unreadable", str(error)))
 
 

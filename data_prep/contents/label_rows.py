@@ -23,7 +23,7 @@ def make(
         loss: one of `presets.CONTENTS_LOSSES`.
 
     Returns:
-        One row per version: video_id, path, segment, content, source, damage, level, tables, vmaf, mos.
+        One row per version: video_id, path, segment, content, source, distortions, level, tables, vmaf, mos.
     """
     rows = []
     for record in records:
@@ -46,7 +46,7 @@ def _row(record: Record, one: Record, level: float, vmaf: float | None, own: flo
         "segment": record["name"],
         "content": record["content"],
         "source": record["source"],
-        "damage": one["damage"],
+        "distortions": one["distortions"],
         "level": round(level, 4),
         "tables": round(one["impairment"], 4),
         "vmaf": "" if by_vmaf is None else f"{vmaf:.3f}",
@@ -56,7 +56,7 @@ def _row(record: Record, one: Record, level: float, vmaf: float | None, own: flo
 
 def write(out_dir: Path, rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, tuple[str, str]]) -> None:
     """Write contents.csv and skipped.csv, then labels.csv, whose existence marks the database as complete."""
-    columns = ("video_id", "source", "damage", "level", "tables", "vmaf", "mos")
+    columns = ("video_id", "source", "distortions", "level", "tables", "vmaf", "mos")
     atomic_files.write_text(out_dir / "contents.csv", _csv(columns, rows))
     reasons = [{"path": path, "status": status, "reason": reason} for path, (status, reason) in sorted(skipped.items())]
     atomic_files.write_text(out_dir / "skipped.csv", _csv(("path", "status", "reason"), reasons))

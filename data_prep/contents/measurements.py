@@ -19,7 +19,7 @@ Each = Callable[..., list[Any]]  # calls a function for all items in parallel: (
 
 def undistorted(record: Record) -> dict[str, Record]:
     """Return the undistorted versions of a segment by view."""
-    return {one["view"]: one for one in record["versions"] if one["damage"] == "none"}
+    return {one["view"]: one for one in record["versions"] if one["distortions"] == "none"}
 
 
 def vmaf_of(records: Sequence[Record], out_dir: Path, each: Each) -> dict[str, float]:

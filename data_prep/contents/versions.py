@@ -90,8 +90,8 @@ def make_segment(segment: Segment, *, root: Path, out_dir: Path, settings: Mappi
         settings: as in `database.make_database`.
 
     Returns:
-        The record: {'name', 'content', 'versions': [{'name', 'file', 'view', 'damage', 'impairment', 'vmaf'}]}; 'vmaf'
-        tells whether VMAF judges the version.
+        The record: {'name', 'content', 'versions': [{'name', 'file', 'view', 'distortions', 'impairment', 'vmaf'}]};
+        'vmaf' tells whether VMAF judges the version.
 
     Raises:
         ValueError: the video cannot be read as it was when it was looked through.
@@ -169,7 +169,7 @@ def _write(
         "name": name,
         "file": f"videos/{path.name}",
         "view": view.name,
-        "damage": "; ".join(database.describe(plan) for plan in plans) or "none",
+        "distortions": "; ".join(database.describe(plan) for plan in plans) or "none",
         "impairment": (5 - quality) / 4,
         "vmaf": bool(names) and names <= JUDGED_BY_VMAF,
     }

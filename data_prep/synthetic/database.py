@@ -36,7 +36,7 @@ class Rated:
         rater_std: standard deviation of the votes.
         pooled: quality of the whole video before the raters' variation, 1-5.
         mean_quality: mean quality of the frames, 1-5.
-        damage: description of all distortions (the name of the column in damage.csv).
+        distortions: description of all distortions.
     """
 
     video_id: str
@@ -45,7 +45,7 @@ class Rated:
     rater_std: float
     pooled: float
     mean_quality: float
-    damage: str
+    distortions: str
 
 
 def make_database(
@@ -60,7 +60,7 @@ def make_database(
 ) -> None:
     """Generate a database of synthetic videos with their MOS.
 
-    Writes videos/*, damage.csv (the distortions), then labels.csv: path, mos, content, video_id; MOS on 1-5. Every
+    Writes videos/*, distortions.csv, then labels.csv: path, mos, content, video_id; MOS on 1-5. Every
     video is a separate content. Video number i depends on (seed, i, num_frames, size) only. An interrupted run resumes.
 
     Args:
@@ -182,7 +182,7 @@ def _rate(rng: np.random.Generator, plan: distortion_plan.Plan, quality: np.ndar
         rater_std=round(float(votes.std(ddof=1)), 3),
         pooled=round(pooled, 3),
         mean_quality=round(float(quality.mean()), 3),
-        damage=describe(plan),
+        distortions=describe(plan),
     )
 
 
@@ -266,10 +266,10 @@ def _short(value: Any) -> str:
 
 
 def _write_tables(out_dir: Path, rated: Sequence[Rated]) -> None:
-    """Write damage.csv, then labels.csv, whose existence marks the database as complete."""
-    columns = ["video_id", "damage", "mean_quality", "pooled", "mos", "rater_std"]
+    """Write distortions.csv, then labels.csv, whose existence marks the database as complete."""
+    columns = ["video_id", "distortions", "mean_quality", "pooled", "mos", "rater_std"]
     rows = [[getattr(one, column) for column in columns] for one in rated]
-    atomic_files.write_text(out_dir / "damage.csv", _csv([columns, *rows]))
+    atomic_files.write_text(out_dir / "distortions.csv", _csv([columns, *rows]))
     labels = [[f"videos/{one.file_name}", f"{one.mos:.4f}", one.video_id, one.video_id] for one in rated]
     atomic_files.write_text(out_dir / "labels.csv", _csv([["path", "mos", "content", "video_id"], *labels]))
 

@@ -268,7 +268,7 @@ def test_labels_worked_by_hand(made, folder, tmp_path):
     for row in rows(out / "contents.csv"):
         assert float(row["level"]) == 5
         assert float(row["mos"]) == pytest.approx(5 - 4 * float(row["tables"]), abs=2e-4)
-        assert (row["damage"] == "none") == (row["mos"] == "5.0")
+        assert (row["distortions"] == "none") == (row["mos"] == "5.0")
     assert {row["source"] for row in rows(out / "contents.csv")} == {"good1.mp4", "in/good2.mp4", "good3.mp4"}
 
 
@@ -286,7 +286,9 @@ def test_vmaf_counts_half_of_the_loss(folder, made, tmp_path):
     found = rows(tmp_path / "both" / "contents.csv")
     judged = [row for row in found if row["vmaf"]]
     assert judged
-    assert all({part.split()[0] for part in row["damage"].split("; ")} <= versions.JUDGED_BY_VMAF for row in judged)
+    assert all(
+        {part.split()[0] for part in row["distortions"].split("; ")} <= versions.JUDGED_BY_VMAF for row in judged
+    )
     for row in judged:
         own_name = row["video_id"].rsplit("-", 1)[0]
         own = atomic_files.read_json(tmp_path / "both" / "vmaf" / f"{own_name}.json", made_by="-")["vmaf"]
@@ -400,7 +402,7 @@ def test_a_finished_database_is_not_made_again(made, folder, tmp_path, monkeypat
 
 
 def test_other_settings_are_refused(made, folder):
-    with pytest.raises(ValueError, match=r"was made with seed=4, asked for is 5\. Choose another --out or delete it"):
+    with pytest.raises(ValueError, match=r"was generated with seed=4, the command has seed=5\. Choose another"):
         make(folder, made[0], seed=5)
 
 

@@ -100,7 +100,7 @@ def test_every_video_is_decoded_once(root, tmp_path, opened):
 
 @pytest.mark.parametrize("promise", [-1, 1, 4])
 def test_a_video_with_other_frames_than_promised_is_cut_where_a_count_would(root, tmp_path, monkeypatch, promise):
-    """A promise of more frames may be within the tolerance of damage, or not be declared at all."""
+    """The header may declare a few frames more, within the tolerance for damaged files, or none at all."""
     prep(root, tmp_path / "right")
     real = reader.read_frames
 
