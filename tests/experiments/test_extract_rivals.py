@@ -164,7 +164,7 @@ def test_a_stopped_extraction_resumes(project, monkeypatch):
     whole = RunFolder(shutil.copytree(run, data.parent / "whole"))
     extract(data, whole, "--rivals", "brisque")
     real = extraction.write_part
-    monkeypatch.setattr(extraction, "write_part", lambda one, **rest: stop() if "3" in one.path else real(one, **rest))
+    monkeypatch.setattr(extraction, "write_part", lambda one, **rest: stop() if one.video_id == "id 3" else real(one, **rest))
 
     def stop():
         raise KeyboardInterrupt
