@@ -264,7 +264,7 @@ def _dry_run(args: argparse.Namespace, changes: "state.Changes", preset: Preset,
         return 0
     settings = {**preset.training_clips, "stride": preset.block_stride}
     inspect = functools.partial(build.inspect_video, root=root, clip_settings=settings, decode=False)
-    opened = list(parallel.each(inspect, changes.todo, workers=args.workers, scheduler=args.scheduler))
+    opened = list(parallel.map_in_order(inspect, changes.todo, workers=args.workers, scheduler=args.scheduler))
     good = [one for one in opened if one.status == manifest.OK]
     num_clips = len(good) * build.clips_per_video(settings)
     size = build.stored_size(num_clips, clip_frames=preset.clip_frames, clip_size=preset.clip_size)

@@ -75,10 +75,10 @@ def write_shards(
 
     Args:
         jobs: the shards to write.
-        workers, scheduler: as in `parallel.each`.
+        workers, scheduler: as in `parallel.map_in_order`.
         progress: function(done, total), called after every shard.
     """
-    each = functools.partial(parallel.each, workers=workers, scheduler=scheduler)
+    each = functools.partial(parallel.map_in_order, workers=workers, scheduler=scheduler)
     for done, (job, result) in enumerate(
         zip(jobs, each(write_shard, jobs, on_death=lambda job, error: None), strict=True), start=1
     ):

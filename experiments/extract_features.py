@@ -68,7 +68,7 @@ def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], data: Path, a
         # Two videos at a time: one is decoded while the features of the other are computed.
         settings = {"made_from": made_from, "precision": precision, "device": args.device}
         extract = functools.partial(worker_tasks.write_part, run_dir=run.path.resolve(), **settings)
-        done = parallel.each(extract, missing, workers=args.workers, scheduler=args.scheduler, threads=2)
+        done = parallel.map_in_order(extract, missing, workers=args.workers, scheduler=args.scheduler, threads=2)
         for number, _ in enumerate(done, start=1):
             if number % 100 == 0:
                 print(f"{number} of {len(missing)} videos", flush=True)

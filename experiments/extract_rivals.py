@@ -77,7 +77,9 @@ def _compute(
     def record_death(one: manifest.Video, error: parallel.WorkerDied) -> None:
         file.write_part(one, None, reason=str(error))
 
-    done = parallel.each(compute, missing, workers=args.workers, scheduler=args.scheduler, on_death=record_death)
+    done = parallel.map_in_order(
+        compute, missing, workers=args.workers, scheduler=args.scheduler, on_death=record_death
+    )
     _print_progress(done, label, len(missing))
 
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError("Videos are needed: name them, or give --labels FILE.")
     scored = {}
     score = functools.partial(_score, teacher_path=args.teacher)
-    results = parallel.each(score, paths, workers=args.workers, scheduler=args.scheduler, on_death=_failed)
+    results = parallel.map_in_order(score, paths, workers=args.workers, scheduler=args.scheduler, on_death=_failed)
     for path, found in zip(paths, results, strict=True):
         if isinstance(found, str):
             print(f"skipped: {path}: {found}", flush=True)

@@ -202,7 +202,7 @@ def _outcomes(
     args = job.args
     settings = {"head": args.head, "model_id": job.model_id, "precision": args.precision, "device": args.device}
     task = functools.partial(worker_tasks.score, run_dir=Path(args.run).resolve(), raw=job.raw, **settings)
-    outcomes = parallel.each(
+    outcomes = parallel.map_in_order(
         task,
         [Path(path).absolute() for path in paths],  # workers may run in another folder
         workers=args.workers,

@@ -51,7 +51,7 @@ def test_refused_overrides(override, message):
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match="Unknown preset 'large'. Choose from: paper, small, tiny"):
+    with pytest.raises(ValueError, match="Unknown preset 'large'. Choose from: paper, small, default, tiny"):
         presets.get_preset("large")
 
 

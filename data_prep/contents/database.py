@@ -66,7 +66,7 @@ def make_database(
             max_seconds of it that are looked at, min_side, impairment (beta distribution), reencoded (share), seed.
         teacher: gives the level of undistorted views; None takes 5 for all.
         loss: one of `presets.CONTENTS_LOSSES`.
-        workers, scheduler: as in `parallel.each`.
+        workers, scheduler: as in `parallel.map_in_order`.
         progress: called with the name of the step, and how many of its files are done and to do.
 
     Raises:
@@ -112,7 +112,7 @@ def _each(
     found = []
     if items:
         progress(step, 0, len(items))
-    for result in parallel.each(function, items, workers=workers, scheduler=scheduler, on_death=on_death):
+    for result in parallel.map_in_order(function, items, workers=workers, scheduler=scheduler, on_death=on_death):
         found.append(result)
         progress(step, len(found), len(items))
     return found

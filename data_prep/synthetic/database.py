@@ -69,8 +69,8 @@ def make_database(
         num_frames: frames per video, at 24 frames per second.
         size: (height, width), both even.
         seed: seed of all videos.
-        workers: number of processes, see `parallel.each`.
-        scheduler: address of a Dask scheduler, see `parallel.each`.
+        workers: number of processes, see `parallel.map_in_order`.
+        scheduler: address of a Dask scheduler, see `parallel.map_in_order`.
 
     Raises:
         ValueError: the folder has other files or a database of other settings, or the size is odd.
@@ -85,7 +85,7 @@ def make_database(
     if _is_complete(out_dir, num_videos):
         return
     work = [{"out_dir": out_dir, "index": index, **settings} for index in range(num_videos)]
-    rated = list(parallel.each(_work, work, workers=workers, scheduler=scheduler))
+    rated = list(parallel.map_in_order(_work, work, workers=workers, scheduler=scheduler))
     _write_tables(out_dir, rated)
 
 
@@ -244,8 +244,8 @@ def write_video(path: Path, frames: np.ndarray, encoding: Mapping[str, Any], *, 
     """
     settings = {name: value for name, value in encoding.items() if name != "suffix"}
     data = distortions.encode(frames, fps=fps, **settings)
-    with atomic_files.replacing(path) as beside:
-        beside.write_bytes(data)
+    with atomic_files.replace_when_complete(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def describe(plan: distortion_plan.Plan) -> str:

@@ -17,7 +17,7 @@ FINGERPRINT_BYTES = 65536  # of each of three places: enough to tell videos apar
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replace_when_complete(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Replace a file atomically: write to a temporary path, which is renamed when the block succeeds.
 
     A reader sees either the old file or the complete new one, even after a power failure. The temporary path has the
@@ -74,7 +74,7 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file atomically."""
-    with replacing(path) as temporary:
+    with replace_when_complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 

@@ -210,7 +210,7 @@ def visible_gpus() -> list[Any]:
 
 
 @contextlib.contextmanager
-def explained_memory(message: str) -> Iterator[None]:
+def explain_out_of_memory(message: str) -> Iterator[None]:
     """Convert an out-of-memory error of the device into a ValueError.
 
     Args:

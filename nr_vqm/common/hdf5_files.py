@@ -26,7 +26,10 @@ def writing(path: str | os.PathLike[str], **options: Any) -> Iterator[h5py.File]
         OSError: the file could not be written, for example on a full disk.
     """
     try:
-        with atomic_files.replacing(path) as temporary, h5py.File(temporary, "w", rdcc_nbytes=0, **options) as file:
+        with (
+            atomic_files.replace_when_complete(path) as temporary,
+            h5py.File(temporary, "w", rdcc_nbytes=0, **options) as file,
+        ):
             try:
                 yield file
                 file.flush()

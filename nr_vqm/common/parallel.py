@@ -20,7 +20,7 @@ class WorkerDied(ValueError):
     """Every worker that processed an item died."""
 
 
-def each(
+def map_in_order(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     *,

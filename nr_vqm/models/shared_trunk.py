@@ -76,7 +76,7 @@ class SharedTrunk:
         Raises:
             ValueError: the frames end before the last group does, or the device has too little memory.
         """
-        with devices.explained_memory(
+        with devices.explain_out_of_memory(
             f"The device's memory does not hold the network over frames of {grid.width} x {grid.height}. Free what "
             "other processes use of it, or compute on the processor: --device cpu."
         ):

@@ -165,8 +165,8 @@ def save_svr(path: str | os.PathLike[str], pipeline: "Pipeline") -> None:
     """Save a fitted pipeline atomically, in the format of skops: arrays and names, no code."""
     import skops.io
 
-    with atomic_files.replacing(path) as beside:
-        skops.io.dump(pipeline, beside)
+    with atomic_files.replace_when_complete(path) as temporary:
+        skops.io.dump(pipeline, temporary)
 
 
 def load_svr(path: str | os.PathLike[str]) -> "Pipeline":

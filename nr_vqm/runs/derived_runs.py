@@ -72,8 +72,8 @@ def share_file(old: Path, new: Path) -> None:
     if new.exists() and new.samefile(old):
         return
     new.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_files.replacing(new) as beside:
+    with atomic_files.replace_when_complete(new) as temporary:
         try:
-            os.link(old, beside)
+            os.link(old, temporary)
         except OSError:  # on another disk, or the file system has no hard links
-            shutil.copyfile(old, beside)
+            shutil.copyfile(old, temporary)

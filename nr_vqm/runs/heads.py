@@ -89,8 +89,8 @@ def continue_lstm(
         **settings,
     )
     run = RunFolder(run_dir)
-    with atomic_files.replacing(run.head(name)) as beside:
-        model.save(beside)
+    with atomic_files.replace_when_complete(run.head(name)) as temporary:
+        model.save(temporary)
     history_file.write(run.head_history(name), history)
     head = of_lstm(row, model)
     return head, head.outputs(val)

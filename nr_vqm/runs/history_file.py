@@ -16,7 +16,10 @@ def write(path: str | os.PathLike[str], history: Sequence[Mapping[str, float | N
         path: the file to write or replace.
         history: {column: value} of at least one epoch; None is written as NaN.
     """
-    with atomic_files.replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_files.replace_when_complete(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: math.nan if value is None else value for name, value in row.items()} for row in history)

@@ -58,7 +58,7 @@ def write_png(path: str | os.PathLike[str], score: "Score") -> None:
         f"{headline(score)}\n{figures.plain(_name(score))}", color=DARK, x=0.02, ha="left", fontsize=13
     )
     title.set_linespacing(1.5)
-    with atomic_files.replacing(path) as temporary:
+    with atomic_files.replace_when_complete(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
 

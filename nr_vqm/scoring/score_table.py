@@ -213,7 +213,7 @@ class ClipFile:
         """Remove the clips of videos without a row: they are scored again."""
         with (
             open_text(self.path, "r") as old,
-            atomic_files.replacing(self.path) as temporary,
+            atomic_files.replace_when_complete(self.path) as temporary,
             open_text(temporary, "w") as new,
         ):
             table = csv.DictReader(old)

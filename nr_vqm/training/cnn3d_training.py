@@ -82,7 +82,7 @@ def fit_cnn3d(
         network=network_file, unit="clips", epochs=epochs, patience=patience,
         on_epoch=on_epoch, stop_requested=stop_requested,
     )  # fmt: skip
-    with devices.explained_memory(_too_large(train.batch_size, accumulate)):
+    with devices.explain_out_of_memory(_too_large(train.batch_size, accumulate)):
         with strategy.scope():
             if state.is_started:
                 model = keras.models.load_model(state.weights_path(run))
@@ -148,7 +148,7 @@ def cosine_schedule(
 
 def save_network(model: keras.Model, run: RunFolder, *, network: dict[str, Any]) -> None:
     """Save the network in the run atomically, as float32 and without the optimizer."""
-    with jax_processes.without_others(), atomic_files.replacing(run.cnn3d) as beside:
+    with jax_processes.without_others(), atomic_files.replace_when_complete(run.cnn3d) as temporary:
         converted = cnn3d.build_cnn3d(**network, dtype="float32")
         converted.set_weights(model.get_weights())
-        converted.save(beside)
+        converted.save(temporary)

@@ -94,7 +94,7 @@ def fit_fcn_lstm(
     """
     state, too_large = training_state.read(run), _too_large(train.batch_size)
     run.drop_other_weights(state.weights_path(run))  # left by a training that was killed while it saved
-    with devices.explained_memory(too_large), strategy.scope():
+    with devices.explain_out_of_memory(too_large), strategy.scope():
         if state.is_started:
             model = keras.models.load_model(state.weights_path(run))
             state.restore_seeds(model)
@@ -112,7 +112,7 @@ def fit_fcn_lstm(
         network=_saved_network(run, network), unit="videos", epochs=epochs, patience=epochs,
         on_epoch=on_epoch, stop_requested=stop_requested,
     )  # fmt: skip
-    with devices.explained_memory(too_large):
+    with devices.explain_out_of_memory(too_large):
         return resumable_fit.fit(model, lambda first: _dataset(train, network, workers, first=first), saver)
 
 
@@ -251,8 +251,8 @@ def _saved_network(run: RunFolder, network: dict[str, Any]) -> resumable_fit.Sav
         head = lstm_head.build_lstm_head(**lstm_head.settings(model, prefix=fcn_lstm.HEAD))
         fcn_lstm.copy_parts(model, cnn, head)
         for path, one in zip(paths, (cnn, head), strict=True):
-            with atomic_files.replacing(path) as beside:
-                one.save(beside)
+            with atomic_files.replace_when_complete(path) as temporary:
+                one.save(temporary)
 
     def sha256() -> str | None:
         return " ".join(map(atomic_files.sha256, paths)) if all(path.exists() for path in paths) else None

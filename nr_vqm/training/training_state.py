@@ -65,8 +65,8 @@ class TrainingState:
         The state is written last: a training that is killed while it saves resumes from the previous one.
         """
         path = self.weights_path(run)
-        with atomic_files.replacing(path) as beside:
-            model.save(beside)
+        with atomic_files.replace_when_complete(path) as temporary:
+            model.save(temporary)
         if self.history:
             history_file.write(run.history, self.history)
         atomic_files.write_json(run.training_state, dataclasses.asdict(self))

@@ -12,7 +12,7 @@ from nr_vqm.common import atomic_files
 def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_files.replacing(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_files.replace_when_complete(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -21,7 +21,7 @@ def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path):
 
 def test_replacing_shows_nothing_before_the_end(tmp_path):
     path = tmp_path / "a.json"
-    with atomic_files.replacing(path) as temporary:
+    with atomic_files.replace_when_complete(path) as temporary:
         temporary.write_text("new")
         assert not path.exists()
         assert temporary.suffix == ".json"

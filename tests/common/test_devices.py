@@ -119,5 +119,5 @@ def test_a_frame_that_exceeds_the_memory_gives_one_line(tiny_run, place_video, m
 
 
 def test_other_errors_are_not_converted():
-    with pytest.raises(tf.errors.InvalidArgumentError), devices.explained_memory("too large"):
+    with pytest.raises(tf.errors.InvalidArgumentError), devices.explain_out_of_memory("too large"):
         raise tf.errors.InvalidArgumentError(None, None, "shapes")

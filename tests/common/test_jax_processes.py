@@ -44,7 +44,7 @@ try:
 except ValueError as error:
     print(error)
 try:
-    with devices.explained_memory("too large"):
+    with devices.explain_out_of_memory("too large"):
         jax.numpy.zeros(10**15, "uint8").block_until_ready()  # more bytes than any machine has
 except ValueError as error:
     print(error, type(error.__cause__).__name__)

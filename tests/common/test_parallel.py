@@ -28,19 +28,19 @@ def kill_once(item, folder):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_one_process_is_this_one(threads):
-    assert list(parallel.each(double, list(range(30)), workers=1, threads=threads)) == list(range(0, 60, 2))
-    assert set(parallel.each(process, [1, 2], workers=1)) == {os.getpid()}
+    assert list(parallel.map_in_order(double, list(range(30)), workers=1, threads=threads)) == list(range(0, 60, 2))
+    assert set(parallel.map_in_order(process, [1, 2], workers=1)) == {os.getpid()}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_error_ends_the_work(threads):
     with pytest.raises(ZeroDivisionError):
-        list(parallel.each(lambda item: 1 / item, [1, 0, 2], workers=1, threads=threads))
+        list(parallel.map_in_order(lambda item: 1 / item, [1, 0, 2], workers=1, threads=threads))
 
 
 def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
     work = functools.partial(kill_once, folder=tmp_path)
-    got = parallel.each(work, list(range(9)), workers=2, on_death=lambda item, error: f"{item}: {error}")
+    got = parallel.map_in_order(work, list(range(9)), workers=2, on_death=lambda item, error: f"{item}: {error}")
     wanted = [2 * item for item in range(9)]
     wanted[5] = "5: the 3 processes that tried it died: out of memory, or a crash"
     assert list(got) == wanted
@@ -59,7 +59,7 @@ def slow_first(item, folder):
 
 
 def test_the_number_of_items_that_wait_for_a_slow_one_is_bounded(tmp_path):
-    got = list(parallel.each(functools.partial(slow_first, folder=tmp_path), list(range(200)), workers=2))
+    got = list(parallel.map_in_order(functools.partial(slow_first, folder=tmp_path), list(range(200)), workers=2))
     assert got[1:] == list(range(1, 200))
     most = parallel.READY * parallel.AHEAD * 2
     assert most / 2 < got[0] < most
@@ -68,14 +68,14 @@ def test_the_number_of_items_that_wait_for_a_slow_one_is_bounded(tmp_path):
 def test_an_item_that_kills_every_worker_is_named(tmp_path):
     work = functools.partial(kill_once, folder=tmp_path)
     with pytest.raises(parallel.WorkerDied, match="^5: the 3 processes that tried it died"):
-        list(parallel.each(work, [5], workers=2))
+        list(parallel.map_in_order(work, [5], workers=2))
 
 
 def test_a_scheduler_elsewhere():
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as somewhere:
-        found = set(parallel.each(process, list(range(5)), workers=1, scheduler=somewhere.scheduler_address))
+        found = set(parallel.map_in_order(process, list(range(5)), workers=1, scheduler=somewhere.scheduler_address))
     assert len(found) == 1
     assert os.getpid() not in found
 
@@ -83,4 +83,4 @@ def test_a_scheduler_elsewhere():
 def test_no_scheduler_there(monkeypatch):
     monkeypatch.setattr(parallel, "TIMEOUT_SECONDS", 1)
     with pytest.raises(OSError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        list(parallel.each(double, [1], workers=1, scheduler="tcp://127.0.0.1:9"))
+        list(parallel.map_in_order(double, [1], workers=1, scheduler="tcp://127.0.0.1:9"))
