@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     scorer = nr_vqm.load(args.run, head=args.head)
     rows = {}
-    for path in _clips(args.videos):
+    for path in clips(args.videos):
         try:
             frames = read_clip(path, args)
             rows[path.name] = {name: correlation(scorer, frames, name) for name in LADDERS}
@@ -54,7 +54,12 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m benchmarks.real_damage", __doc__)
+    return new_parser("python -m benchmarks.real_damage", __doc__)
+
+
+def new_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Create the parser of a benchmark that scores the clips of a folder."""
+    parser = command_line.new_parser(prog, description)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--videos", required=True, help="a folder of clips; its subfolders are ignored")
     parser.add_argument("--run", required=True, help="a run folder with trained models")
@@ -68,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _clips(videos: str) -> list[Path]:
+def clips(videos: str) -> list[Path]:
+    """List the videos of a folder, without its subfolders."""
     folder = Path(videos)
     if not folder.is_dir():
         raise FileNotFoundError(f"A folder of clips is needed, there is no folder {folder}.")

@@ -10,6 +10,7 @@ from data_prep.messages import print_some
 from data_prep.synthetic import database as synthetic
 from nr_vqm.common import atomic_files
 from nr_vqm.common.folder_lock import folder_lock
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.handcrafted import videval
 from nr_vqm.presets import Preset
 from nr_vqm.teacher import teacher as teachers
@@ -53,16 +54,19 @@ def _make_synthetic(args: argparse.Namespace, preset: Preset, out_dir: Path) -> 
 
 
 def _make_contents(args: argparse.Namespace, preset: Preset, out_dir: Path) -> None:
+    teacher = _teacher(args, preset)
     result = contents.make_database(
         args.root,
         out_dir,
         settings={**preset.contents, "min_side": max(preset.clip_size, videval.MIN_SIZE)},
-        teacher=_teacher(args, preset),
+        teacher=teacher,
         loss=preset.contents_loss,
         workers=args.workers,
         scheduler=args.scheduler,
         progress=_Progress(),
     )
+    if teacher:
+        atomic_files.copy(args.teacher, DataFolder(out_dir.parent).teacher)
     print_some([f"skipped ({status}): {path}: {reason}" for path, (status, reason) in sorted(result.skipped.items())])
     reasons = ", ".join(f"{number:,} {status}" for status, number in selection.counts(result.skipped).items())
     print(

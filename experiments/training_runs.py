@@ -8,6 +8,7 @@ from typing import Any
 from nr_vqm import presets
 from nr_vqm.common import atomic_files, jax_processes
 from nr_vqm.dataset import manifest, published_splits, shards, splits
+from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.runs.run_folder import RunFolder
 
 GENERATED = ("strict", "paper")  # splits drawn at random; any other name is a file with published splits
@@ -113,6 +114,9 @@ def _start_folder(run: RunFolder, preset: presets.Preset, facts: Mapping[str, An
     if started != repeats and (repeats < started or started == 1):
         raise ValueError(f"{run} was started with --repeats {started}, which is now {repeats}. Choose another --run.")
     run.write_preset(preset)
+    teacher = DataFolder(facts["data_dir"]).teacher
+    if teacher.exists():
+        atomic_files.copy(teacher, run.teacher)
     run.update_facts(**facts)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with replace_when_complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Copy a file atomically."""
+    with replace_when_complete(path) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:

@@ -13,12 +13,14 @@ class DataFolder:
         settings: prep.json, the settings of the folder.
         index: checksums of the shards; written last, so its presence means that the folder is complete.
         progress: the finished shards, from which a stopped prep resumes.
+        teacher: a copy of the teacher that gave the labels; only of pseudo-labels.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.manifest, self.settings = self.path / "manifest.csv", self.path / "prep.json"
         self.index, self.progress = self.path / "index.json", self.path / "progress.jsonl"
+        self.teacher = self.path / "teacher.h5"
 
     def shard(self, number: int) -> Path:
         """Return the path of a shard: <data>/clips-00000.h5 for number 0."""

@@ -447,6 +447,7 @@ def test_prep_makes_a_data_folder_with_pseudo_labels(folder, tmp_path, capsys, j
     assert (facts["labels"], facts["root"]) == ("pseudo", "contents")
     assert facts["label_method"].startswith("level by the teacher svr of brisque (SHA-256 ")
     assert facts["label_method"].endswith("loss by tables of distortions")
+    assert (tmp_path / "data" / "teacher.h5").read_bytes() == (tmp_path / "teacher.h5").read_bytes()
     assert prep(folder, tmp_path / "data", *options) == 0
     assert "is complete already" in capsys.readouterr().out
 
