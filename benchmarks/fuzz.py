@@ -106,8 +106,8 @@ def _score(scorer: Any, path: Path) -> tuple[str, str]:
         return ("refused", str(error)) if str(error).strip() else ("failed", repr(error))
     except Exception as error:
         return "failed", repr(error)
-    if not (np.isfinite(score.mos) and score.frames > 0):
-        return "failed", f"a score of {score.mos} from {score.frames} frames"
+    if not (np.isfinite(score.score) and score.frames > 0):
+        return "failed", f"a score of {score.score} from {score.frames} frames"
     return ("warned", "; ".join(score.warnings)) if score.warnings else ("scored", "")
 
 

@@ -255,8 +255,13 @@ def _to_text(row: Mapping[str, Any]) -> str:
         return f"failed  {path}: {safe_output.printable(row['error'])}"
     between = "" if row["interval_low"] is None else f", 95 % {row['interval_low']:.2f} to {row['interval_high']:.2f}"
     labels = label_origin.ORIGINS[row["labels"]]
-    warnings = "".join(f"\n        warning: {safe_output.printable(warning)}" for warning in row["warnings"])
-    return f"{row['mos']:6.2f}  on {row['mos_low']:g}-{row['mos_high']:g}{between}, {labels}  {path}{warnings}"
+    warnings = "".join(f"\n        warning: {safe_output.printable(warning)}" for warning in _own_warnings(row))
+    return f"{row['score']:6.2f}  on {row['scale_min']:g}-{row['scale_max']:g}{between}, {labels}  {path}{warnings}"
+
+
+def _own_warnings(row: Mapping[str, Any]) -> list[str]:
+    """Return the warnings of a row without those about the origin of the labels, which all rows share."""
+    return [warning for warning in row["warnings"] if warning not in label_origin.WARNINGS[row["labels"]]]
 
 
 def _or_exit(code: int, function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs) -> Result:

@@ -64,7 +64,7 @@ def read_rows(path):
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "text"])
 def test_formats(tiny_run, folder, format, capsys):
     clip = folder / "a b.mkv"
-    expected = nr_vqm.load(tiny_run).score(clip).mos
+    expected = nr_vqm.load(tiny_run).score(clip).score
     code, out = score(clip, clip, "--run", tiny_run, "--format", format, capsys=capsys)
     assert code == 0
     if format == "text":
@@ -76,7 +76,7 @@ def test_formats(tiny_run, folder, format, capsys):
         "csv": lambda text: list(csv.DictReader(io.StringIO(text))),
     }[format](out.out)
     assert [row["path"] for row in rows] == [str(clip)] * 2
-    assert [float(row["mos"]) for row in rows] == pytest.approx([expected] * 2)
+    assert [float(row["score"]) for row in rows] == [round(expected, 3)] * 2
     assert list(rows[0]) == score_table.COLUMNS
     assert rows[0]["labels"] == "people"
 
@@ -104,6 +104,13 @@ def test_every_video_has_a_row_whatever_its_name(tiny_run, folder, tmp_path, for
     assert [row["path"] for row in rows] == [*score_table.find_videos([str(folder)]), str(tmp_path / "none.mp4")]
     assert [row["status"] for row in rows] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "failed"]
     assert "No video file at" in rows[-1]["error"]
+    assert [list(row) for row in rows] == [score_table.COLUMNS] * len(rows)
+    assert {rows[2][name] or None for name in score_table.COLUMNS} == {
+        rows[2]["path"],
+        "failed",
+        rows[2]["error"],
+        None,
+    }
     assert printed.out.count("\n") == len(rows)  # a line end in a name is replaced
     assert f"Files in folders that are not videos were skipped (1): {folder}/notes.txt\n" in printed.err
 

@@ -10,6 +10,13 @@ ORIGINS = {
     "synthetic": "simulated raters",
 }
 
+# What a score from a run with such labels does not know; a warning of every score.
+WARNINGS = {
+    "people": (),
+    "pseudo": ("trained on pseudo-labels: estimated from people's opinions of other videos",),
+    "synthetic": ("trained on simulated raters: no person's opinion of any video is part of this score",),
+}
+
 
 def check(origin: object, where: object) -> str:
     """Validate the origin of labels that a file states.

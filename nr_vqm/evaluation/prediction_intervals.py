@@ -57,6 +57,20 @@ class PredictionIntervals:
         half = self._reach * self._spread(score)
         return max(1.0, score - half), min(5.0, score + half)
 
+    def percentile(self, score: float) -> float | None:
+        """Return the share of the validation videos with a lower score.
+
+        Args:
+            score: on 1-5.
+
+        Returns:
+            0-100, videos with the same score counted by half; None without validation videos.
+        """
+        if not self.num_videos:
+            return None
+        lower, not_higher = (int(np.searchsorted(self.scores, score, side=side)) for side in ("left", "right"))
+        return round(50 * (lower + not_higher) / self.num_videos, 1)
+
     def _spread(self, score: float, excluded: int | None = None) -> float:
         """Return the root mean square error of the videos nearest in score, without one excluded video."""
         distances = np.abs(self.scores - score)

@@ -90,7 +90,7 @@ def read(
 
 def in_unit_of(
     intervals: PredictionIntervals | None, quality: float, mos_range: tuple[float, float]
-) -> tuple[float, float] | None:
+) -> tuple[float, float] | tuple[None, None]:
     """Return the 95 % prediction interval at a quality in the unit of a MOS scale.
 
     Args:
@@ -99,10 +99,10 @@ def in_unit_of(
         mos_range: the two ends of the MOS scale.
 
     Returns:
-        (low, high), or None if there are no intervals.
+        (low, high), or (None, None) if there are no intervals.
     """
     interval = intervals.interval(quality) if intervals else None
     if interval is None:
-        return None
+        return None, None
     low, high = interval
     return mos_scale.from_unit_5(low, *mos_range), mos_scale.from_unit_5(high, *mos_range)

@@ -44,9 +44,9 @@ def load(
         >>> import nr_vqm
         >>> scorer = nr_vqm.load(run_dir)
         >>> score = scorer.score(video_path)
-        >>> score.frames, score.mos_low, score.mos_high
+        >>> score.frames, score.scale_min, score.scale_max
         (20, 0.0, 100.0)
-        >>> score.mos_low <= score.mos <= score.mos_high
+        >>> score.scale_min <= score.score <= score.scale_max
         True
         >>> score.clip_quality.shape  # (num_groups, num_blocks)
         (5, 6)
@@ -95,6 +95,6 @@ def score(
         >>> grey = np.full((9, 48, 72, 3), 128, np.uint8)
         >>> score = nr_vqm.score(grey, run_dir, head="svr")
         >>> score.head, score.frames, score.warnings
-        ('svr', 9, ())
+        ('svr', 9, ('100 % of the frames show one uniform colour: unlike the videos the model was trained on',))
     """
     return load(run_dir, head=head, precision=precision, device=device).score(source)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nr_vqm.dataset import mos_scale
+from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.handcrafted import cornia, methods
 from nr_vqm.models import head_table
 from nr_vqm.runs import interval_file, model_check, rival_inputs, shallow_heads
@@ -25,12 +25,13 @@ class RivalScorer:
         run_dir: the run folder.
         head: name of the head, which is that of the method.
         model_id: 12 hexadecimal digits that identify the head and its codebook.
+        engine: library that computes the features, 'numpy'.
         precision: of the features, 'float64'.
         labels: origin of the training labels, a key of `label_origin.ORIGINS`.
         mos_range: the two ends of the scale of the run's database.
     """
 
-    precision = "float64"
+    engine, precision = "numpy", "float64"
 
     def __init__(self, run_dir: str | os.PathLike[str], *, head: str) -> None:
         """Load one head, and the codebook if its method needs one.
@@ -91,19 +92,23 @@ class RivalScorer:
         start = time.monotonic()
         info = reader.probe(source, raw)
         features, notes = self._features(source, raw)
-        mos = float(mos_scale.to_score(float(self._head.predict(features[None])[0]), *self.mos_range))
-        quality = mos_scale.to_unit_5(mos, *self.mos_range)
+        score = float(mos_scale.to_score(float(self._head.predict(features[None])[0]), *self.mos_range))
+        quality = mos_scale.to_unit_5(score, *self.mos_range)
+        low, high = interval_file.in_unit_of(self._spread, quality, self.mos_range)
         return Score(
             path=str(source),
             labels=self.labels,
             head=self.head,
+            engine=self.engine,
             model_id=self.model_id,
             precision=self.precision,
-            mos=mos,
-            mos_low=self.mos_range[0],
-            mos_high=self.mos_range[1],
+            score=score,
+            scale_min=self.mos_range[0],
+            scale_max=self.mos_range[1],
             quality=quality,
-            interval=interval_file.in_unit_of(self._spread, quality, self.mos_range),
+            interval_low=low,
+            interval_high=high,
+            percentile=self._spread.percentile(quality) if self._spread else None,
             frames=info.expected,
             declared_frames=info.frames,
             width=info.width,
@@ -112,7 +117,7 @@ class RivalScorer:
             grid=clips.ClipGrid((), (), (), 0, 0, info.height, info.width),
             clip_quality=np.empty((0, 1), np.float32),
             worst_frame=b"",
-            warnings=(*info.warnings, *notes),
+            warnings=(*label_origin.WARNINGS[self.labels], *info.warnings, *notes),
             seconds=round(time.monotonic() - start, 2),
         )
 

@@ -11,6 +11,8 @@ from nr_vqm.dataset import label_origin
 from nr_vqm.scoring import score_page
 from nr_vqm.video import clips
 
+DECIMALS = 3  # of numbers in rows; the accuracy of a score does not justify more
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Score:
@@ -20,14 +22,18 @@ class Score:
         path: the video file; empty for an array of frames.
         labels: origin of the labels that the run was trained on, a key of `label_origin.ORIGINS`.
         head: name of the head, a key of `head_table.HEADS`.
+        engine: library that computed the networks, 'keras'; 'numpy' for a head on hand-crafted features.
         model_id: 12 hexadecimal digits that identify the 3D-CNN and the head.
         precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'; of hand-crafted features 'float64'.
-        mos: the predicted MOS, from `mos_low` to `mos_high`.
-        mos_low: lower end of the scale of the run's database.
-        mos_high: upper end of that scale.
-        quality: the predicted MOS on the 1-5 scale.
-        interval: 95 % prediction interval (low, high) in the unit of `mos`, from the errors of validation videos with
-            similar scores; None if the run has too few validation videos. Decision 0012.
+        score: the prediction of the MOS that people would give, from `scale_min` to `scale_max`.
+        scale_min: lower end of the scale of the run's database.
+        scale_max: upper end of that scale.
+        quality: the score on the 1-5 scale.
+        interval_low: lower end of the 95 % prediction interval in the unit of `score`, from the errors of validation
+            videos with similar scores; None if the run has too few validation videos. Decision 0012.
+        interval_high: its upper end, likewise.
+        percentile: share of the run's validation videos whose scores are lower, 0-100, ties counted by half; None if
+            the run has no validation scores.
         frames: number of decoded frames; for a head on hand-crafted features, which may read a part of them, the
             number that decoding is expected to give.
         declared_frames: number of frames according to the file's header; 0 if the header has none.
@@ -45,13 +51,16 @@ class Score:
     path: str
     labels: str
     head: str
+    engine: str
     model_id: str
     precision: str
-    mos: float
-    mos_low: float
-    mos_high: float
+    score: float
+    scale_min: float
+    scale_max: float
     quality: float
-    interval: tuple[float, float] | None
+    interval_low: float | None
+    interval_high: float | None
+    percentile: float | None
     frames: int
     declared_frames: int
     width: int
@@ -62,6 +71,13 @@ class Score:
     worst_frame: bytes
     warnings: tuple[str, ...]
     seconds: float
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the 95 % prediction interval, or None."""
+        if self.interval_low is None or self.interval_high is None:
+            return None
+        return self.interval_low, self.interval_high
 
     @property
     def has_clips(self) -> bool:
@@ -86,13 +102,16 @@ class Score:
         return self.clip_quality.mean(axis=0).reshape(len(self.grid.tops), len(self.grid.lefts))
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to values for JSON, without the clips and the frame; the grid as 'groups x rows x columns', or ''."""
-        elsewhere = ("interval", "clip_quality", "worst_frame")
-        names = [field.name for field in dataclasses.fields(self) if field.name not in elsewhere]
-        values = {name: getattr(self, name) for name in names}
-        low, high = self.interval or (None, None)
+        """Convert to values for JSON, without the clips and the frame.
+
+        Returns:
+            The attributes by name, numbers with at most three decimals, `warnings` as a list, and `grid` as
+            'groups x rows x columns' (empty without clips). docs/file_formats.md describes them.
+        """
+        names = [field.name for field in dataclasses.fields(self) if field.name not in ("clip_quality", "worst_frame")]
+        values = {name: _rounded(getattr(self, name)) for name in names}
         grid = f"{len(self.grid.starts)}x{len(self.grid.tops)}x{len(self.grid.lefts)}" if self.has_clips else ""
-        return values | {"interval_low": low, "interval_high": high, "grid": grid, "warnings": list(self.warnings)}
+        return values | {"grid": grid, "warnings": list(self.warnings)}
 
     def iter_clips(self) -> Iterator[dict[str, Any]]:
         """Yield one dict per clip, group by group and block by block.
@@ -132,12 +151,16 @@ class Score:
         score_page.write_png(path, self)
 
     def __repr__(self) -> str:
-        interval = f", 95 % {self.interval[0]:.2f} to {self.interval[1]:.2f}" if self.interval else ""
+        interval = "" if self.interval is None else f", 95 % {self.interval[0]:.2f} to {self.interval[1]:.2f}"
         warnings = "".join(f", {warning}" for warning in self.warnings)
         return (
-            f"Score({self.mos:.2f} on {self.mos_low:g}-{self.mos_high:g}{interval}, "
+            f"Score({self.score:.2f} on {self.scale_min:g}-{self.scale_max:g}{interval}, "
             f"{label_origin.ORIGINS[self.labels]}, {self.head}, {self.frames} frames, {self.path or 'array'}{warnings})"
         )
 
     def _repr_html_(self) -> str:
         return score_page.render_fragment(self)
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, DECIMALS) if isinstance(value, float) else value

@@ -76,7 +76,7 @@ def headline(score: "Score") -> str:
     """Summarise a score: '3.42 on 1-5, 95 % between 2.60 and 4.21; trained on simulated raters'."""
     between = f", 95 % between {score.interval[0]:.2f} and {score.interval[1]:.2f}" if score.interval else ""
     labels = label_origin.ORIGINS[score.labels]
-    return f"{score.mos:.2f} on {score.mos_low:g}-{score.mos_high:g}{between}; trained on {labels}"
+    return f"{score.score:.2f} on {score.scale_min:g}-{score.scale_max:g}{between}; trained on {labels}"
 
 
 def worst_moment(score: "Score") -> str:

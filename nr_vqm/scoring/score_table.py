@@ -14,8 +14,8 @@ from nr_vqm.scoring.score import Score
 from nr_vqm.video import reader
 
 COLUMNS = (
-    "path status mos interval_low interval_high mos_low mos_high labels quality head model_id precision "
-    "frames declared_frames width height fps grid seconds warnings error"
+    "path status score scale_min scale_max interval_low interval_high percentile quality labels head engine precision "
+    "model_id frames declared_frames width height fps grid seconds warnings error"
 ).split()
 CLIP_COLUMNS = "path group block frame seconds top left size quality".split()
 OK, FAILED = "ok", "failed"
@@ -74,8 +74,9 @@ def score_row(score: Score) -> dict[str, Any]:
 
 
 def failed_row(path: str, error: Exception) -> dict[str, Any]:
-    """Return the row of a video that could not be scored: path, status and error."""
-    return {"path": str(path), "status": FAILED, "error": error_text(error)}
+    """Return the row of a video that could not be scored: path, status and error; its other values are None."""
+    known = {"path": str(path), "status": FAILED, "warnings": [], "error": error_text(error)}
+    return {name: known.get(name) for name in COLUMNS}
 
 
 def error_text(error: Exception) -> str:
@@ -88,7 +89,7 @@ def to_line(row: Mapping[str, Any], format: str) -> str:
     if format == "jsonl":
         return json.dumps(row, allow_nan=False) + "\n"
     out = io.StringIO()
-    cells = {**row, "warnings": "; ".join(row.get("warnings", ()))}
+    cells = {**row, "warnings": "; ".join(row["warnings"])}
     csv.DictWriter(out, COLUMNS, lineterminator="\n").writerow(cells)
     return out.getvalue()
 

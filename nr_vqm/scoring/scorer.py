@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 
 from nr_vqm.common import devices
-from nr_vqm.dataset import mos_scale
+from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.models import cnn3d, head_table
 from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
 from nr_vqm.runs import features, heads, interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring.attempts import attempt
+from nr_vqm.scoring.content_check import ContentCheck
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import clips, decoder_client, raw_video, reader
 
@@ -31,10 +32,13 @@ class Scorer:
         run_dir: the run folder.
         head: name of the head.
         model_id: 12 hexadecimal digits that identify the 3D-CNN and the head.
+        engine: library that computes the networks, 'keras'.
         precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'.
         labels: origin of the training labels, a key of `label_origin.ORIGINS`.
         mos_range: the two ends of the scale of the run's database.
     """
+
+    engine = "keras"
 
     def __init__(self, run_dir: str | os.PathLike[str], *, head: str, precision: str | None = None) -> None:
         """Load the 3D-CNN and one head.
@@ -115,22 +119,26 @@ class Scorer:
     def _score(self, frames: Any, source: Source, raw: Raw, fps: float) -> Score:
         """Score an open video; `frames` are decoder_client.Frames or _ArrayFrames."""
         start = time.monotonic()
-        grid, outputs, worst_frame, num_frames = self._outputs(frames, source, raw, fps)
+        grid, outputs, worst_frame, content, num_frames = self._outputs(frames, source, raw, fps)
         output = float(self._pooling.predict(_head_input(outputs, self._pooling.row)[None])[0])
-        mos = float(mos_scale.to_score(output, *self.mos_range))
-        quality = mos_scale.to_unit_5(mos, *self.mos_range)
+        score = float(mos_scale.to_score(output, *self.mos_range))
+        quality = mos_scale.to_unit_5(score, *self.mos_range)
+        low, high = interval_file.in_unit_of(self.spread, quality, self.mos_range)
         info = frames.info
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
             labels=self.labels,
             head=self.head,
+            engine=self.engine,
             model_id=self.model_id,
             precision=self.precision,
-            mos=mos,
-            mos_low=self.mos_range[0],
-            mos_high=self.mos_range[1],
+            score=score,
+            scale_min=self.mos_range[0],
+            scale_max=self.mos_range[1],
             quality=quality,
-            interval=interval_file.in_unit_of(self.spread, quality, self.mos_range),
+            interval_low=low,
+            interval_high=high,
+            percentile=self.spread.percentile(quality) if self.spread else None,
             frames=num_frames,
             declared_frames=info.frames,
             width=info.width,
@@ -139,14 +147,14 @@ class Scorer:
             grid=grid,
             clip_quality=outputs.clip_quality,
             worst_frame=worst_frame,
-            warnings=(*frames.warnings, *_padding_warnings(info, grid)),
+            warnings=(*label_origin.WARNINGS[self.labels], *frames.warnings, *_padding_warnings(info, grid), *content),
             seconds=round(time.monotonic() - start, 2),
         )
 
     def _outputs(
         self, frames: Any, source: Source, raw: Raw, fps: float
-    ) -> tuple[clips.ClipGrid, ClipOutputs, bytes, int]:
-        """Return (grid, outputs, worst frame, number of decoded frames); decode again if the header was wrong."""
+    ) -> tuple[clips.ClipGrid, ClipOutputs, bytes, list[str], int]:
+        """Return what `_run` returns, and the number of decoded frames; decode again if the header was wrong."""
         found = None
         with contextlib.suppress(ValueError):  # too few frames for a clip: raised below, with the true number
             found = self._run(frames, frames.info.expected, frames.info)
@@ -159,13 +167,14 @@ class Scorer:
 
     def _run(
         self, frames: Iterable[np.ndarray], num_frames: int, info: decoder_client.VideoInfo
-    ) -> tuple[clips.ClipGrid, ClipOutputs, bytes]:
-        """Run the 3D-CNN over the frames; return (grid, outputs, worst frame)."""
+    ) -> tuple[clips.ClipGrid, ClipOutputs, bytes, list[str]]:
+        """Run the 3D-CNN over the frames; return (grid, outputs, worst frame, warnings about the content)."""
         clip_settings = self.preset.head_clips
         grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **clip_settings)
-        middle_frames = _MiddleFrames(grid)
-        outputs = self.trunk.run(middle_frames.collect(frames), grid)
-        return grid, outputs, middle_frames.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
+        middle_frames, content = _MiddleFrames(grid), ContentCheck()
+        outputs = self.trunk.run(content.watch(middle_frames.collect(frames)), grid)
+        worst_frame = middle_frames.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
+        return grid, outputs, worst_frame, content.warnings()
 
 
 def load_trunk(path: str | os.PathLike[str], *, made_by: str, precision: str) -> SharedTrunk:

@@ -61,3 +61,9 @@ def test_intervals_of_a_biased_head_contain_the_mos():
 def test_too_few_validation_videos_give_no_interval():
     intervals = PredictionIntervals(np.arange(19) / 10 + 2, np.arange(19) / 10 + 2, **SETTINGS)
     assert intervals.interval(3.0) is None
+
+
+def test_percentile_worked_by_hand():
+    intervals = PredictionIntervals(np.array([4.0, 2.0, 3.0, 2.0]), np.full(4, 3.0), **SETTINGS)
+    assert [intervals.percentile(score) for score in (1.9, 2.0, 2.5, 4.5)] == [0, 25, 50, 100]
+    assert PredictionIntervals(np.empty(0), np.empty(0), **SETTINGS).percentile(3.0) is None

@@ -137,7 +137,7 @@ def test_scoring_agrees_with_the_comparison(line, head):
     row = next(row for row in rows[1:] if row[columns["head"]] == head)
     video = next((data / "synthetic" / "videos").glob(f"{row[columns['video_id']]}.*"))
     (scored,) = json.loads(commands.succeed(cli.main, "score", video, "--run", run, "--head", head, "--format", "json"))
-    assert scored["mos"] == pytest.approx(float(row[columns["score"]]), abs=2e-3)
+    assert scored["score"] == pytest.approx(float(row[columns["score"]]), abs=2e-3)
 
 
 def test_a_repeated_stage_changes_nothing(line):

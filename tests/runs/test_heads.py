@@ -121,7 +121,7 @@ def test_comparing_and_scoring_give_the_same_score(tiny_run, output, score):
     scorer = nr_vqm.load(tiny_run, head="mean")  # on 0-100, too
     scorer._pooling = constant
     scored = scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
-    assert (scored.mos, scored.quality) == (score, 1 + score / 25)
+    assert (scored.score, scored.quality) == (score, 1 + score / 25)
 
 
 @pytest.mark.parametrize("output", [np.nan, np.inf])
@@ -143,7 +143,7 @@ def test_every_head_of_the_3d_cnn_scores_a_video(fitted, place_video, name):
     )
     (row,) = json.loads(printed)
     assert (row["status"], row["head"]) == ("ok", name)
-    assert 0 <= row["mos"] <= 100
+    assert 0 <= row["score"] <= 100
     others = {model_check.check_run(run, other) for other in head_table.HEADS if other != name}
     assert row["model_id"] == model_check.check_run(run, name)
     assert row["model_id"] not in others

@@ -14,6 +14,7 @@ import stand_ins
 
 import nr_vqm
 from nr_vqm import cli, command_line, presets
+from nr_vqm.dataset import label_origin
 from nr_vqm.handcrafted import brisque, cornia, methods, niqe
 from nr_vqm.models import head_table, line_head, svr_head
 from nr_vqm.runs import interval_file
@@ -69,12 +70,13 @@ def test_a_video_is_scored_by_its_features(run, video, head):
     codebook = cornia.load_codebook(run.codebook)
     features = methods.get(head).compute(video, codebook=codebook, video_id="clip")
     output = float(svr_head.load_svr(run.head(head)).predict(features[None])[0])
-    assert score.mos == pytest.approx(25 * (np.clip(output, 1, 5) - 1))
+    assert score.score == pytest.approx(25 * (np.clip(output, 1, 5) - 1))
     assert score.quality == pytest.approx(np.clip(output, 1, 5))
     assert (score.head, score.labels, score.precision) == (head, "synthetic", "float64")
     assert (score.frames, score.declared_frames, score.width, score.height, score.fps) == (40, 40, 192, 96, 30)
-    assert score.interval[0] <= score.mos <= score.interval[1]
-    assert score.warnings == ()
+    assert score.interval[0] <= score.score <= score.interval[1]
+    assert score.engine == "numpy"
+    assert score.warnings == label_origin.WARNINGS["synthetic"]
 
 
 def test_niqe_scores_without_training(run, video):
@@ -93,9 +95,9 @@ def test_the_score_has_no_clips(run, video):
     assert "It gives no quality over time or over the frame." in page
     assert "<img" not in page
     assert "<dt>clips</dt>" not in page
-    assert "not from people's opinions" in page
-    assert f"{score.mos:.2f}" in page
-    assert repr(score).startswith(f"Score({score.mos:.2f} on 0-100, 95 % ")
+    assert "trained on simulated raters: no person&#39;s opinion of any video is part of this score" in page
+    assert f"{score.score:.2f}" in page
+    assert repr(score).startswith(f"Score({score.score:.2f} on 0-100, 95 % ")
     assert "Quality over time" not in score._repr_html_()
     with pytest.raises(ValueError, match="which head 'brisque' does not predict"):
         score.save_plot("x.png")
@@ -116,11 +118,11 @@ def test_missing_features_are_a_warning(run, video, monkeypatch):
     scorer = nr_vqm.load(run, head="brisque")
     monkeypatch.setattr(scorer, "_method", dataclasses.replace(methods.get("brisque"), video_features=undefined))
     score = scorer.score(video)
-    assert score.warnings == (
+    assert score.warnings[1:] == (
         "only 3 of 40 declared frames could be decoded",
         "2 of 36 features are undefined; the training means replace them",
     )
-    assert 0 <= score.mos <= 100
+    assert 0 <= score.score <= 100
 
 
 def test_the_command_prints_and_writes_rows(run, video, tmp_path):
@@ -151,7 +153,7 @@ def test_the_command_refuses_plots_of_clips(run, video, tmp_path, option):
 def test_workers_give_the_same_scores(run, video):
     arguments = ("score", video, video, "--run", run, "--head", "brisque", "--format", "json")
     printed = commands.succeed(cli.main, *arguments), commands.succeed(cli.main, *arguments, "--workers", 2)
-    alone, by_workers = ([row["mos"] for row in json.loads(text)] for text in printed)
+    alone, by_workers = ([row["score"] for row in json.loads(text)] for text in printed)
     assert alone == by_workers
 
 

@@ -6,11 +6,13 @@ import re
 import shutil
 
 import cv2
+import markupsafe
 import numpy as np
 import pytest
 from sample_videos import place_frame, write_ffv1
 
 import nr_vqm
+from nr_vqm.dataset import label_origin
 from nr_vqm.runs import interval_file
 from nr_vqm.scoring import score_page
 
@@ -38,16 +40,18 @@ def test_the_page_is_self_contained(score):
     assert "<script" not in page
     assert "default-src 'none'" in page
     assert "<dt>trained on</dt><dd>people&#39;s opinions (MOS)</dd>" in page
-    assert f"{score.mos:.2f}" in page
+    assert f"{score.score:.2f}" in page
     assert f"95 %: {score.interval[0]:.2f} to {score.interval[1]:.2f}" in page
     assert page.lstrip().startswith("<!doctype html>")
 
 
-def test_the_page_states_the_origin_of_the_labels(score):
-    assert "not from people" not in score.to_html()
-    page = dataclasses.replace(score, labels="synthetic").to_html()
-    assert "The model was trained on simulated raters, not from people's opinions." in page
-    assert "trained on pseudo-labels" in score_page.headline(dataclasses.replace(score, labels="pseudo"))
+@pytest.mark.parametrize("labels", ["synthetic", "pseudo"])
+def test_the_page_and_the_plot_state_the_origin_of_the_labels(score, labels):
+    (warning,) = label_origin.WARNINGS[labels]
+    assert str(markupsafe.escape(warning)) not in score.to_html()
+    other = dataclasses.replace(score, labels=labels, warnings=(warning,))
+    assert str(markupsafe.escape(warning)) in other.to_html()
+    assert score_page.headline(other).endswith(f"; trained on {label_origin.ORIGINS[labels]}")
 
 
 def test_a_notebook_gets_a_fragment_without_global_styles(score):

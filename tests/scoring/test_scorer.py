@@ -30,10 +30,10 @@ def test_a_file_and_its_frames_score_the_same(run_dir, clip, head):
     score = scorer.score(clip)
     assert (score.frames, score.declared_frames, score.warnings, score.head) == (20, 20, (), head)
     assert 1 <= score.quality <= 5
-    assert score.mos == pytest.approx(25 * (score.quality - 1))  # the database's scale is 0-100
+    assert score.score == pytest.approx(25 * (score.quality - 1))  # the database's scale is 0-100
     frames = np.stack([place_frame(t, 30, 44) for t in range(20)])
-    assert scorer.score(frames).mos == score.mos
-    assert scorer.score(clip).mos == score.mos
+    assert scorer.score(frames).score == score.score
+    assert scorer.score(clip).score == score.score
 
 
 def test_a_truncated_file_is_scored_with_a_warning(run_dir, tmp_path):
@@ -74,8 +74,9 @@ def test_properties_of_a_score(run_dir, clip):
     assert score.quality_over_time[score.worst_group] == score.quality_over_time.min()
     values = json.loads(json.dumps(score.to_dict(), allow_nan=False))
     assert (values["grid"], values["path"], values["model_id"]) == ("5x2x3", str(clip), score.model_id)
+    assert (values["score"], values["engine"]) == (round(score.score, 3), "keras")
     assert values["seconds"] > 0
-    assert repr(score) == f"Score({score.mos:.2f} on 0-100, people's opinions (MOS), lstm, 20 frames, {clip})"
+    assert repr(score) == f"Score({score.score:.2f} on 0-100, people's opinions (MOS), lstm, 20 frames, {clip})"
 
 
 def test_repr_of_a_scorer(run_dir):
@@ -97,20 +98,24 @@ def test_every_clip_has_its_time_position_and_quality(run_dir, clip):
 
 
 def test_the_interval_is_in_the_database_s_unit(run_dir, clip, tmp_path):
-    assert nr_vqm.load(run_dir).score(clip).interval is None  # no validation errors are stored
+    without = nr_vqm.load(run_dir).score(clip)
+    assert (without.interval, without.percentile) == (None, None)  # no validation errors are stored
     run = shutil.copytree(run_dir, tmp_path / "run")
     mos = np.linspace(1.2, 4.8, 40)
     interval_file.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
     score = nr_vqm.load(run).score(clip)
     low, high = score.interval
-    assert low < score.mos < high
+    assert low < score.score < high
     assert high - low == pytest.approx(2 * 25 * 0.2, abs=0.01)  # 1-5 is 0-100 here
-    assert score.to_dict()["interval_high"] == high
+    values = score.to_dict()
+    assert (values["interval_low"], values["interval_high"]) == (round(low, 3), round(high, 3))
+    below = sum(one < score.quality for one in mos + 0.2 * (-1) ** np.arange(40))
+    assert score.percentile == values["percentile"] == 100 * below / 40
     assert f"95 % {low:.2f} to {high:.2f}" in repr(score)
 
 
 def test_a_frame_smaller_than_a_clip_gives_a_warning(run_dir):
-    score = nr_vqm.load(run_dir).score(np.full((9, 20, 44, 3), 90, np.uint8))
+    score = nr_vqm.load(run_dir).score(np.stack([place_frame(9 * t, 20, 44) for t in range(9)]))
     assert score.warnings == ("the frame, 44 x 20, is smaller than a clip, 24 x 24, and was extended by reflection",)
 
 
@@ -143,9 +148,9 @@ def test_raw_video_may_be_described_by_text(run_dir, tmp_path):
     scorer = nr_vqm.load(run_dir)
     score = scorer.score(path, raw="34x26:yuv420p:12")
     assert (score.width, score.height, score.fps) == (34, 26, 12)
-    assert score.mos == scorer.score(path, raw_video.parse("34x26:yuv420p:12")).mos
+    assert score.score == scorer.score(path, raw_video.parse("34x26:yuv420p:12")).score
     (many, error), *_ = scorer.score_many([path], raw="34x26:yuv420p:12")
-    assert (many.mos, error) == (score.mos, None)
+    assert (many.score, error) == (score.score, None)
     with pytest.raises(ValueError, match="Raw video is described as WIDTHxHEIGHT:PIXEL_FORMAT:FPS. Received: 'big'"):
         scorer.score(path, raw="big")
 
