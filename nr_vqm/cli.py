@@ -57,7 +57,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     add("videos", nargs="*", metavar="VIDEO", help="files, folders, patterns such as 'videos/**/*.mp4'")
     add("--from-file", metavar="FILE", help="list of videos, one per line or NUL-separated; - is standard input")
     add("--run", required=True, metavar="DIR", help="a run folder with trained models")
-    add("--head", default="lstm", choices=head_table.HEADS, help="head that predicts the score (default: lstm)")
+    add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score (default: lstm)")
     add("--format", default="text", choices=FORMATS, help="format of the printed rows (default: text)")
     add("--out", metavar="FILE", help="also write one row per video to a .jsonl or .csv file as videos finish")
     add("--resume", action="store_true", help="continue the file --out: skip the videos that it has")

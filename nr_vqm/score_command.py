@@ -24,10 +24,10 @@ from nr_vqm.scoring.score import Score
 from nr_vqm.video import raw_video
 
 if TYPE_CHECKING:
-    from nr_vqm.scoring.rival_scorer import RivalScorer
+    from nr_vqm.scoring.feature_scorer import FeatureScorer
     from nr_vqm.scoring.scorer import Scorer
 
-    AnyScorer = Scorer | RivalScorer
+    AnyScorer = Scorer | FeatureScorer
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -92,7 +92,7 @@ def _check_options(
         raise ValueError("--resume continues an output file, and none is given. Add --out FILE.")
     if args.plot and Path(args.plot).suffix.lower() != ".png":
         raise ValueError(f"--plot needs a name that ends in .png. Received: {args.plot}.")
-    if head_table.get(args.head).is_rival and (args.plot or args.clips):
+    if not head_table.needs_networks(args.head) and (args.plot or args.clips):
         raise ValueError(
             f"--plot and --clips show the quality of clips, which head {args.head!r} does not predict. Omit them, or "
             "choose a head of the 3D-CNN."
@@ -183,12 +183,13 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
 def _load(args: argparse.Namespace) -> "AnyScorer | None":
     """Load the Scorer; None if worker processes load their own."""
     if args.workers == 1 and not args.scheduler:
-        if not head_table.get(args.head).is_rival:
+        if head_table.needs_networks(args.head):
             start = functools.partial(devices.start, args.device, hide_startup_lines=True)
             _or_exit(command_line.EXIT_USAGE, start)
         return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device)
     # Damaged intervals are reported here, once, instead of by every worker.
-    interval_file.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
+    if args.head != head_table.TEACHER:
+        interval_file.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
     return None
 
 

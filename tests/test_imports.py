@@ -76,6 +76,7 @@ benchmarks/fuzz.py
 benchmarks/plan.py
 benchmarks/published_features.py
 benchmarks/real_damage.py
+benchmarks/real_video.py
 benchmarks/score.py
 benchmarks/svr_search.py
 benchmarks/train_step.py

@@ -89,6 +89,9 @@ HEADS = {
         _rival("videval_light", "VIDEVAL light"),
     )
 }
+# Predicts like a head, but is fitted before all runs: `nr_vqm.teacher`. A run may have a copy.
+TEACHER = "teacher"
+SCORERS = (*HEADS, TEACHER)
 RIVALS = tuple(row.name for row in HEADS.values() if row.is_rival)
 FILES = tuple(row.file for row in HEADS.values() if row.file)
 
@@ -100,8 +103,17 @@ def get(name: str) -> HeadRow:
         ValueError: there is no such head.
     """
     if name not in HEADS:
-        raise ValueError(f"Unknown head {name!r}. Choose from: {', '.join(HEADS)}.")
+        raise ValueError(f"Unknown head {name!r}. Choose from: {', '.join(SCORERS)}.")
     return HEADS[name]
+
+
+def needs_networks(name: str) -> bool:
+    """Return whether a head, or the teacher, predicts from the outputs of a 3D-CNN.
+
+    Raises:
+        ValueError: there is no such head.
+    """
+    return name != TEACHER and not get(name).is_rival
 
 
 def fitted_by(stage: str) -> list[HeadRow]:

@@ -20,7 +20,7 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
 
     Args:
         run_dir: a folder that train and compare wrote.
-        head: a head of `head_table`.
+        head: one of `head_table.SCORERS`.
 
     Returns:
         The identity of the head, the 3D-CNN that it needs, if any, and the MOS scale: 12 hex digits.
@@ -29,8 +29,10 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, was not written by nr-vqm, or does not fit the others; an unknown head.
     """
-    row = head_table.get(head)
     run = RunFolder(run_dir)
+    if head == head_table.TEACHER:
+        return _check_teacher(run)
+    row = head_table.get(head)
     if len(repeats := run.repeats()) > 1:
         raise ValueError(f"{run} has {len(repeats)} repeats with models of their own. Name one: {repeats[0]}.")
     preset, mos_range = run.read_preset(), run.read_mos_range()
@@ -43,6 +45,17 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
     _check_head(run, row, preset)
     identity = [*networks, run.check_head(head), *mos_range]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+
+
+def _check_teacher(run: RunFolder) -> str:
+    """Check that a run has a teacher; return its identity."""
+    if not run.teacher.exists():
+        raise FileNotFoundError(
+            f"{run} has no teacher: {run.teacher.name} is missing. Runs that are trained on contents with --teacher "
+            "have one: docs/adapt.md."
+        )
+    atomic_files.require(run.teacher, made_by="make train")
+    return atomic_files.sha256(run.teacher)[:12]
 
 
 def _check_head(run: RunFolder, row: head_table.HeadRow, preset: Preset) -> None:

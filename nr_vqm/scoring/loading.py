@@ -12,28 +12,28 @@ from nr_vqm.runs import model_check
 from nr_vqm.video import decoder_processes
 
 if TYPE_CHECKING:
-    from nr_vqm.scoring.rival_scorer import RivalScorer
+    from nr_vqm.scoring.feature_scorer import FeatureScorer
     from nr_vqm.scoring.score import Score
     from nr_vqm.scoring.scorer import Scorer
 
 
 def load(
     run_dir: str | os.PathLike[str], *, head: str = "lstm", precision: str | None = None, device: str = "auto"
-) -> "Scorer | RivalScorer":
+) -> "Scorer | FeatureScorer":
     """Load a trained run for scoring.
 
     Args:
         run_dir: a run folder that the stages train and compare have written.
-        head: name of the head that predicts the video's quality, a key of `head_table.HEADS` such as 'lstm' or 'svr'.
-            A head on hand-crafted features, such as 'brisque', needs no TensorFlow and gives no quality of clips.
+        head: what predicts the video's quality, one of `head_table.SCORERS` such as 'lstm' or 'svr'. The heads on
+            hand-crafted features, such as 'brisque', and 'teacher' need no TensorFlow and give no quality of clips.
         precision: of the 3D-CNN: 'float32', 'mixed_bfloat16', or 'auto' for the fastest on this machine; None uses
             the run's own setting.
         device: 'auto', 'cpu', 'gpu', or one GPU such as 'gpu:1'. It must be chosen before TensorFlow's first
             operation.
 
     Returns:
-        A Scorer; its `score` method takes a path or an array of frames. For a head on hand-crafted features a
-        RivalScorer, whose `score` method takes a path.
+        A Scorer; its `score` method takes a path or an array of frames. For a head on hand-crafted features and the
+        teacher a FeatureScorer, whose `score` method takes a path.
 
     Raises:
         FileNotFoundError: the run has no such model.
@@ -55,7 +55,11 @@ def load(
     if precision not in (None, *presets.PRECISIONS):
         raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
     decoder_processes.start()  # they start while TensorFlow is imported
-    if head_table.get(head).is_rival:
+    if head == head_table.TEACHER:
+        from nr_vqm.scoring.teacher_scorer import TeacherScorer
+
+        return TeacherScorer(run_dir)
+    if not head_table.needs_networks(head):
         from nr_vqm.scoring.rival_scorer import RivalScorer
 
         return RivalScorer(run_dir, head=head)

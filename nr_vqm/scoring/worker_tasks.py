@@ -14,12 +14,12 @@ from nr_vqm.models import head_table
 from nr_vqm.presets import Preset
 from nr_vqm.runs import features
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import attempts, score_table
+from nr_vqm.scoring import attempts, loading, score_table
 from nr_vqm.video import raw_video, reader
 
 if TYPE_CHECKING:
     from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
-    from nr_vqm.scoring.rival_scorer import RivalScorer
+    from nr_vqm.scoring.feature_scorer import FeatureScorer
     from nr_vqm.scoring.score import Score
     from nr_vqm.scoring.scorer import Scorer
 
@@ -92,12 +92,12 @@ def _load_trunk(run_dir: Path, made_from: str, precision: str, device: str) -> "
 
 
 @functools.lru_cache(maxsize=1)
-def _load_scorer(run_dir: Path, head: str, model_id: str, precision: str | None, device: str) -> "Scorer | RivalScorer":
-    loaded: Scorer | RivalScorer
-    if head_table.get(head).is_rival:
-        from nr_vqm.scoring import rival_scorer
-
-        loaded = rival_scorer.RivalScorer(run_dir, head=head)
+def _load_scorer(
+    run_dir: Path, head: str, model_id: str, precision: str | None, device: str
+) -> "Scorer | FeatureScorer":
+    loaded: Scorer | FeatureScorer
+    if not head_table.needs_networks(head):
+        loaded = loading.load(run_dir, head=head)
     else:
         devices.start(device, hide_startup_lines=True)  # must precede the import of TensorFlow
         from nr_vqm.scoring import scorer
