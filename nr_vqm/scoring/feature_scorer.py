@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
@@ -128,7 +129,7 @@ def with_notes(compute: Callable[[], np.ndarray], path: str | os.PathLike[str]) 
     Returns:
         The features, and reasons to doubt the score.
     """
-    with warnings.catch_warnings(record=True) as caught:
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:  # more threads are slower
         warnings.simplefilter("always")
         features = compute()
     notes = [str(one.message).removeprefix(f"{path}: ") for one in caught if one.category is UserWarning]

@@ -53,7 +53,8 @@ def test_the_score_is_on_the_scale_of_people_with_an_interval(run, video):
 def test_the_command_scores_without_tensorflow(run, video):
     program = (
         "import sys; from nr_vqm import cli; "
-        f"status = cli.main(['score', {str(video)!r}, '--run', {str(run)!r}, '--head', 'teacher', '--format', 'json']); "
+        f"arguments = ['score', {str(video)!r}, '--run', {str(run)!r}, '--head', 'teacher', '--format', 'json']; "
+        "status = cli.main(arguments); "
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules; sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
