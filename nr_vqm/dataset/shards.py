@@ -217,7 +217,7 @@ def read_table(data_dir: str | os.PathLike[str]) -> ClipTable:
 def _read_index(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, int, int, int]]:
     """Read the columns of a ClipTable for one shard: video_ids, video, start, size, clip_shape."""
     atomic_files.require(path, made_by="make prep")
-    with h5py.File(path, "r") as file:
+    with hdf5_files.reading(path) as file:
         clips = file["clips"]
         if file.attrs.get("schema") != SCHEMA:
             raise ValueError(
@@ -237,6 +237,6 @@ def _read_index(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 def stored_bytes(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return the (compressed, uncompressed) size of the clips of a shard in bytes."""
-    with h5py.File(path, "r") as file:
+    with hdf5_files.reading(path) as file:
         clips = file["clips"]
         return clips.id.get_storage_size(), math.prod(clips.shape)

@@ -164,7 +164,7 @@ def load_codebook(path: str | os.PathLike[str]) -> Codebook:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no CORNIA codebook at {path}.")
     try:
-        with h5py.File(path) as file:
+        with hdf5_files.reading(path) as file:
             if file.attrs["format"] != FORMAT:
                 raise ValueError(f"format {file.attrs['format']}, not {FORMAT}")
             arrays = {name: _read_array(file, name, shape) for name, shape in _SHAPES.items()}

@@ -115,11 +115,12 @@ class FeatureFile:
             for name in NUMBERS:
                 out.create_dataset(name, data=[getattr(one, name) for one in videos])
             for index, one in enumerate(videos):
-                with h5py.File(self.part(one, cnn_sha256)) as part:
-                    for name in OUTPUTS:
-                        if name not in out:
-                            out.create_dataset(name, (len(videos), *part[name].shape), part[name].dtype)
-                        out[name][index] = part[name][:]
+                with hdf5_files.reading(self.part(one, cnn_sha256)) as part:
+                    values = {name: part[name][:] for name in OUTPUTS}
+                for name, value in values.items():
+                    if name not in out:
+                        out.create_dataset(name, (len(videos), *value.shape), value.dtype)
+                    out[name][index] = value
 
     def drop_parts(self) -> None:
         """Delete the parts, which are unnecessary once the stage is complete."""
@@ -206,7 +207,7 @@ def num_videos(run_dir: str | os.PathLike[str]) -> int:
     path = RunFolder(run_dir).features
     if not path.exists():
         return 0
-    with h5py.File(path) as file:
+    with hdf5_files.reading(path) as file:
         return len(file["video_id"])
 
 
@@ -219,7 +220,7 @@ def read_ci95(run_dir: str | os.PathLike[str]) -> dict[str, float]:
     path = RunFolder(run_dir).features
     if not path.exists():
         return {}
-    with h5py.File(path) as file:
+    with hdf5_files.reading(path) as file:
         if "mos_ci95" not in file:
             return {}
         pairs = zip(file["video_id"].asstr()[:], file["mos_ci95"][:].tolist(), strict=True)
@@ -231,22 +232,37 @@ def read_head_inputs(run_dir: str | os.PathLike[str]) -> HeadInputs:
 
     Raises:
         FileNotFoundError: features were not extracted.
-        ValueError: features.h5 has another schema.
+        ValueError: features.h5 has another schema, is damaged, or holds NaN or infinity.
     """
     path = RunFolder(run_dir).features
     atomic_files.require(path, made_by="make features")
-    with h5py.File(path) as file:
+    with hdf5_files.reading(path) as file:
         if file.attrs.get("schema") != SCHEMA:
             raise ValueError(f"{path} has schema {file.attrs.get('schema')}, {SCHEMA} is needed. Run: make features.")
+        _check_shapes(file, path)
         stored = hdf5_files.memory_map(path, "group_features")
+        numbers = {name: file[name][:] for name in ("mos", "mos_low", "mos_high", "clip_quality")}
+        numbers["mean_features"] = np.stack([mean_features(groups) for groups in stored])
+        for name, values in numbers.items():
+            if not np.isfinite(values).all():
+                raise ValueError(f"{path} needs finite numbers, {name} has NaN or infinity. Run: make features.")
         return HeadInputs(
             video_id=file["video_id"].asstr()[:],
             content=file["content"].asstr()[:],
-            **{name: file[name][:] for name in ("mos", "mos_low", "mos_high", "clip_quality")},
-            mean_features=np.stack([mean_features(groups) for groups in stored]),
+            **numbers,
             row=np.arange(len(stored)),
             stored=stored,
         )
+
+
+def _check_shapes(file: h5py.File, path: Path) -> None:
+    """Raise ValueError unless every data set has one row per video and the dimensions that the heads read."""
+    dims = dict.fromkeys((*TEXTS, "mos", "mos_low", "mos_high"), 1) | dict.fromkeys(OUTPUTS, 3)
+    shapes = {name: file[name].shape for name in dims}
+    if any(len(shape) != dims[name] or 0 in shape for name, shape in shapes.items()):
+        raise ValueError(f"{path} has data sets of unusable shapes: {shapes}. Run: make features.")
+    if len({shape[0] for shape in shapes.values()}) > 1:
+        raise ValueError(f"{path} needs one row per video in every data set, found {shapes}. Run: make features.")
 
 
 def mean_features(group_features: np.ndarray) -> np.ndarray:

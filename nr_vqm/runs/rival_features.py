@@ -115,7 +115,7 @@ class RivalFile:
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def _read_part(self, video: manifest.Video) -> tuple[np.ndarray, str, float]:
-        with h5py.File(self.part(video)) as part:
+        with hdf5_files.reading(self.part(video)) as part:
             return part["features"][:], part.attrs["reason"], part.attrs["seconds"]
 
     @contextlib.contextmanager
@@ -124,7 +124,7 @@ class RivalFile:
         if not (self.path.exists() and h5py.is_hdf5(self.path)):
             yield None, {}
             return
-        with h5py.File(self.path) as file:
+        with hdf5_files.reading(self.path) as file:
             usable = file.attrs.get("schema") == SCHEMA
             yield file, {key: row for row, key in enumerate(file["key"].asstr()[:])} if usable else {}
 
@@ -201,14 +201,17 @@ def read_file(path: str | os.PathLike[str], *, made_by: str = "make rivals") -> 
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a file of hand-crafted features, or has another schema.
+        ValueError: it is not a file of hand-crafted features, has another schema, or not one row per video.
     """
     atomic_files.require(path, made_by=made_by)
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path} is not a file of hand-crafted features. Make it again: {made_by}.")
-    with h5py.File(path) as file:
+    with hdf5_files.reading(path) as file:
         if file.attrs.get("schema") != SCHEMA or "features" not in file:
             raise ValueError(f"{path} has schema {file.attrs.get('schema')}, {SCHEMA} is needed. Run: {made_by}.")
+        shapes = {name: file[name].shape for name in ("video_id", "reason", "seconds", "features")}
+        if len({shape[:1] for shape in shapes.values()}) > 1 or [*map(len, shapes.values())] != [1, 1, 1, 2]:
+            raise ValueError(f"{path} needs one row per video in every data set, found {shapes}. Run: {made_by}.")
         return RivalFeatures(
             video_id=file["video_id"].asstr()[:],
             features=file["features"][:],

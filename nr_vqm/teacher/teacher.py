@@ -109,7 +109,7 @@ def load(path: str | os.PathLike[str]) -> Teacher:
     """
     atomic_files.require(path, made_by=MADE_BY)
     try:
-        with h5py.File(path) as file:
+        with hdf5_files.reading(path) as file:
             if file.attrs.get("schema") != SCHEMA:
                 raise ValueError(f"its schema is {file.attrs.get('schema')!r}, {SCHEMA} is needed")
             facts = json.loads(file.attrs["facts"])

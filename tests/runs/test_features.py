@@ -138,3 +138,35 @@ def test_missing_features_and_another_schema_are_refused(run_dir, tmp_path):
         features.read_head_inputs(run_dir)
     with pytest.raises(FileNotFoundError, match=r"features\.h5 is missing. Make it first: make features"):
         features.read_head_inputs(tmp_path / "elsewhere")
+
+
+def _change(name, value):
+    def change(file):
+        file[name][1] = value
+
+    return change
+
+
+def _shorten(file):
+    kept = file["mos"][:2]
+    del file["mos"]
+    file["mos"] = kept
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_change("clip_quality", np.nan), "needs finite numbers, clip_quality has NaN"),
+        (_change("group_features", np.inf), "needs finite numbers, mean_features has NaN"),
+        (_change("mos", np.nan), "needs finite numbers, mos has NaN"),
+        (_shorten, "needs one row per video in every data set"),
+        (lambda file: file.pop("content"), "A complete HDF5 file of nr-vqm is needed"),
+        (lambda file: file.move("mos", "clip_quality2") or file.copy("clip_quality", "mos"), "of unusable shapes"),
+    ],
+)
+def test_features_that_are_not_finite_or_do_not_fit_together_are_refused(run_dir, damage, message):
+    with h5py.File(run_dir / "features.h5", "r+") as file:
+        damage(file)
+    with pytest.raises(ValueError, match=message) as refused:
+        features.read_head_inputs(run_dir)
+    assert str(run_dir / "features.h5") in str(refused.value)

@@ -118,3 +118,13 @@ def test_only_complete_methods_count_as_computed(file, videos):
     assert rival_features.computed(run) == ["brisque"]
     file.path.write_bytes(b"changed")
     assert rival_features.computed(run) == []
+
+
+def test_a_file_without_one_row_per_video_is_refused(file, videos):
+    write_parts(file, videos)
+    file.join(videos)
+    with h5py.File(file.path, "r+") as stored:
+        del stored["seconds"]
+        stored["seconds"] = np.zeros(2)
+    with pytest.raises(ValueError, match=r"brisque\.h5 needs one row per video in every data set"):
+        rival_features.read(file.run_dir, "brisque")

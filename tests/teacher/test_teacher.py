@@ -79,7 +79,7 @@ def test_a_huge_array_is_refused_before_it_is_read(path):
     with h5py.File(path, "r+") as file:
         del file["svr/vectors"]
         file.create_dataset("svr/vectors", (10**9, 36), "f4", chunks=(1000, 36))
-    with pytest.raises(ValueError, match="svr/vectors has 36000000000 values"):
+    with pytest.raises(ValueError, match=r"svr/vectors' of shape \(1000000000, 36\) has 0 bytes"):
         teacher.load(path)
 
 
