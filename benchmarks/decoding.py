@@ -47,7 +47,7 @@ def compare(path: str, rounds: int) -> dict[str, float]:
     """Measure one video: {figure: value}, the fastest of several rounds."""
 
     def here() -> Iterator[np.ndarray]:
-        return backends.read(os.path.abspath(path), raw=None, warnings=[])
+        return backends.read(os.path.abspath(path), raw=None, stream=None, deinterlace=False, warnings=[])
 
     reader.probe(path)  # starts the decoder process
     times: dict[str, list[float]] = {"here": [], "apart": []}

@@ -4,12 +4,13 @@ import importlib as _importlib
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Score", "Scorer", "__version__", "load", "score"]
+__all__ = ["Score", "Scorer", "WorkLimits", "__version__", "load", "score"]
 
 if TYPE_CHECKING:
     from nr_vqm.scoring.loading import load, score
     from nr_vqm.scoring.score import Score
     from nr_vqm.scoring.scorer import Scorer
+    from nr_vqm.video.work_limits import WorkLimits
 
 # Imported at first use, so that `import nr_vqm` takes milliseconds and loads no TensorFlow.
 _MODULES = {
@@ -17,6 +18,7 @@ _MODULES = {
     "score": "nr_vqm.scoring.loading",
     "Score": "nr_vqm.scoring.score",
     "Scorer": "nr_vqm.scoring.scorer",
+    "WorkLimits": "nr_vqm.video.work_limits",
 }
 
 

@@ -7,6 +7,7 @@ import sys
 import nr_vqm
 from nr_vqm import command_line
 from nr_vqm.models import head_table
+from nr_vqm.video import work_limits
 
 FORMATS = ("text", "json", "jsonl", "csv")
 
@@ -65,10 +66,21 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     add("--html", metavar="HTML", help="save the plots as a self-contained page; numbered if several videos")
     add("--clips", metavar="CSV", help="write the time, position and quality of every clip")
     add("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="format of .yuv files, such as 1920x1080:yuv420p:30")
+    add("--stream", type=int, metavar="N", help="video stream to score, from 0 (default: the default one or largest)")
+    add("--deinterlace", action="store_true", help="reconstruct the missing rows of interlaced frames before scoring")
+    _add_limits(parser)
     command_line.add_device_option(parser)
     command_line.add_precision_option(parser)
     command_line.add_worker_options(parser)
     parser.set_defaults(command=_score)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the limits on the work for each video, beyond which it fails."""
+    add, limits = parser.add_argument, work_limits.WorkLimits()
+    add("--max-pixels", type=float, default=limits.max_pixels, metavar="N", help="height x width x frames of a video")
+    add("--max-seconds", type=float, default=limits.max_seconds, metavar="S", help="time for a video")
+    add("--max-memory", type=float, metavar="GB", help="memory for a video's frames (default: what is available)")
 
 
 # The commands are imported when they run, so that --help starts at once.

@@ -21,7 +21,8 @@ from nr_vqm.runs import interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import score_page, score_table, worker_tasks
 from nr_vqm.scoring.score import Score
-from nr_vqm.video import raw_video
+from nr_vqm.video import raw_video, reader
+from nr_vqm.video.work_limits import WorkLimits
 
 if TYPE_CHECKING:
     from nr_vqm.scoring.feature_scorer import FeatureScorer
@@ -42,7 +43,8 @@ class _Job:
     Attributes:
         args: the parsed options.
         videos: paths of all videos.
-        raw: format of .yuv files, or None.
+        options: how files are read that leave a choice.
+        limits: on the work for one video.
         rows: the file --out, or None.
         clips: the file --clips, or None.
         model_id: of the run and the head.
@@ -50,7 +52,8 @@ class _Job:
 
     args: argparse.Namespace
     videos: list[str]
-    raw: raw_video.RawFormat | None
+    options: reader.ReadOptions
+    limits: WorkLimits
     rows: score_table.RowFile | None
     clips: score_table.ClipFile | None
     model_id: str
@@ -78,16 +81,29 @@ def score(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace) -> _Job:
     """Validate the options and the run before TensorFlow is loaded, which takes seconds."""
-    videos, raw, rows, clips = _or_exit(command_line.EXIT_USAGE, _check_options, args)
+    options, limits = _or_exit(command_line.EXIT_USAGE, _reading, args)
+    videos, rows, clips = _or_exit(command_line.EXIT_USAGE, _check_options, args)
     model_id = _or_exit(command_line.EXIT_NO_MODEL, model_check.check_run, args.run, args.head)
     if rows:
         _or_exit(command_line.EXIT_USAGE, rows.check_model, args.head, model_id)
-    return _Job(args, videos, raw, rows, clips, model_id)
+    return _Job(args, videos, options, limits, rows, clips, model_id)
+
+
+def _reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
+    """Return how files are read, and the limits on the work for each."""
+    if not head_table.needs_networks(args.head) and (args.stream is not None or args.deinterlace):
+        raise ValueError(
+            f"Head {args.head!r} reads videos as they are. Omit --stream and --deinterlace, or choose a head of the "
+            "3D-CNN."
+        )
+    raw = raw_video.parse(args.raw) if args.raw else None
+    limits = WorkLimits(args.max_pixels, args.max_seconds, args.max_memory and args.max_memory * 1e9)
+    return reader.ReadOptions(raw, args.stream, args.deinterlace), limits
 
 
 def _check_options(
     args: argparse.Namespace,
-) -> tuple[list[str], raw_video.RawFormat | None, score_table.RowFile | None, score_table.ClipFile | None]:
+) -> tuple[list[str], score_table.RowFile | None, score_table.ClipFile | None]:
     if args.resume and not args.out:
         raise ValueError("--resume continues an output file, and none is given. Add --out FILE.")
     if args.plot and Path(args.plot).suffix.lower() != ".png":
@@ -106,7 +122,7 @@ def _check_options(
     _print_skipped(score_table.find_skipped(names))
     rows = score_table.RowFile(args.out, resume=args.resume) if args.out else None
     clips = score_table.ClipFile(args.clips, keep=rows.done if rows and args.resume else None) if args.clips else None
-    return score_table.find_videos(names), raw_video.parse(args.raw) if args.raw else None, rows, clips
+    return score_table.find_videos(names), rows, clips
 
 
 def _listed_videos(from_file: str | None) -> list[str]:
@@ -161,7 +177,7 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
         todo: (number, path) of each video; the number is part of the names of its plots.
         statuses: a list to append to, OK or FAILED; up to date also after an interruption.
     """
-    scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, job.args)
+    scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, job.args, job.limits)
     printer = _Printer(job.args.format)
     with printer, job.rows or contextlib.nullcontext(), job.clips or contextlib.nullcontext():
         outcomes = _outcomes(job, scorer, [path for _, path in todo])
@@ -180,13 +196,13 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
             statuses.append(row["status"])
 
 
-def _load(args: argparse.Namespace) -> "AnyScorer | None":
+def _load(args: argparse.Namespace, limits: WorkLimits) -> "AnyScorer | None":
     """Load the Scorer; None if worker processes load their own."""
     if args.workers == 1 and not args.scheduler:
         if head_table.needs_networks(args.head):
             start = functools.partial(devices.start, args.device, hide_startup_lines=True)
             _or_exit(command_line.EXIT_USAGE, start)
-        return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device)
+        return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device, limits=limits)
     # Damaged intervals are reported here, once, instead of by every worker.
     if args.head != head_table.TEACHER:
         interval_file.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
@@ -198,11 +214,12 @@ def _outcomes(
 ) -> Iterator[tuple[Score | None, Exception | None]]:
     """Score the videos in this process or in workers; yield (Score, None) or (None, error) in order."""
     if scorer:
-        yield from scorer.score_many(paths, job.raw)
+        yield from scorer.score_many(paths, **vars(job.options))
         return
     args = job.args
     settings = {"head": args.head, "model_id": job.model_id, "precision": args.precision, "device": args.device}
-    task = functools.partial(worker_tasks.score, run_dir=Path(args.run).resolve(), raw=job.raw, **settings)
+    reading = {"options": job.options, "limits": job.limits}
+    task = functools.partial(worker_tasks.score, run_dir=Path(args.run).resolve(), **reading, **settings)
     outcomes = parallel.map_in_order(
         task,
         [Path(path).absolute() for path in paths],  # workers may run in another folder

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_videos import place_frame, write_ffv1
+from sample_videos import place_frame, write_bars, write_ffv1
 
 import nr_vqm
 from nr_vqm import cli, command_line, presets
@@ -398,3 +398,31 @@ def test_two_commands_do_not_write_to_one_file(tiny_run, folder, tmp_path, optio
         other.communicate("x")
     assert score(folder / "a b.mkv", "--run", tiny_run, option, path)[0] == 0
     assert [found.name for found in tmp_path.iterdir() if found != folder] == [path.name]
+
+
+def test_options_for_reading_and_limits_reach_the_scorer_and_the_workers(tiny_run, folder, tmp_path, capsys):
+    write_bars(folder / "a.mpg", encoder="mpeg2video", options={"flags": "+ildct+ilme", "b": "2M"})
+    for number, workers in enumerate((1, 2)):
+        out = tmp_path / f"rows-{number}.jsonl"
+        arguments = [folder / "a.mpg", folder / "a b.mkv", "--run", tiny_run, "--out", out, "--workers", workers]
+        assert score(*arguments, "--deinterlace", "--max-pixels", 100_000, "--stream", 0)[0] == command_line.EXIT_FAILED
+        failed, scored = read_rows(out)
+        assert "may have 1e+05 pixels in all, this one has 20 frames of 128x96" in failed["error"]
+        assert (scored["status"], scored["frames"]) == ("ok", 12)
+    capsys.readouterr()
+    code, printed = score(folder / "a.mpg", "--run", tiny_run, "--deinterlace", "--max-memory", 2, capsys=capsys)
+    assert code == 0
+    assert "warning: interlaced video, deinterlaced before it was scored (FFmpeg's bwdif)" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stream", -1], "A video stream is named by its number, from 0. Received: -1"),
+        (["--max-seconds", 0], "A limit must be above 0. Received: max_seconds=0.0"),
+        (["--head", "brisque", "--deinterlace"], "Head 'brisque' reads videos as they are. Omit --stream and"),
+    ],
+)
+def test_wrong_options_for_reading_are_refused_before_anything_is_loaded(tiny_run, options, message, capsys):
+    code, printed = score("x.mp4", "--run", tiny_run, *options, capsys=capsys)
+    assert (code, message in printed.err) == (command_line.EXIT_USAGE, True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nr_vqm.video import backends, decoder_client, reader
+from nr_vqm.video import decoder_client, interlacing, reader
 
 USABLE = ""  # status of a usable video; all others say why it is skipped
 THUMBNAIL = 64  # pixels a side of the frames that are compared
@@ -131,7 +131,7 @@ def _declared_problem(info: decoder_client.VideoInfo, min_side: int) -> tuple[st
 def _decoded_problem(
     info: decoder_client.VideoInfo, count: int, warnings: list[str], *, whole: bool
 ) -> tuple[str, str]:
-    if backends.INTERLACED in warnings:
+    if interlacing.INTERLACED in warnings:
         return "interlaced", "moving edges show combing"
     if whole and decoder_client.missing_frames(count, info.frames):
         return "damaged", f"{info.frames} frames are declared, {count} can be decoded"

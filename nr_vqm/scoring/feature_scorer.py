@@ -1,6 +1,7 @@
 """Base of the scorers that predict a video's quality from hand-crafted features. They need no TensorFlow."""
 
 import abc
+import functools
 import os
 import time
 import warnings
@@ -14,7 +15,8 @@ from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
 from nr_vqm.runs import interval_file
 from nr_vqm.scoring.attempts import attempt
 from nr_vqm.scoring.score import Score
-from nr_vqm.video import clips, raw_video, reader
+from nr_vqm.video import clips, raw_video, reader, work_limits
+from nr_vqm.video.work_limits import WorkLimits
 
 
 class FeatureScorer(abc.ABC):
@@ -28,6 +30,7 @@ class FeatureScorer(abc.ABC):
         precision: of the features, 'float64'.
         labels: origin of the training labels, a key of `label_origin.ORIGINS`.
         mos_range: the two ends of the scale of the scores.
+        limits: the limits on the work for one video file.
     """
 
     engine, precision = "numpy", "float64"
@@ -36,6 +39,7 @@ class FeatureScorer(abc.ABC):
     model_id: str
     labels: str
     mos_range: tuple[float, float]
+    limits: WorkLimits
     _spread: PredictionIntervals | None
 
     def __repr__(self) -> str:
@@ -48,6 +52,8 @@ class FeatureScorer(abc.ABC):
         raw: raw_video.RawFormat | str | None = None,
         *,
         fps: float = 0.0,
+        stream: int | None = None,
+        deinterlace: bool = False,
     ) -> Score:
         """Score one video.
 
@@ -55,22 +61,31 @@ class FeatureScorer(abc.ABC):
             source: path of a video. An array of frames is refused.
             raw: format of a headerless .yuv file, such as '1920x1080:yuv420p:30'; ignored for other files.
             fps: ignored; for the same call as `Scorer.score`.
+            stream: must be None: the training features are those of the default stream.
+            deinterlace: must be False: the training features are those of the frames as they were.
 
         Returns:
             The Score of the video, without clips.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the source is an array or not a video, or its features cannot be computed.
+            ValueError: the source is an array or not a video, exceeds a limit, or its features cannot be computed.
         """
         if isinstance(source, np.ndarray):
             raise ValueError(
                 f"Head {self.head!r} reads the decoder's luma plane, so it needs a path. Received: an array "
                 "of frames. Save it as a video, or use a head of the 3D-CNN."
             )
+        if stream is not None or deinterlace:
+            raise ValueError(
+                f"Head {self.head!r} reads videos as they are. Omit stream and deinterlace, or use a head of the "
+                "3D-CNN."
+            )
         start = time.monotonic()
         info = reader.probe(source, raw)
-        score, notes = self._predict(source, raw)
+        with self.limits.enforced():
+            work_limits.check_start(info.width, info.height, info.expected, with_model=False)
+            score, notes = self._predict(source, raw)
         quality = mos_scale.to_unit_5(score, *self.mos_range)
         low, high = interval_file.in_unit_of(self._spread, quality, self.mos_range)
         return Score(
@@ -100,19 +115,24 @@ class FeatureScorer(abc.ABC):
         )
 
     def score_many(
-        self, paths: Iterable[str | os.PathLike[str]], raw: raw_video.RawFormat | str | None = None
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        raw: raw_video.RawFormat | str | None = None,
+        *,
+        stream: int | None = None,
+        deinterlace: bool = False,
     ) -> Iterator[tuple[Score | None, Exception | None]]:
         """Score several videos.
 
         Args:
             paths: the videos.
-            raw: format of all .yuv files, see `score`.
+            raw, stream, deinterlace: see `score`; for all videos.
 
         Yields:
             For each path, in order, (Score, None), or (None, error) for a video that cannot be scored.
         """
         for path in paths:
-            yield attempt(self.score, path, raw)
+            yield attempt(functools.partial(self.score, raw=raw, stream=stream, deinterlace=deinterlace), path)
 
     @abc.abstractmethod
     def _predict(self, path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None) -> tuple[float, list[str]]:

@@ -10,6 +10,7 @@ from nr_vqm.common import devices
 from nr_vqm.models import head_table
 from nr_vqm.runs import model_check
 from nr_vqm.video import decoder_processes
+from nr_vqm.video.work_limits import WorkLimits
 
 if TYPE_CHECKING:
     from nr_vqm.scoring.feature_scorer import FeatureScorer
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def load(
-    run_dir: str | os.PathLike[str], *, head: str = "lstm", precision: str | None = None, device: str = "auto"
+    run_dir: str | os.PathLike[str],
+    *,
+    head: str = "lstm",
+    precision: str | None = None,
+    device: str = "auto",
+    limits: WorkLimits | None = None,
 ) -> "Scorer | FeatureScorer":
     """Load a trained run for scoring.
 
@@ -30,6 +36,7 @@ def load(
             the run's own setting.
         device: 'auto', 'cpu', 'gpu', or one GPU such as 'gpu:1'. It must be chosen before TensorFlow's first
             operation.
+        limits: on the pixels, the time and the memory of each video file; None for the defaults of WorkLimits.
 
     Returns:
         A Scorer; its `score` method takes a path or an array of frames. For a head on hand-crafted features and the
@@ -58,15 +65,15 @@ def load(
     if head == head_table.TEACHER:
         from nr_vqm.scoring.teacher_scorer import TeacherScorer
 
-        return TeacherScorer(run_dir)
+        return TeacherScorer(run_dir, limits=limits)
     if not head_table.needs_networks(head):
         from nr_vqm.scoring.rival_scorer import RivalScorer
 
-        return RivalScorer(run_dir, head=head)
+        return RivalScorer(run_dir, head=head, limits=limits)
     devices.start(device)
     from nr_vqm.scoring.scorer import Scorer
 
-    return Scorer(run_dir, head=head, precision=precision)
+    return Scorer(run_dir, head=head, precision=precision, limits=limits)
 
 
 def score(

@@ -12,17 +12,19 @@ from nr_vqm.runs import interval_file, model_check, rival_inputs, shallow_heads
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring.feature_scorer import FeatureScorer, with_notes
 from nr_vqm.video import raw_video
+from nr_vqm.video.work_limits import WorkLimits
 
 
 class RivalScorer(FeatureScorer):
     """A run that is loaded for scoring with a head on hand-crafted features; create it with `nr_vqm.load`."""
 
-    def __init__(self, run_dir: str | os.PathLike[str], *, head: str) -> None:
+    def __init__(self, run_dir: str | os.PathLike[str], *, head: str, limits: WorkLimits | None = None) -> None:
         """Load one head, and the codebook if its method needs one.
 
         Args:
             run_dir: a run folder that the stages train and compare have written.
             head: one of `head_table.RIVALS`.
+            limits: on the work for one video file; None for the defaults of WorkLimits.
 
         Raises:
             FileNotFoundError: a file is missing.
@@ -30,7 +32,7 @@ class RivalScorer(FeatureScorer):
                 the features.
         """
         self.model_id = model_check.check_run(run_dir, head)
-        self.run_dir, self.head = os.fspath(run_dir), head
+        self.run_dir, self.head, self.limits = os.fspath(run_dir), head, limits or WorkLimits()
         run, row, self._method = RunFolder(run_dir), head_table.get(head), methods.get(head)
         fitted_on = run.stage_settings(row.stage).get("version")
         if fitted_on != self._method.version:

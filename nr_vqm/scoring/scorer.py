@@ -1,6 +1,5 @@
 """Score videos with a loaded run."""
 
-import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,9 @@ from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring.attempts import attempt
 from nr_vqm.scoring.content_check import ContentCheck
 from nr_vqm.scoring.score import Score
-from nr_vqm.video import clips, decoder_client, raw_video, reader
+from nr_vqm.video import clips, decoder_client, raw_video, reader, work_limits
+from nr_vqm.video.reader import ReadOptions
+from nr_vqm.video.work_limits import WorkLimits
 
 Source = str | os.PathLike[str] | np.ndarray
 Raw = raw_video.RawFormat | str | None
@@ -36,17 +37,26 @@ class Scorer:
         precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'.
         labels: origin of the training labels, a key of `label_origin.ORIGINS`.
         mos_range: the two ends of the scale of the run's database.
+        limits: the limits on the work for one video file.
     """
 
     engine = "keras"
 
-    def __init__(self, run_dir: str | os.PathLike[str], *, head: str, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        *,
+        head: str,
+        precision: str | None = None,
+        limits: WorkLimits | None = None,
+    ) -> None:
         """Load the 3D-CNN and one head.
 
         Args:
             run_dir: a run folder that the stages train and compare have written.
             head: a key of `head_table.HEADS`.
             precision: a Keras dtype policy, or 'auto' for the fastest on this machine; None uses the run's setting.
+            limits: on the work for one video file; None for the defaults of WorkLimits.
 
         Raises:
             FileNotFoundError: a model is missing.
@@ -54,6 +64,7 @@ class Scorer:
         """
         self.model_id = model_check.check_run(run_dir, head)
         self.run_dir = os.fspath(run_dir)
+        self.limits = limits or WorkLimits()
         run = RunFolder(run_dir)
         self.head, self.preset, self.mos_range = head, run.read_preset(), run.read_mos_range()
         _, self.labels = run.read_labels()
@@ -68,63 +79,82 @@ class Scorer:
         low, high = self.mos_range
         return f"Scorer({self.run_dir!r}, head {self.head}, {self.precision}, model {self.model_id}, {low:g}-{high:g})"
 
-    def score(self, source: Source, raw: Raw = None, *, fps: float = 0.0) -> Score:
+    def score(
+        self,
+        source: Source,
+        raw: Raw = None,
+        *,
+        fps: float = 0.0,
+        stream: int | None = None,
+        deinterlace: bool = False,
+    ) -> Score:
         """Score one video.
 
         Args:
             source: path of a video, or its frames: uint8 RGB, shape (num_frames, height, width, 3), values 0-255.
             raw: format of a headerless .yuv file, such as '1920x1080:yuv420p:30'; ignored for other files.
             fps: frames per second of an array, for the time axis only; ignored for files.
+            stream: index of a video stream among those of the file; None for the default one, otherwise the largest.
+            deinterlace: reconstruct the missing rows of interlaced frames; progressive frames are not changed.
 
         Returns:
             The Score of the video.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the source is not a video, or has fewer frames than one clip.
+            ValueError: the source is not a video, or has fewer frames than one clip, or exceeds a limit.
         """
-        with _open(source, raw, fps) as frames:
-            return self._score(frames, source, raw, fps)
+        options = ReadOptions(raw, stream, deinterlace)
+        with _open(source, options, fps) as frames:
+            return self._score(frames, source, options, fps)
 
     def score_many(
-        self, paths: Iterable[str | os.PathLike[str]], raw: Raw = None
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        raw: Raw = None,
+        *,
+        stream: int | None = None,
+        deinterlace: bool = False,
     ) -> Iterator[tuple[Score | None, Exception | None]]:
         """Score several videos; the next one is decoded while the current one is computed.
 
         Args:
             paths: the videos.
-            raw: format of all .yuv files, see `score`.
+            raw, stream, deinterlace: see `score`; for all videos.
 
         Yields:
             For each path, in order, (Score, None), or (None, error) for a video that cannot be scored.
         """
+        options = ReadOptions(raw, stream, deinterlace)
         waiting = None
         try:
             for path in [*paths, None]:
-                current, waiting = waiting, None if path is None else (path, *attempt(_open, path, raw, 0.0))
+                current, waiting = waiting, None if path is None else (path, *attempt(_open, path, options, 0.0))
                 if current:
-                    yield self._finish(*current, raw)
+                    yield self._finish(*current, options)
         finally:
             if waiting and waiting[1]:
                 waiting[1].close()
 
     def _finish(
-        self, path: str | os.PathLike[str], frames: Any, error: Exception | None, raw: Raw
+        self, path: str | os.PathLike[str], frames: Any, error: Exception | None, options: ReadOptions
     ) -> tuple[Score | None, Exception | None]:
         if error:
             return None, error
         with frames:
-            return attempt(self._score, frames, path, raw, 0.0)
+            return attempt(self._score, frames, path, options, 0.0)
 
-    def _score(self, frames: Any, source: Source, raw: Raw, fps: float) -> Score:
+    def _score(self, frames: Any, source: Source, options: ReadOptions, fps: float) -> Score:
         """Score an open video; `frames` are decoder_client.Frames or _ArrayFrames."""
         start = time.monotonic()
-        grid, outputs, worst_frame, content, num_frames = self._outputs(frames, source, raw, fps)
+        with self.limits.enforced():
+            info = frames.info
+            work_limits.check_start(info.width, info.height, info.expected, with_model=True)
+            grid, outputs, worst_frame, content, num_frames = self._outputs(frames, source, options, fps)
         output = float(self._pooling.predict(_head_input(outputs, self._pooling.row)[None])[0])
         score = float(mos_scale.to_score(output, *self.mos_range))
         quality = mos_scale.to_unit_5(score, *self.mos_range)
         low, high = interval_file.in_unit_of(self.spread, quality, self.mos_range)
-        info = frames.info
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
             labels=self.labels,
@@ -152,16 +182,20 @@ class Scorer:
         )
 
     def _outputs(
-        self, frames: Any, source: Source, raw: Raw, fps: float
+        self, frames: Any, source: Source, options: ReadOptions, fps: float
     ) -> tuple[clips.ClipGrid, ClipOutputs, bytes, list[str], int]:
         """Return what `_run` returns, and the number of decoded frames; decode again if the header was wrong."""
         found = None
-        with contextlib.suppress(ValueError):  # too few frames for a clip: raised below, with the true number
+        try:
             found = self._run(frames, frames.info.expected, frames.info)
+        except work_limits.LimitExceeded:
+            raise
+        except ValueError:  # too few frames for a clip: raised below, with the true number
+            pass
         for _ in frames:
             pass
         if found is None or frames.decoded != frames.info.expected:
-            with _open(source, raw, fps) as again:
+            with _open(source, options, fps) as again:
                 found = self._run(again, frames.decoded, frames.info)
         return *found, frames.decoded
 
@@ -239,8 +273,10 @@ class _ArrayFrames:
         pass
 
 
-def _open(source: Source, raw: Raw, fps: float) -> Any:
-    return _ArrayFrames(source, fps) if isinstance(source, np.ndarray) else reader.read_frames(source, raw)
+def _open(source: Source, options: ReadOptions, fps: float) -> Any:
+    if isinstance(source, np.ndarray):
+        return _ArrayFrames(source, fps)
+    return reader.read_frames(source, options.raw, stream=options.stream, deinterlace=options.deinterlace)
 
 
 def _check_frames(frames: np.ndarray) -> None:

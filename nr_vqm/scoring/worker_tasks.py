@@ -15,7 +15,8 @@ from nr_vqm.presets import Preset
 from nr_vqm.runs import features
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import attempts, loading, score_table
-from nr_vqm.video import raw_video, reader
+from nr_vqm.video import reader
+from nr_vqm.video.work_limits import WorkLimits
 
 if TYPE_CHECKING:
     from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
@@ -52,7 +53,8 @@ def score(
     run_dir: Path,
     head: str,
     model_id: str,
-    raw: raw_video.RawFormat | None,
+    options: reader.ReadOptions,
+    limits: WorkLimits,
     precision: str | None,
     device: str,
 ) -> "tuple[Score | None, ValueError | None]":
@@ -63,7 +65,8 @@ def score(
         run_dir: the run folder.
         head: see `nr_vqm.load`.
         model_id: of the models that the command found; a worker may have loaded earlier ones, or see other files.
-        raw: format of a .yuv file.
+        options: how files are read that leave a choice.
+        limits: on the work for one video.
         precision: see `nr_vqm.load`.
         device: see `nr_vqm.load`.
 
@@ -74,8 +77,8 @@ def score(
         ValueError: the worker's models are not those of `model_id`.
     """
     with _LOADING:
-        loaded = _load_scorer(run_dir, head, model_id, precision, device)
-    result, error = attempts.attempt(loaded.score, path, raw)
+        loaded = _load_scorer(run_dir, head, model_id, precision, device, limits)
+    result, error = attempts.attempt(functools.partial(loaded.score, **vars(options)), path)
     # Not every exception can be pickled for another process, a ValueError can.
     return result, None if error is None else ValueError(score_table.error_text(error))
 
@@ -93,16 +96,16 @@ def _load_trunk(run_dir: Path, made_from: str, precision: str, device: str) -> "
 
 @functools.lru_cache(maxsize=1)
 def _load_scorer(
-    run_dir: Path, head: str, model_id: str, precision: str | None, device: str
+    run_dir: Path, head: str, model_id: str, precision: str | None, device: str, limits: WorkLimits
 ) -> "Scorer | FeatureScorer":
     loaded: Scorer | FeatureScorer
     if not head_table.needs_networks(head):
-        loaded = loading.load(run_dir, head=head)
+        loaded = loading.load(run_dir, head=head, limits=limits)
     else:
         devices.start(device, hide_startup_lines=True)  # must precede the import of TensorFlow
         from nr_vqm.scoring import scorer
 
-        loaded = scorer.Scorer(run_dir, head=head, precision=precision)
+        loaded = scorer.Scorer(run_dir, head=head, precision=precision, limits=limits)
     if loaded.model_id != model_id:
         raise ValueError(
             f"The models of {run_dir} on a worker differ from those on this machine, or have changed since the start. "

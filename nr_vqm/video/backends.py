@@ -17,11 +17,11 @@ from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from nr_vqm.video import planes, raw_video
+from nr_vqm.video import interlacing, planes, raw_video
 
+SQUARE_TOLERANCE = 0.02  # of the sample aspect ratio: rounding of the frame size gives such deviations
 MAX_PIXELS = 2**26  # per frame, twice 8K: a larger size means a damaged header
 THREADS = 4  # of the decoder: every thread needs memory for frames
-INTERLACED = "interlaced video, read as progressive: moving edges show combing, which changes the score"
 # Demuxers of files that hold the video themselves. Playlists (hls, dash, concat, ...), image sequences and session
 # descriptions (sdp, rtsp) are missing on purpose: they make FFmpeg open other files and connections.
 DEMUXERS = (
@@ -35,12 +35,15 @@ class Refusal(ValueError):
     """A readable video that cannot be scored, for example because its frame size changes."""
 
 
-def inspect(path: str, raw: raw_video.RawFormat | None, progress: Callable[[], None]) -> dict[str, Any]:
+def inspect(
+    path: str, raw: raw_video.RawFormat | None, *, stream: int | None, progress: Callable[[], None]
+) -> dict[str, Any]:
     """Read the properties that the container declares, without decoding.
 
     Args:
         path: the file.
         raw: format of a raw file, else None.
+        stream: index of a video stream among those of the file, or None for the one that FFmpeg would choose.
         progress: called for every packet that is read.
 
     Returns:
@@ -48,25 +51,36 @@ def inspect(path: str, raw: raw_video.RawFormat | None, progress: Callable[[], N
         expected: number of frames that decoding will probably give, 0 if unknown.
         fps: frames per second, 0 if not declared.
         hdr: 'PQ', 'HLG' or ''.
-        streams: number of video streams.
+        streams, stream: number of video streams, and the index of the one that is read.
+        aspect: sample aspect ratio, such as '4:3', of pixels that are not square; else ''.
+        alpha: whether the video has an alpha channel.
+
+    Raises:
+        Refusal: the file has no such video stream.
     """
-    found: dict[str, Any] = {"declared": 0, "expected": 0, "fps": 0.0, "hdr": "", "streams": 1}
+    found: dict[str, Any] = {"declared": 0, "expected": 0, "fps": 0.0, "hdr": "", "streams": 1, "stream": 0}
+    found |= {"aspect": "", "alpha": False}
     if raw:
         frames = raw_video.count_frames(path, raw)
         return {**found, "declared": frames, "expected": frames, "fps": raw.fps}
     try:
         with _open(path) as container:
             streams = _video_streams(container)
-            stream = _choose(streams)
-            rate = float(stream.guessed_rate or 0)
+            chosen = _choose(streams, stream)
+            rate = float(chosen.guessed_rate or 0)
             found.update(
-                declared=_declared(container, stream, rate),
+                declared=_declared(container, chosen, rate),
                 fps=rate if 0 < rate < 1000 else 0.0,
-                hdr=HDR.get(stream.codec_context.color_trc, ""),
+                hdr=HDR.get(chosen.codec_context.color_trc, ""),
                 streams=len(streams),
+                stream=streams.index(chosen),
+                aspect=_aspect(chosen),
+                alpha=_has_alpha(chosen),
             )
             found["expected"] = found["declared"]
-            found["expected"] = _expected(container, stream, found["declared"], progress)
+            found["expected"] = _expected(container, chosen, found["declared"], progress)
+    except Refusal:
+        raise
     except (av.FFmpegError, IndexError, ValueError):
         pass  # decoding reports the error
     return found
@@ -77,9 +91,28 @@ def _open(path: str) -> Any:
     try:
         return av.open(path, options={"format_whitelist": ",".join(DEMUXERS)})
     except av.ArgumentError as error:
+        with open(path, "rb") as file:
+            start = file.read(12)
+        if start[:4] == b"RIFF" and start[8:] == b"WEBP":
+            raise Refusal(
+                f"{path} is a WebP image, whose animations the decoder cannot read. Convert it to another format, such "
+                "as .webm."
+            ) from error
         raise Refusal(
             f"A file that holds the video itself is needed, {path} has another format, for example that of a playlist."
         ) from error
+
+
+def _aspect(stream: Any) -> str:
+    """Return the aspect ratio of pixels that are clearly not square, such as '4:3', else an empty string."""
+    ratio = stream.sample_aspect_ratio
+    return f"{ratio.numerator}:{ratio.denominator}" if ratio and abs(ratio - 1) > SQUARE_TOLERANCE else ""
+
+
+def _has_alpha(stream: Any) -> bool:
+    """Return whether a stream has an alpha channel. WebM stores it apart; in packed RGB it is usually a filler."""
+    pixels = stream.codec_context.format
+    return stream.metadata.get("alpha_mode") == "1" or bool(pixels and pixels.name.startswith(("yuva", "gbrap")))
 
 
 def _expected(container: Any, stream: Any, declared: int, progress: Callable[[], None]) -> int:
@@ -99,8 +132,18 @@ def _video_streams(container: Any) -> list[Any]:
     ]
 
 
-def _choose(streams: Sequence[Any]) -> Any:
-    """Return the stream that FFmpeg would choose: the default one, otherwise the one with the most pixels."""
+def _choose(streams: Sequence[Any], wanted: int | None) -> Any:
+    """Return a stream by its index, else the one that FFmpeg would choose: the default, or that with the most pixels.
+
+    Raises:
+        Refusal: there is no such stream.
+        ValueError: there is no video stream.
+    """
+    if wanted is not None and streams:
+        if wanted < len(streams):
+            return streams[wanted]
+        sizes = ", ".join(f"{number}: {one.width}x{one.height}" for number, one in enumerate(streams))
+        raise Refusal(f"Video stream {wanted} is needed, the file has {sizes}. Choose one of these or omit the option.")
     return max(
         streams, key=lambda one: 5_000_000 * bool(one.disposition & Disposition.default) + one.width * one.height
     )
@@ -134,12 +177,16 @@ def _presented(container: Any, stream: Any) -> int:
     return stream.frames
 
 
-def read(path: str, *, raw: raw_video.RawFormat | None, warnings: list[str]) -> Generator[np.ndarray, None, None]:
+def read(
+    path: str, *, raw: raw_video.RawFormat | None, stream: int | None, deinterlace: bool, warnings: list[str]
+) -> Generator[np.ndarray, None, None]:
     """Decode a file and yield its RGB frames.
 
     Args:
         path: absolute path of the file; FFmpeg would read 'a:b' as a protocol.
         raw: format of a raw file, else None.
+        stream: see `inspect`.
+        deinterlace: reconstruct the missing rows of interlaced frames.
         warnings: problems are appended during the iteration, each once.
 
     Yields:
@@ -153,7 +200,7 @@ def read(path: str, *, raw: raw_video.RawFormat | None, warnings: list[str]) -> 
         yield from raw_video.read_frames(path, raw)
         return
     shape = None
-    with contextlib.closing(_read_pyav(path, warnings)) as frames:
+    with contextlib.closing(_read_pyav(path, stream, deinterlace, warnings)) as frames:
         for frame in frames:
             shape = shape or frame.shape
             _check_shape(path, frame.shape, shape)
@@ -172,12 +219,12 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def read_planes(
-    path: str, *, raw: raw_video.RawFormat | None, warnings: list[str]
+    path: str, *, raw: raw_video.RawFormat | None, stream: int | None, deinterlace: bool, warnings: list[str]
 ) -> Generator[tuple[int, int, int, np.ndarray], None, None]:
     """Decode a file and yield its packed YUV 4:2:0 planes.
 
     Args:
-        path, raw, warnings: see `read`.
+        path, raw, stream, deinterlace, warnings: see `read`.
 
     Yields:
         height, width and bits per sample, which are constant, and the frame packed by `planes.pack`.
@@ -192,7 +239,7 @@ def read_planes(
     if raw:
         frames = (raw_video.to_av_frame(data, raw) for data in raw_video.map_frames(path, raw))
     else:
-        frames = _pyav_frames(path, warnings)
+        frames = _pyav_frames(path, stream, deinterlace, warnings)
     with contextlib.closing(frames):
         for frame in frames:
             bits, parts = planes.split(frame, convert)
@@ -206,11 +253,13 @@ def read_planes(
             yield shape[0], shape[1], bits, planes.pack(parts)
 
 
-def _read_pyav(path: str, warnings: list[str]) -> Generator[np.ndarray, None, None]:
+def _read_pyav(
+    path: str, stream: int | None, deinterlace: bool, warnings: list[str]
+) -> Generator[np.ndarray, None, None]:
     """Decode a file with PyAV and yield its RGB frames."""
     convert = VideoReformatter()  # the same for all frames: its creation costs as much as decoding a small frame
     matrix = None
-    with contextlib.closing(_pyav_frames(path, warnings)) as frames:
+    with contextlib.closing(_pyav_frames(path, stream, deinterlace, warnings)) as frames:
         for number, frame in enumerate(frames):
             matrix = _display_matrix(frame) if number == 0 else matrix
             yield turn(_to_rgb(frame, convert), matrix)
@@ -225,20 +274,19 @@ def _to_rgb(frame: av.VideoFrame, convert: VideoReformatter) -> np.ndarray:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, bgr)
 
 
-def _pyav_frames(path: str, warnings: list[str]) -> Generator[av.VideoFrame, None, None]:
+def _pyav_frames(
+    path: str, stream: int | None, deinterlace: bool, warnings: list[str]
+) -> Generator[av.VideoFrame, None, None]:
     """Yield the decoded frames of a file; undecodable packets are skipped and reported like FFmpeg's errors."""
     try:
         with _open(path) as container:
-            stream = _choose(_video_streams(container))
-            stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = min(THREADS, os.cpu_count() or 1)
-            stream.codec_context.flags |= (
-                Flags.unaligned
-            )  # otherwise the left edge is cropped to a multiple of 32 or 64
-            for frame in _decode(container, stream):
-                if frame.interlaced_frame and INTERLACED not in warnings:
-                    warnings.append(INTERLACED)
-                yield frame
+            chosen = _choose(_video_streams(container), stream)
+            chosen.thread_type = "AUTO"
+            chosen.codec_context.thread_count = min(THREADS, os.cpu_count() or 1)
+            # Otherwise the left edge is cropped to a multiple of 32 or 64.
+            chosen.codec_context.flags |= Flags.unaligned
+            frames = _decode(container, chosen)
+            yield from interlacing.to_progressive(frames, deinterlace=deinterlace, warnings=warnings)
     except Refusal:
         raise
     except (av.FFmpegError, ValueError) as error:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from nr_vqm.video import planes, raw_video
+from nr_vqm.video import planes, raw_video, work_limits
 from nr_vqm.video.decoder_processes import DecoderFailed, borrowed
 
 ATTEMPTS = 2  # a decoder may crash or hang because the machine lacks memory or is busy
@@ -35,7 +35,7 @@ class VideoInfo:
         fps: frames per second; 0 if not declared.
         expected: number of frames that decoding will probably give: the declared number, or fewer if the file contains
             fewer coded frames; 0 if unknown.
-        warnings: properties that make the score less reliable: HDR, several video streams.
+        warnings: properties that make the score less reliable: HDR, several video streams, non-square pixels, alpha.
         hdr: transfer characteristics of an HDR video, 'PQ' or 'HLG'; empty for all others.
     """
 
@@ -64,6 +64,8 @@ class Frames(Generic[Frame]):
         path: str | os.PathLike[str],
         *,
         raw: raw_video.RawFormat | str | None,
+        stream: int | None,
+        deinterlace: bool,
         stall_seconds: float,
         as_planes: bool = False,
     ) -> None:
@@ -72,7 +74,8 @@ class Frames(Generic[Frame]):
         self.warnings: list[str] = []
         self._error: ValueError | None = None
         # A function, not a method: with a reference cycle the process could be freed before the generator that uses it.
-        self._frames = _read(_request(path, raw) | {"planes": as_planes}, stall_seconds, self.warnings)
+        request = _request(path, raw) | {"stream": stream, "deinterlace": deinterlace, "planes": as_planes}
+        self._frames = _read(request, stall_seconds, self.warnings)
         self.info: VideoInfo = next(self._frames)
 
     def __iter__(self) -> "Frames[Frame]":
@@ -87,6 +90,7 @@ class Frames(Generic[Frame]):
             self._error = error
             raise
         self.decoded += 1
+        work_limits.check_progress(self.info.width, self.info.height, self.decoded)
         return frame
 
     def __enter__(self) -> "Frames[Frame]":
@@ -175,7 +179,12 @@ def _info(answer: dict[str, Any]) -> VideoInfo:
     if answer["hdr"]:
         warnings.append(f"HDR video ({answer['hdr']}), read as if it were not: out of the model's range")
     if answer["streams"] > 1:
-        warnings.append(f"{answer['streams']} video streams: that of {answer['width']}x{answer['height']} is read")
+        size = f"{answer['width']}x{answer['height']}"
+        warnings.append(f"{answer['streams']} video streams: stream {answer['stream']} of {size} is read")
+    if answer["aspect"]:
+        warnings.append(f"non-square pixels, {answer['aspect']}: read as they are stored, without stretching")
+    if answer["alpha"]:
+        warnings.append("an alpha channel, which is ignored: transparent areas show their stored colours")
     return VideoInfo(
         width=answer["width"],
         height=answer["height"],

@@ -86,9 +86,10 @@ def _serve(connection: Connection, ring: int, request: dict[str, Any]) -> None:
 def _read(connection: Connection, ring: int, request: dict[str, Any]) -> None:
     """Send the declared properties of the video, then write its frames to the ring buffer."""
     path, raw = request["path"], raw_video.RawFormat(**request["raw"]) if request["raw"] else None
-    found = backends.inspect(path, raw, _Progress(connection))
+    found = backends.inspect(path, raw, stream=request["stream"], progress=_Progress(connection))
     warnings: list[str] = []
-    source = backends.read_planes(path, raw=raw, warnings=warnings) if request["planes"] else _rgb(path, raw, warnings)
+    options = {"raw": raw, "stream": request["stream"], "deinterlace": request["deinterlace"], "warnings": warnings}
+    source = backends.read_planes(path, **options) if request["planes"] else _rgb(path, **options)
     with contextlib.closing(source) as frames:
         first = next(frames, None)
         if first is None:
@@ -102,11 +103,9 @@ def _read(connection: Connection, ring: int, request: dict[str, Any]) -> None:
     _send(connection, is_="end", warnings=warnings)
 
 
-def _rgb(
-    path: str, raw: raw_video.RawFormat | None, warnings: list[str]
-) -> Generator[tuple[int, int, int, np.ndarray], None, None]:
+def _rgb(path: str, **options: Any) -> Generator[tuple[int, int, int, np.ndarray], None, None]:
     """Yield height, width, 8 bits and the RGB frame, like `backends.read_planes`."""
-    with contextlib.closing(backends.read(path, raw=raw, warnings=warnings)) as frames:
+    with contextlib.closing(backends.read(path, **options)) as frames:
         for frame in frames:
             yield frame.shape[0], frame.shape[1], 8, frame
 

@@ -1,5 +1,6 @@
 """Reading of video files: frames, declared properties and warnings. A separate process decodes the video."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -16,10 +17,31 @@ EXTENSIONS = frozenset(
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """How files are read that leave a choice; the arguments of `read_frames`.
+
+    Attributes:
+        raw: format of .yuv files.
+        stream: index of a video stream.
+        deinterlace: reconstruct the missing rows of interlaced frames.
+    """
+
+    raw: raw_video.RawFormat | str | None = None
+    stream: int | None = None
+    deinterlace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stream is not None and (type(self.stream) is not int or self.stream < 0):
+            raise ValueError(f"A video stream is named by its number, from 0. Received: {self.stream!r}.")
+
+
 def read_frames(
     path: str | os.PathLike[str],
     raw: raw_video.RawFormat | str | None = None,
     *,
+    stream: int | None = None,
+    deinterlace: bool = False,
     stall_seconds: float = decoder_processes.STALL_SECONDS,
 ) -> Frames[np.ndarray]:
     """Open a video and iterate over its RGB frames, which are decoded ahead in bounded memory.
@@ -27,6 +49,9 @@ def read_frames(
     Args:
         path: the file.
         raw: format of a .yuv file, as RawFormat or as text, '1920x1080:yuv420p:30'; ignored for other files.
+        stream: index of a video stream among those of the file; None for the one that FFmpeg would choose, which is
+            the default one, otherwise the largest.
+        deinterlace: reconstruct the missing rows of interlaced frames; progressive frames are not changed.
         stall_seconds: time without a response after which the decoder is considered to hang.
 
     Returns:
@@ -35,22 +60,24 @@ def read_frames(
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: no frame can be decoded. While iterating: the frame size changes, or the decoder crashes or hangs
-            again after one restart.
+        ValueError: no frame can be decoded, or the file has no such stream. While iterating: the frame size changes, or
+            the decoder crashes or hangs again after one restart.
     """
-    return Frames(path, raw=raw, stall_seconds=stall_seconds)
+    return Frames(path, raw=raw, stream=stream, deinterlace=deinterlace, stall_seconds=stall_seconds)
 
 
 def read_planes(
     path: str | os.PathLike[str],
     raw: raw_video.RawFormat | str | None = None,
     *,
+    stream: int | None = None,
+    deinterlace: bool = False,
     stall_seconds: float = decoder_processes.STALL_SECONDS,
 ) -> Frames[planes.Planes]:
     """Open a video and iterate over its decoded YUV 4:2:0 planes, without conversion to RGB.
 
     Args:
-        path, raw, stall_seconds: see `read_frames`.
+        path, raw, stream, deinterlace, stall_seconds: see `read_frames`.
 
     Returns:
         iterator of Planes, values 0-255 in the range of the file. Samples of more than 8 bits are divided by
@@ -59,7 +86,8 @@ def read_planes(
     Raises:
         FileNotFoundError, ValueError: see `read_frames`; also if the bit depth changes.
     """
-    return Frames(path, raw=raw, stall_seconds=stall_seconds, as_planes=True)
+    options = {"stream": stream, "deinterlace": deinterlace, "stall_seconds": stall_seconds}
+    return Frames(path, raw=raw, as_planes=True, **options)
 
 
 def probe(path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None = None) -> VideoInfo:

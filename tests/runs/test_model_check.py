@@ -17,6 +17,8 @@ from nr_vqm.models import cnn3d, lstm_head, svr_head
 from nr_vqm.runs import model_check
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import worker_tasks
+from nr_vqm.video.reader import ReadOptions
+from nr_vqm.video.work_limits import WorkLimits
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
 
@@ -234,7 +236,14 @@ def test_a_head_whose_fit_was_stopped_is_refused(run_dir):
 def test_a_worker_with_other_models_is_refused(run_dir):
     with pytest.raises(ValueError, match="on a worker differ from those on this machine"):
         worker_tasks.score(
-            "x.mp4", run_dir=run_dir, head="svr", model_id="0" * 12, raw=None, precision=None, device="auto"
+            "x.mp4",
+            run_dir=run_dir,
+            head="svr",
+            model_id="0" * 12,
+            options=ReadOptions(),
+            limits=WorkLimits(),
+            precision=None,
+            device="auto",
         )
 
 

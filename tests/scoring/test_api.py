@@ -15,7 +15,7 @@ ROOT = Path(nr_vqm.__file__).parent.parent
 
 
 def test_exported_names():
-    assert dir(nr_vqm) == sorted(nr_vqm.__all__) == ["Score", "Scorer", "__version__", "load", "score"]
+    assert dir(nr_vqm) == sorted(nr_vqm.__all__) == ["Score", "Scorer", "WorkLimits", "__version__", "load", "score"]
     assert nr_vqm.load is loading.load
     assert (nr_vqm.Score.__name__, nr_vqm.Scorer.__name__) == ("Score", "Scorer")
     with pytest.raises(AttributeError, match="module 'nr_vqm' has no attribute 'train'"):

@@ -1,17 +1,18 @@
 """Scoring of files and arrays, and the Score that results."""
 
+import dataclasses
 import json
 import shutil
 
 import numpy as np
 import pytest
 import stand_ins
-from sample_videos import place_frame, write_ffv1, write_trimmed
+from sample_videos import place_frame, write_bars, write_ffv1, write_trimmed
 
 import nr_vqm
 from nr_vqm.runs import interval_file
 from nr_vqm.scoring import scorer
-from nr_vqm.video import raw_video, reader
+from nr_vqm.video import interlacing, raw_video, reader, work_limits
 
 
 @pytest.fixture
@@ -157,6 +158,60 @@ def test_raw_video_may_be_described_by_text(run_dir, tmp_path):
 
 def test_a_trimmed_video_is_decoded_once_and_without_a_warning(run_dir, tmp_path, monkeypatch):
     opened, real = [], reader.read_frames
-    monkeypatch.setattr(reader, "read_frames", lambda *args: opened.append(args[0]) or real(*args))
+    monkeypatch.setattr(
+        reader, "read_frames", lambda *args, **options: opened.append(args[0]) or real(*args, **options)
+    )
     score = nr_vqm.load(run_dir).score(write_trimmed(tmp_path / "trim.mp4", first=15, count=25))
     assert (score.frames, score.declared_frames, score.warnings, len(opened)) == (25, 25, (), 1)
+
+
+def test_deinterlacing_is_recorded_and_changes_the_score(run_dir, tmp_path):
+    options = {"flags": "+ildct+ilme", "b": "2M"}
+    path = write_bars(tmp_path / "a.mpg", encoder="mpeg2video", options=options)
+    loaded = nr_vqm.load(run_dir)
+    plain, repaired = loaded.score(path), loaded.score(path, deinterlace=True)
+    assert (plain.warnings, repaired.warnings) == ((interlacing.INTERLACED,), (interlacing.DEINTERLACED,))
+    assert not np.array_equal(plain.clip_quality, repaired.clip_quality)
+    ((many, _),) = loaded.score_many([path], deinterlace=True)
+    assert many.warnings == (interlacing.DEINTERLACED,)
+
+
+@pytest.mark.parametrize("stream", [-1, 1.0, True, "0"])
+def test_a_stream_is_a_number_from_zero(run_dir, clip, stream):
+    with pytest.raises(ValueError, match="A video stream is named by its number, from 0. Received: "):
+        nr_vqm.load(run_dir).score(clip, stream=stream)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_pixels": 26_399}, "may have 2.64e[+]04 pixels in all, this one has 20 frames of 44x30. Raise the limit"),
+        ({"max_seconds": 1e-9}, "may take 1e-09 seconds, this one has taken longer for 20 frames of 44x30"),
+        ({"max_memory": 1e5}, "44x30 needs about .* GB of memory, 0.0001 GB are allowed. Free memory, raise the limit"),
+    ],
+)
+def test_a_video_beyond_a_limit_fails_alone(run_dir, clip, place_video, limits, message):
+    loaded = nr_vqm.load(run_dir, limits=nr_vqm.WorkLimits(**limits))
+    (first, error), _ = loaded.score_many([clip, place_video("b.mkv", num_frames=9)])
+    assert first is None
+    with pytest.raises(work_limits.LimitExceeded, match=message):
+        raise error
+
+
+def test_a_video_within_the_limits_is_scored(run_dir, clip):
+    limits = nr_vqm.WorkLimits(max_pixels=26_400, max_seconds=500, max_memory=1e9)
+    assert nr_vqm.load(run_dir, limits=limits).score(clip).frames == 20
+
+
+def test_a_file_that_declares_too_few_frames_does_not_pass_the_limit(run_dir, clip, monkeypatch):
+    real = reader.read_frames
+
+    def lying(*args, **options):
+        frames = real(*args, **options)
+        frames.info = dataclasses.replace(frames.info, expected=12, frames=12)
+        return frames
+
+    monkeypatch.setattr(reader, "read_frames", lying)
+    loaded = nr_vqm.load(run_dir, limits=nr_vqm.WorkLimits(max_pixels=44 * 30 * 15))
+    with pytest.raises(work_limits.LimitExceeded, match="this one has 16 frames of 44x30"):
+        loaded.score(clip)

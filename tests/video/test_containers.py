@@ -8,9 +8,9 @@ import av
 import cv2
 import numpy as np
 import pytest
-from sample_videos import bar_frame, write_bars, write_trimmed
+from sample_videos import bar_frame, write_bars, write_planes, write_trimmed
 
-from nr_vqm.video import backends, reader
+from nr_vqm.video import interlacing, reader
 
 FPS = 25
 
@@ -131,12 +131,69 @@ def test_a_real_reflected_video_is_shown_as_ffmpeg_shows_it():
     np.testing.assert_allclose(cv2.resize(grey, (4, 6), interpolation=cv2.INTER_AREA), ffmpeg, atol=0.6)
 
 
-@pytest.mark.parametrize(("flags", "warnings"), [("+ildct+ilme", [backends.INTERLACED]), ("0", [])])
+INTERLACING = {"flags": "+ildct+ilme", "b": "2M"}
+
+
+@pytest.mark.parametrize(("flags", "warnings"), [("+ildct+ilme", [interlacing.INTERLACED]), ("0", [])])
 def test_interlaced_video_is_warned_about_once(tmp_path, flags, warnings):
     options = {"flags": flags, "b": "2M"}
     frames = reader.read_frames(write_bars(tmp_path / "a.mpg", encoder="mpeg2video", options=options))
     assert sum(1 for _ in frames) == 20
     assert frames.warnings == warnings
+
+
+def test_progressive_frames_that_are_flagged_as_interlaced_have_the_chroma_of_progressive_ones(tmp_path):
+    grey, chroma = np.full((96, 128), 128, np.uint8), np.full((48, 64), 128, np.uint8)
+    stripes = np.where(np.arange(48)[:, None] % 2, 90, 166).repeat(64, axis=1).astype(np.uint8)
+    path, options = tmp_path / "a.mpg", INTERLACING | {"b": "9M"}
+    write_planes(path, [(grey, stripes, chroma)] * 10, "yuv420p", encoder="mpeg2video", options=options)
+    frames = reader.read_frames(path)
+    blue = next(frames)[..., 2].astype(int)
+    assert np.abs(blue[0::4] - blue[1::4]).mean() < 10  # two rows of the frame share a row of chroma
+    assert np.abs(blue[0::4] - blue[2::4]).mean() > 80  # two rows of a field do not
+    assert sum(1 for _ in frames) == 9
+    assert frames.warnings == [interlacing.INTERLACED]
+
+
+def combed(number):
+    """A frame whose odd rows show a bar half a frame later than the even rows."""
+    frame = bar_frame(number, 96, 128)
+    frame[1::2] = np.roll(frame, 6, axis=1)[1::2]
+    return frame
+
+
+def combing(frame):
+    """The mean difference of neighbouring rows, which are equal but for the combing."""
+    rows = frame[2:46].astype(int)
+    return np.abs(np.diff(rows, axis=0)).mean()
+
+
+def write_interlaced(path, frames):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=FPS, options=INTERLACING | {"b": "9M"})
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("read", [reader.read_frames, reader.read_planes])
+def test_deinterlacing_removes_the_combing(tmp_path, read):
+    path = write_interlaced(tmp_path / "a.mpg", [combed(number) for number in range(20)])
+    plain, frames = list(read(path)), read(path, deinterlace=True)
+    repaired = list(frames)
+    assert len(repaired) == len(plain) == 20
+    before, after = (sum(combing(getattr(frame, "y", frame)) for frame in each) for each in (plain, repaired))
+    assert after < 0.4 * before
+    assert frames.warnings == [interlacing.DEINTERLACED]
+
+
+def test_deinterlacing_leaves_progressive_video_as_it_is(tmp_path):
+    path = write_bars(tmp_path / "a.mp4", encoder="libx264")
+    frames = reader.read_frames(path, deinterlace=True)
+    np.testing.assert_array_equal(list(frames), list(reader.read_frames(path)))
+    assert frames.warnings == []
 
 
 ENCODERS = {  # extension: (container, encoder) where FFmpeg has no other name for it

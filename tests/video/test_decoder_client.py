@@ -126,7 +126,8 @@ def _runs(pid):
 
 def test_the_decoder_process_never_loads_tensorflow(long_video):
     code = "import sys, nr_vqm.video.decoder_server, nr_vqm.video.backends\n"
-    code += f"list(nr_vqm.video.backends.read({str(long_video)!r}, raw=None, warnings=[]))\n"
+    options = "raw=None, stream=None, deinterlace=False, warnings=[]"
+    code += f"list(nr_vqm.video.backends.read({str(long_video)!r}, {options}))\n"
     code += "assert not {'tensorflow', 'keras', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -102,9 +102,9 @@ def test_raw_video(tmp_path, pixel_format):
 
 def test_a_change_of_bit_depth_is_refused(tmp_path, monkeypatch):
     eight, ten = (av.VideoFrame(16, 16, name) for name in ("yuv420p", "yuv420p10le"))
-    monkeypatch.setattr(backends, "_pyav_frames", lambda path, warnings: (frame for frame in (eight, ten)))
+    monkeypatch.setattr(backends, "_pyav_frames", lambda *_: (frame for frame in (eight, ten)))
     with pytest.raises(backends.Refusal, match="A constant bit depth is needed, a.mkv changes from 8 to 10 bits"):
-        list(backends.read_planes("a.mkv", raw=None, warnings=[]))
+        list(backends.read_planes("a.mkv", raw=None, stream=None, deinterlace=False, warnings=[]))
 
 
 def test_no_video(tmp_path):

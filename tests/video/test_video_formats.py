@@ -1,6 +1,7 @@
 """Every supported format is decoded with the right number, order and orientation of frames."""
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -62,11 +63,8 @@ def test_variable_frame_rate_gives_every_frame_once(tmp_path):
     assert_bar_frames(list(frames))
 
 
-@pytest.mark.parametrize(
-    ("sizes", "default", "shown"), [(((48, 64), (96, 128)), None, 1), (((96, 128), (48, 64)), 1, 1)]
-)
-def test_the_largest_or_default_video_stream_is_read(tmp_path, sizes, default, shown):
-    path = tmp_path / "two.mkv"
+def write_two_streams(path, sizes, *, default=None):
+    """Write a file with sound and two video streams of 20 frames."""
     with av.open(str(path), "w") as container:
         sound = container.add_stream("aac", rate=8000, layout="mono")
         streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
@@ -83,10 +81,60 @@ def test_the_largest_or_default_video_stream_is_read(tmp_path, sizes, default, s
                 container.mux(stream.encode(frame))
         for stream in (sound, *streams):
             container.mux(stream.encode(None))
-    frames = reader.read_frames(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("sizes", "default", "wanted", "shown"),
+    [
+        (((48, 64), (96, 128)), None, None, 1),
+        (((96, 128), (48, 64)), 1, None, 1),
+        (((48, 64), (96, 128)), None, 0, 0),
+        (((96, 128), (48, 64)), None, 1, 1),
+    ],
+)
+@pytest.mark.parametrize("read", [reader.read_frames, reader.read_planes])
+def test_the_largest_default_or_named_video_stream_is_read(tmp_path, sizes, default, wanted, shown, read):
+    frames = read(write_two_streams(tmp_path / "two.mkv", sizes, default=default), stream=wanted)
     height, width = sizes[shown]
-    assert [frame.shape for frame in frames] == [(height, width, 3)] * 20
-    assert frames.warnings == [f"2 video streams: that of {width}x{height} is read"]
+    assert [getattr(frame, "y", frame).shape[:2] for frame in frames] == [(height, width)] * 20
+    assert frames.warnings == [f"2 video streams: stream {shown} of {width}x{height} is read"]
+
+
+def test_a_missing_stream_is_refused_with_those_there_are(tmp_path):
+    path = write_two_streams(tmp_path / "two.mkv", ((96, 128), (48, 64)))
+    with pytest.raises(ValueError, match="Video stream 2 is needed, the file has 0: 128x96, 1: 64x48"):
+        reader.read_frames(path, stream=2)
+
+
+def test_pixels_that_are_not_square_and_an_alpha_channel_are_warned_about(tmp_path):
+    path = tmp_path / "wide.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for number in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(bar_frame(number, 96, 128), format="rgb24")))
+        container.mux(stream.encode(None))
+    frames = reader.read_frames(path)
+    assert_bar_frames(list(frames))
+    assert frames.warnings == ["non-square pixels, 4:3: read as they are stored, without stretching"]
+    frames = reader.read_frames(write_bars(tmp_path / "alpha.mkv", encoder="ffv1", pixel_format="yuva420p"))
+    assert_bar_frames(list(frames))
+    assert frames.warnings == ["an alpha channel, which is ignored: transparent areas show their stored colours"]
+
+
+def test_an_animated_webp_is_refused_with_the_reason(tmp_path):
+    with av.open(str(tmp_path / "a.webp"), "w") as container:
+        stream = container.add_stream("libwebp_anim", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for number in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(bar_frame(number, 96, 128), format="rgb24")))
+        container.mux(stream.encode(None))
+    with pytest.raises(
+        ValueError, match=r"a\.webp is a WebP image, whose animations the decoder cannot read\. Convert"
+    ):
+        reader.read_frames(tmp_path / "a.webp")
 
 
 @pytest.mark.parametrize(("trc", "name"), [(16, "PQ"), (18, "HLG")])

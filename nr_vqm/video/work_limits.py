@@ -1,0 +1,111 @@
+"""Limits on the work that one video may cause, against uploads that would occupy or end a service."""
+
+import contextlib
+import contextvars
+import dataclasses
+import time
+from collections.abc import Iterator
+
+from nr_vqm.common import memory
+
+# Measured with `python -m benchmarks.memory`, decision 0011.
+BYTES_PER_PIXEL = 54  # of a frame: those of the decoder, the ring buffer and the copies of the reader
+MODEL_BYTES_PER_PIXEL = 250  # of the chunk of frames that the 3D-CNN computes at once
+CHUNK = (32, 4_000_000)  # frames and pixels that a chunk has at most
+
+
+class LimitExceeded(ValueError):
+    """A video needs more work than `WorkLimits` allow."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkLimits:
+    """Limits for each video; one that exceeds them fails alone.
+
+    Attributes:
+        max_pixels: height x width x number of frames. The default is 27 minutes of 1080p at 30 frames per second.
+        max_seconds: wall time of decoding and computing.
+        max_memory: bytes that a video may need in addition to the loaded models, as estimated from its frame size; None
+            for what the machine and its control group have available when the video is started.
+    """
+
+    max_pixels: float = 1e11
+    max_seconds: float = 3600.0
+    max_memory: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise ValueError(f"A limit must be above 0. Received: {field.name}={value!r}.")
+
+    @contextlib.contextmanager
+    def enforced(self) -> Iterator[None]:
+        """Apply the limits to the videos that this thread reads in the block, together."""
+        token = _current.set((self, time.monotonic() + self.max_seconds))
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+
+_current: contextvars.ContextVar[tuple[WorkLimits, float] | None] = contextvars.ContextVar("work limits", default=None)
+
+
+def check_start(width: int, height: int, num_frames: int, *, with_model: bool) -> None:
+    """Check, before the work starts, the limits that apply in this thread.
+
+    Args:
+        width, height: frame size in pixels.
+        num_frames: number of frames that the file declares; 0 if unknown.
+        with_model: whether the 3D-CNN runs over the frames.
+
+    Raises:
+        LimitExceeded: the video has too many pixels, or its frames probably do not fit in memory.
+    """
+    check_progress(width, height, num_frames)
+    current = _current.get()
+    if current is None:
+        return
+    limit, source = current[0].max_memory, "allowed"
+    if limit is None:
+        limit, source = memory.available_bytes(), "available"
+    needed = needed_bytes(width, height, with_model=with_model)
+    if limit is not None and needed > limit:
+        raise LimitExceeded(
+            f"A video of {width}x{height} needs about {needed / 1e9:.2g} GB of memory, {limit / 1e9:.2g} GB are "
+            f"{source}. Free memory, raise the limit max_memory, or scale the video down."
+        )
+
+
+def needed_bytes(width: int, height: int, *, with_model: bool) -> int:
+    """Estimate the memory for one video, in bytes, in addition to the loaded models; arguments as in `check_start`."""
+    frames, pixels = CHUNK
+    model = MODEL_BYTES_PER_PIXEL * min(pixels, frames * width * height) if with_model else 0
+    return BYTES_PER_PIXEL * width * height + model
+
+
+def check_progress(width: int, height: int, num_frames: int) -> None:
+    """Check the limits on pixels and time that apply in this thread.
+
+    Args:
+        width, height: frame size in pixels.
+        num_frames: number of frames that were read.
+
+    Raises:
+        LimitExceeded: one of them is exceeded.
+    """
+    current = _current.get()
+    if current is None:
+        return
+    limits, deadline = current
+    if width * height * num_frames > limits.max_pixels:
+        raise LimitExceeded(
+            f"A video may have {limits.max_pixels:.4g} pixels in all, this one has {num_frames} frames of "
+            f"{width}x{height}. Raise the limit max_pixels, or score a part of it."
+        )
+    if time.monotonic() > deadline:
+        raise LimitExceeded(
+            f"A video may take {limits.max_seconds:g} seconds, this one has taken longer for {num_frames} frames of "
+            f"{width}x{height}. Raise the limit max_seconds, or score a part of it."
+        )
