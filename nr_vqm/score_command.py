@@ -218,7 +218,7 @@ def _outcomes(
         return
     args = job.args
     settings = {"head": args.head, "model_id": job.model_id, "precision": args.precision, "device": args.device}
-    reading = {"options": job.options, "limits": job.limits}
+    reading: dict[str, Any] = {"options": job.options, "limits": job.limits}
     task = functools.partial(worker_tasks.score, run_dir=Path(args.run).resolve(), **reading, **settings)
     outcomes = parallel.map_in_order(
         task,

@@ -23,7 +23,7 @@ import av.logging
 import cv2
 import numpy as np
 
-from nr_vqm.video import backends, raw_video
+from nr_vqm.video import backends, containers, raw_video
 
 MAX_MEMORY = 8 * 2**30  # bytes of address space: damaged headers may declare more than the machine has
 MAX_MESSAGES = 16 * 2**20  # bytes of messages that a decoder may print
@@ -77,7 +77,7 @@ def _serve(connection: Connection, ring: int, request: dict[str, Any]) -> None:
         _send(connection, is_="stopped")
     except (EOFError, ConnectionError):
         raise
-    except backends.Refusal as error:
+    except containers.Refusal as error:
         _send(connection, is_="refused", reason=str(error))
     except Exception as error:  # PyAV and OpenCV raise their own types
         _send(connection, is_="failed", reason=str(error) or type(error).__name__)
@@ -86,7 +86,7 @@ def _serve(connection: Connection, ring: int, request: dict[str, Any]) -> None:
 def _read(connection: Connection, ring: int, request: dict[str, Any]) -> None:
     """Send the declared properties of the video, then write its frames to the ring buffer."""
     path, raw = request["path"], raw_video.RawFormat(**request["raw"]) if request["raw"] else None
-    found = backends.inspect(path, raw, stream=request["stream"], progress=_Progress(connection))
+    found = containers.inspect(path, raw, stream=request["stream"], progress=_Progress(connection))
     warnings: list[str] = []
     options = {"raw": raw, "stream": request["stream"], "deinterlace": request["deinterlace"], "warnings": warnings}
     source = backends.read_planes(path, **options) if request["planes"] else _rgb(path, **options)

@@ -28,14 +28,15 @@ def to_progressive(
         deinterlace: reconstruct the missing rows of each field, instead of only clearing the flag of interlaced frames.
         warnings: INTERLACED or DEINTERLACED is appended at the first interlaced frame.
     """
-    graph, layout = None, ""
+    graph: av.filter.Graph | None = None
+    layout = ""
     for frame in frames:
         if graph is None and not frame.interlaced_frame:
             yield frame
             continue
         if graph is None:
             warnings.append(DEINTERLACED if deinterlace else INTERLACED)
-        if layout != _layout(frame):
+        if graph is None or layout != _layout(frame):
             yield from _last(graph)
             graph, layout = _filter_graph(frame, *FILTERS[deinterlace]), _layout(frame)
         graph.vpush(frame)

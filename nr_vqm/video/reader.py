@@ -86,8 +86,7 @@ def read_planes(
     Raises:
         FileNotFoundError, ValueError: see `read_frames`; also if the bit depth changes.
     """
-    options = {"stream": stream, "deinterlace": deinterlace, "stall_seconds": stall_seconds}
-    return Frames(path, raw=raw, as_planes=True, **options)
+    return Frames(path, raw=raw, stream=stream, deinterlace=deinterlace, stall_seconds=stall_seconds, as_planes=True)
 
 
 def probe(path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None = None) -> VideoInfo:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sample_videos import write_ffv1, write_planes
 
-from nr_vqm.video import backends, planes, raw_video, reader
+from nr_vqm.video import backends, containers, planes, raw_video, reader
 
 
 def random_planes(seed, height, width, bits, *, full):
@@ -103,7 +103,7 @@ def test_raw_video(tmp_path, pixel_format):
 def test_a_change_of_bit_depth_is_refused(tmp_path, monkeypatch):
     eight, ten = (av.VideoFrame(16, 16, name) for name in ("yuv420p", "yuv420p10le"))
     monkeypatch.setattr(backends, "_pyav_frames", lambda *_: (frame for frame in (eight, ten)))
-    with pytest.raises(backends.Refusal, match="A constant bit depth is needed, a.mkv changes from 8 to 10 bits"):
+    with pytest.raises(containers.Refusal, match="A constant bit depth is needed, a.mkv changes from 8 to 10 bits"):
         list(backends.read_planes("a.mkv", raw=None, stream=None, deinterlace=False, warnings=[]))
 
 
