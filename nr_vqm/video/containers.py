@@ -8,6 +8,7 @@ from av.stream import Disposition
 
 from nr_vqm.video import raw_video
 
+COMPLETE = 0.01  # share of the duration by which the last frame may end earlier than the header says
 SQUARE_TOLERANCE = 0.02  # of the sample aspect ratio: rounding of the frame size gives such deviations
 # Demuxers of files that hold the video themselves. Playlists (hls, dash, concat, ...), image sequences and session
 # descriptions (sdp, rtsp) are missing on purpose: they make FFmpeg open other files and connections.
@@ -56,7 +57,6 @@ def inspect(
             chosen = choose(streams, stream)
             rate = float(chosen.guessed_rate or 0)
             found.update(
-                declared=_declared(container, chosen, rate),
                 fps=rate if 0 < rate < 1000 else 0.0,
                 hdr=HDR.get(chosen.codec_context.color_trc, ""),
                 streams=len(streams),
@@ -64,8 +64,7 @@ def inspect(
                 aspect=_aspect(chosen),
                 alpha=_has_alpha(chosen),
             )
-            found["expected"] = found["declared"]
-            found["expected"] = _expected(container, chosen, found["declared"], progress)
+            _count_frames(found, container, chosen, progress)
     except Refusal:
         raise
     except (av.FFmpegError, IndexError, ValueError):
@@ -102,14 +101,15 @@ def _has_alpha(stream: Any) -> bool:
     return stream.metadata.get("alpha_mode") == "1" or bool(pixels and pixels.name.startswith(("yuva", "gbrap")))
 
 
-def _expected(container: Any, stream: Any, declared: int, progress: Callable[[], None]) -> int:
-    """Count the coded frames that are shown; the file may be truncated, and VP8 and VP9 have hidden frames."""
-    packets = 0
+def _count_packets(container: Any, stream: Any, progress: Callable[[], None]) -> tuple[int, float]:
+    """Return the number of coded frames that are shown, and the time in seconds at which the last one ends."""
+    packets, end = 0, 0
     for packet in container.demux(stream):
-        packets += packet.size > 0 and not packet.is_discard
+        if packet.size > 0 and not packet.is_discard:
+            packets += 1
+            end = max(end, (packet.pts or 0) + (packet.duration or 0))
         progress()
-    exact = stream.frames or stream.codec_context.name.startswith("vp")
-    return min(packets, declared) if declared and exact else packets
+    return packets, float(end * stream.time_base)
 
 
 def video_streams(container: Any) -> list[Any]:
@@ -136,18 +136,31 @@ def choose(streams: Sequence[Any], wanted: int | None) -> Any:
     )
 
 
-def _declared(container: Any, stream: Any, rate: float) -> int:
-    """Return the declared number of frames; 0 if the header declares only the duration of several streams together."""
-    if stream.frames:
-        return _presented(container, stream)
+def _count_frames(found: dict[str, Any], container: Any, stream: Any, progress: Callable[[], None]) -> None:
+    """Set the numbers of declared and expected frames; see `inspect`.
+
+    A header without a number of frames declares duration x rate, which is wrong for a variable frame rate. If the last
+    frame ends where the header says, the file is complete and has declared the frames that it holds.
+    """
+    seconds = _declared_seconds(container, stream)
+    hidden = stream.codec_context.name.startswith("vp")  # VP8 and VP9 have coded frames that are not shown
+    declared = _presented(container, stream) if stream.frames else max(0, round(seconds * found["fps"]))
+    found["declared"] = found["expected"] = declared  # should the count fail
+    packets, end = _count_packets(container, stream, progress)
+    if not stream.frames and not hidden and declared and end >= seconds - max(2 / found["fps"], COMPLETE * seconds):
+        found["declared"] = packets
+    exact = stream.frames or hidden
+    found["expected"] = min(packets, found["declared"]) if found["declared"] and exact else packets
+
+
+def _declared_seconds(container: Any, stream: Any) -> float:
+    """Return the declared duration; 0 if the header declares only that of several streams together."""
     if stream.duration:
-        seconds = float(stream.duration * stream.time_base)
-    elif "DURATION" in stream.metadata:  # Matroska files of FFmpeg and other muxers
+        return float(stream.duration * stream.time_base)
+    if "DURATION" in stream.metadata:  # Matroska files of FFmpeg and other muxers
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        seconds = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    else:
-        seconds = (container.duration or 0) / av.time_base if len(container.streams) == 1 else 0
-    return max(0, round(seconds * rate))
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    return (container.duration or 0) / av.time_base if len(container.streams) == 1 else 0.0
 
 
 def _presented(container: Any, stream: Any) -> int:

@@ -57,10 +57,20 @@ def test_formats(tmp_path, kind, monkeypatch):
 
 def test_variable_frame_rate_gives_every_frame_once(tmp_path):
     times = [4 * n + 30 * (n > 7) - (n % 3 == 1) for n in range(20)]
-    frames = reader.read_frames(write_bars(tmp_path / "vfr.mkv", encoder="libx264", times=times))
-    assert_bar_frames(list(frames))
-    frames = reader.read_frames(write_bars(tmp_path / "vfr.mp4", encoder="libx264", times=times))
-    assert_bar_frames(list(frames))
+    for name in ("vfr.mkv", "vfr.mp4"):
+        frames = reader.read_frames(write_bars(tmp_path / name, encoder="libx264", times=times))
+        assert_bar_frames(list(frames))
+        assert (frames.info.frames, frames.info.expected, frames.warnings) == (20, 20, [])
+
+
+def test_a_truncated_matroska_file_lacks_frames(tmp_path):
+    path = write_bars(tmp_path / "cut.mkv", encoder="libx264", num_frames=40)
+    path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
+    frames = reader.read_frames(path)
+    decoded = sum(1 for _ in frames)
+    assert 0 < decoded < 36
+    assert frames.info.frames == 40
+    assert f"only {decoded} of 40 declared frames could be decoded" in frames.warnings
 
 
 def write_two_streams(path, sizes, *, default=None):
@@ -182,14 +192,14 @@ REAL = {  # file: (frames, (height, width), start of the warning)
     "edge/torchcodec_av1_video.mkv": (125, (360, 640), None),
     "edge/torchcodec_h265_10bits.mp4": (30, (200, 200), None),
     "edge/torchcodec_var_fps_video.mp4": (300, (128, 128), None),
-    "edge/moviepy_no_duration.webm": (74, (720, 1280), None),
+    "edge/moviepy_no_duration.webm": (74, (720, 1280), "an alpha channel"),
     "edge/edge_decord_corrupted.mp4": (49, (720, 1280), "damaged: the decoder reports"),
     "special/androidx_hdr10-av1.mp4": (127, (1280, 720), "HDR video (PQ)"),
     "special/androidx_rotate_reflect.mp4": (30, (1080, 720), None),
     "special/photoprism_quicktime-hvc1.mov": (35, (1280, 720), None),
     "special/siti_fall-hlg.mov": (5, (1080, 1920), "HDR video (HLG)"),
     "mdn_flower.webm": (150, (540, 960), None),
-    "siti_foreman_cif.y4m": (10, (288, 352), None),
+    "siti_foreman_cif.y4m": (10, (288, 352), "non-square pixels, 128:117"),
 }
 
 
