@@ -19,7 +19,7 @@ from nr_vqm.dataset import label_origin
 from nr_vqm.models import head_table
 from nr_vqm.runs import interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import score_page, score_table, worker_tasks
+from nr_vqm.scoring import score_page, score_plot, score_table, worker_tasks
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import raw_video, reader
 from nr_vqm.video.work_limits import WorkLimits
@@ -233,7 +233,7 @@ def _outcomes(
 
 def _write_plots(args: argparse.Namespace, score: Score, number: int | None) -> None:
     """Write the files of --plot and --html; a number is appended to their names if there are several videos."""
-    for name, write in ((args.plot, score_page.write_png), (args.html, score_page.write_html)):
+    for name, write in ((args.plot, score_plot.write_png), (args.html, score_page.write_html)):
         if name:
             path = Path(name)
             write(path if number is None else path.with_stem(f"{path.stem}-{number:04d}"), score)

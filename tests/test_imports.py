@@ -105,7 +105,7 @@ nr_vqm/handcrafted/cornia.py
 nr_vqm/models/svr_head.py
 nr_vqm/runs/model_check.py
 nr_vqm/scoring/loading.py
-nr_vqm/scoring/score_page.py
+nr_vqm/scoring/score_plot.py
 nr_vqm/scoring/worker_tasks.py
 nr_vqm/teacher/cross_validation.py
 nr_vqm/teacher/regression.py

@@ -5,6 +5,7 @@ from typing import overload
 import numpy as np
 
 LARGEST = 1e6  # of the ends of a scale: beyond it, quality on 1-5 loses precision
+ACR_WORDS = ("bad", "poor", "fair", "good", "excellent")  # the grades 1 to 5 of ITU-T P.910
 
 
 @overload
@@ -79,3 +80,15 @@ def to_score(
     if not np.isfinite(output).all():
         raise ValueError("The run's models gave no finite number for a video. Train the run again.")
     return from_unit_5(np.clip(output, 1.0, 5.0), mos_low, mos_high)
+
+
+def acr_word(quality: float) -> str:
+    """Return the word of the nearest grade of absolute category rating (ITU-T P.910).
+
+    Args:
+        quality: on the 1-5 scale.
+
+    >>> acr_word(1.0), acr_word(2.98), acr_word(4.6)
+    ('bad', 'fair', 'excellent')
+    """
+    return ACR_WORDS[min(4, max(0, int(quality - 0.5)))]

@@ -110,6 +110,7 @@ class FeatureScorer(abc.ABC):
             grid=clips.ClipGrid((), (), (), 0, 0, info.height, info.width),
             clip_quality=np.empty((0, 1), np.float32),
             worst_frame=b"",
+            thumbnails=(),
             warnings=(*label_origin.WARNINGS[self.labels], *info.warnings, *notes),
             seconds=round(time.monotonic() - start, 2),
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nr_vqm.dataset import label_origin
-from nr_vqm.scoring import score_page
+from nr_vqm.scoring import score_page, score_plot
 from nr_vqm.video import clips
 
 DECIMALS = 3  # of numbers in rows; the accuracy of a score does not justify more
@@ -44,6 +44,7 @@ class Score:
         clip_quality: float32, shape (num_groups, num_blocks), on 1-5; groups in time order, blocks row by row.
         worst_frame: JPEG of the middle frame of the group with the lowest quality, at most 800 pixels wide; empty
             without clips.
+        thumbnails: JPEG of the middle frame of each group, at most 192 pixels wide; empty without clips.
         warnings: reasons to doubt the score; empty for a sound video.
         seconds: wall time of decoding and computing.
     """
@@ -69,6 +70,7 @@ class Score:
     grid: clips.ClipGrid
     clip_quality: np.ndarray
     worst_frame: bytes
+    thumbnails: tuple[bytes, ...]
     warnings: tuple[str, ...]
     seconds: float
 
@@ -102,13 +104,14 @@ class Score:
         return self.clip_quality.mean(axis=0).reshape(len(self.grid.tops), len(self.grid.lefts))
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to values for JSON, without the clips and the frame.
+        """Convert to values for JSON, without the clips and the frames.
 
         Returns:
             The attributes by name, numbers with at most three decimals, `warnings` as a list, and `grid` as
             'groups x rows x columns' (empty without clips). docs/file_formats.md describes them.
         """
-        names = [field.name for field in dataclasses.fields(self) if field.name not in ("clip_quality", "worst_frame")]
+        elsewhere = ("clip_quality", "worst_frame", "thumbnails")
+        names = [field.name for field in dataclasses.fields(self) if field.name not in elsewhere]
         values = {name: _rounded(getattr(self, name)) for name in names}
         grid = f"{len(self.grid.starts)}x{len(self.grid.tops)}x{len(self.grid.lefts)}" if self.has_clips else ""
         return values | {"grid": grid, "warnings": list(self.warnings)}
@@ -148,7 +151,7 @@ class Score:
         Raises:
             ValueError: the name ends otherwise, or the video has no clips.
         """
-        score_page.write_png(path, self)
+        score_plot.write_png(path, self)
 
     def __repr__(self) -> str:
         interval = "" if self.interval is None else f", 95 % {self.interval[0]:.2f} to {self.interval[1]:.2f}"

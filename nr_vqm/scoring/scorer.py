@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -23,7 +23,9 @@ from nr_vqm.video.work_limits import WorkLimits
 
 Source = str | os.PathLike[str] | np.ndarray
 Raw = raw_video.RawFormat | str | None
-WORST_FRAME_WIDTH = 800  # for display only; scores are computed from all pixels
+# For display only; scores are computed from all pixels.
+WORST_FRAME_WIDTH = 800
+THUMBNAIL_WIDTH = 192
 
 
 class Scorer:
@@ -150,7 +152,7 @@ class Scorer:
         with self.limits.enforced():
             info = frames.info
             work_limits.check_start(info.width, info.height, info.expected, with_model=True)
-            grid, outputs, worst_frame, content, num_frames = self._outputs(frames, source, options, fps)
+            grid, outputs, images, content, num_frames = self._outputs(frames, source, options, fps)
         output = float(self._pooling.predict(_head_input(outputs, self._pooling.row)[None])[0])
         score = float(mos_scale.to_score(output, *self.mos_range))
         quality = mos_scale.to_unit_5(score, *self.mos_range)
@@ -176,14 +178,15 @@ class Scorer:
             fps=info.fps,
             grid=grid,
             clip_quality=outputs.clip_quality,
-            worst_frame=worst_frame,
+            worst_frame=images.worst_frame,
+            thumbnails=images.thumbnails,
             warnings=(*label_origin.WARNINGS[self.labels], *frames.warnings, *_padding_warnings(info, grid), *content),
             seconds=round(time.monotonic() - start, 2),
         )
 
     def _outputs(
         self, frames: Any, source: Source, options: ReadOptions, fps: float
-    ) -> tuple[clips.ClipGrid, ClipOutputs, bytes, list[str], int]:
+    ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str], int]":
         """Return what `_run` returns, and the number of decoded frames; decode again if the header was wrong."""
         found = None
         try:
@@ -201,14 +204,14 @@ class Scorer:
 
     def _run(
         self, frames: Iterable[np.ndarray], num_frames: int, info: decoder_client.VideoInfo
-    ) -> tuple[clips.ClipGrid, ClipOutputs, bytes, list[str]]:
-        """Run the 3D-CNN over the frames; return (grid, outputs, worst frame, warnings about the content)."""
+    ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str]]":
+        """Run the 3D-CNN over the frames; return (grid, outputs, images, warnings about the content)."""
         clip_settings = self.preset.head_clips
         grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **clip_settings)
         middle_frames, content = _MiddleFrames(grid), ContentCheck()
         outputs = self.trunk.run(content.watch(middle_frames.collect(frames)), grid)
-        worst_frame = middle_frames.jpeg(int(np.argmin(outputs.clip_quality.mean(axis=1))))
-        return grid, outputs, worst_frame, content.warnings()
+        images = middle_frames.images(int(np.argmin(outputs.clip_quality.mean(axis=1))))
+        return grid, outputs, images, content.warnings()
 
 
 def load_trunk(path: str | os.PathLike[str], *, made_by: str, precision: str) -> SharedTrunk:
@@ -227,6 +230,13 @@ def load_trunk(path: str | os.PathLike[str], *, made_by: str, precision: str) ->
     return SharedTrunk(cnn3d.with_dtype(model, precision))
 
 
+class _Images(NamedTuple):
+    """Frames of a video as JPEG, as `Score` describes them."""
+
+    worst_frame: bytes
+    thumbnails: tuple[bytes, ...]
+
+
 class _MiddleFrames:
     """Collects a reduced copy of the middle frame of each group while the frames pass."""
 
@@ -238,16 +248,26 @@ class _MiddleFrames:
         """Yield the frames unchanged, uint8 RGB, shape (height, width, 3)."""
         for number, frame in enumerate(frames):
             if number in self.numbers:
-                height, width = frame.shape[:2]
-                scale = min(1.0, WORST_FRAME_WIDTH / width)
-                size = (max(1, round(width * scale)), max(1, round(height * scale)))
-                self.frames[number] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+                self.frames[number] = _reduced(frame, WORST_FRAME_WIDTH)
             yield frame
 
-    def jpeg(self, group: int) -> bytes:
-        """Encode the middle frame of a group as JPEG."""
-        frame = cv2.cvtColor(self.frames[self.numbers[group]], cv2.COLOR_RGB2BGR)
-        return cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    def images(self, worst_group: int) -> _Images:
+        """Encode the middle frame of the worst group, and a thumbnail of that of each group."""
+        frames = [self.frames[number] for number in self.numbers]
+        thumbnails = tuple(_jpeg(_reduced(frame, THUMBNAIL_WIDTH), quality=80) for frame in frames)
+        return _Images(_jpeg(frames[worst_group], quality=90), thumbnails)
+
+
+def _reduced(frame: np.ndarray, width: int) -> np.ndarray:
+    """Return an RGB frame reduced to at most `width` columns."""
+    scale = min(1.0, width / frame.shape[1])
+    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+
+
+def _jpeg(frame: np.ndarray, *, quality: int) -> bytes:
+    """Encode an RGB frame as JPEG."""
+    return cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 class _ArrayFrames:
