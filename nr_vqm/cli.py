@@ -63,7 +63,12 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     add("--out", metavar="FILE", help="also write one row per video to a .jsonl or .csv file as videos finish")
     add("--resume", action="store_true", help="continue the file --out: skip the videos that it has")
     add("--plot", metavar="PNG", help="save plots of quality over time and over the frame; numbered if several videos")
-    add("--html", metavar="HTML", help="save the plots as a self-contained page; numbered if several videos")
+    add(
+        "--html",
+        metavar="PATH",
+        help="write self-contained pages: a name that ends in .html is one page, numbered if several videos; any other "
+        "name is a folder with an index of all videos",
+    )
     add("--clips", metavar="CSV", help="write the time, position and quality of every clip")
     add("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="format of .yuv files, such as 1920x1080:yuv420p:30")
     add("--stream", type=int, metavar="N", help="video stream to score, from 0 (default: the default one or largest)")

@@ -19,7 +19,7 @@ from nr_vqm.dataset import label_origin
 from nr_vqm.models import head_table
 from nr_vqm.runs import interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import score_page, score_plot, score_table, worker_tasks
+from nr_vqm.scoring import page_folder, score_page, score_plot, score_table, worker_tasks
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import raw_video, reader
 from nr_vqm.video.work_limits import WorkLimits
@@ -47,6 +47,7 @@ class _Job:
         limits: on the work for one video.
         rows: the file --out, or None.
         clips: the file --clips, or None.
+        pages: the folder --html, or None.
         model_id: of the run and the head.
     """
 
@@ -56,6 +57,7 @@ class _Job:
     limits: WorkLimits
     rows: score_table.RowFile | None
     clips: score_table.ClipFile | None
+    pages: page_folder.PageFolder | None
     model_id: str
 
 
@@ -86,7 +88,9 @@ def _prepare(args: argparse.Namespace) -> _Job:
     model_id = _or_exit(command_line.EXIT_NO_MODEL, model_check.check_run, args.run, args.head)
     if rows:
         _or_exit(command_line.EXIT_USAGE, rows.check_model, args.head, model_id)
-    return _Job(args, videos, options, limits, rows, clips, model_id)
+    is_folder = args.html and page_folder.is_folder(args.html)
+    pages = _or_exit(command_line.EXIT_USAGE, page_folder.PageFolder, args.html) if is_folder else None
+    return _Job(args, videos, options, limits, rows, clips, pages, model_id)
 
 
 def _reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
@@ -149,14 +153,25 @@ def _score_videos(job: _Job) -> int:
     # Pages are numbered by the position in the whole list, so that a resumed command gives the same names.
     todo = [(number, path) for number, path in enumerate(job.videos, start=1) if path not in known]
     try:
-        if todo:
-            _score_missing(job, todo, statuses)
+        with job.pages or contextlib.nullcontext():
+            _add_known_pages(job)
+            if todo:
+                _score_missing(job, todo, statuses)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_interrupted(job.args.argv, statuses, len(job.videos))) from None
     failed = statuses.count(score_table.FAILED)
     if not todo:
         print(f"{job.args.out} is complete: {len(job.videos)} videos, {failed} failed.", file=sys.stderr)
     return command_line.EXIT_FAILED if failed else 0
+
+
+def _add_known_pages(job: _Job) -> None:
+    """Add the videos that --out has already to the index of the folder --html."""
+    if job.pages and job.rows:
+        rows = {row["path"]: row for row in job.rows.rows}
+        for number, path in enumerate(job.videos, start=1):
+            if path in rows:
+                job.pages.add(number, rows[path])
 
 
 def _interrupted(argv: list[str], statuses: list[str], num_videos: int) -> str:
@@ -190,6 +205,8 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
             else:
                 assert error is not None
                 row = score_table.failed_row(path, error)
+            if job.pages:
+                job.pages.add(number, row, score)
             if job.rows:
                 job.rows.add(row)
             printer.add(row)
@@ -233,7 +250,8 @@ def _outcomes(
 
 def _write_plots(args: argparse.Namespace, score: Score, number: int | None) -> None:
     """Write the files of --plot and --html; a number is appended to their names if there are several videos."""
-    for name, write in ((args.plot, score_plot.write_png), (args.html, score_page.write_html)):
+    html = None if args.html and page_folder.is_folder(args.html) else args.html
+    for name, write in ((args.plot, score_plot.write_png), (html, score_page.write_html)):
         if name:
             path = Path(name)
             write(path if number is None else path.with_stem(f"{path.stem}-{number:04d}"), score)

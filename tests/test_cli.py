@@ -287,6 +287,22 @@ def test_plots_are_numbered_for_several_videos(tiny_run, folder, tmp_path, capsy
     }  # fmt: skip
 
 
+def test_a_folder_of_pages_has_an_index_also_after_a_resume(tiny_run, folder, tmp_path, capsys):
+    pages, out = tmp_path / "pages", tmp_path / "out.csv"
+    options = ["--run", tiny_run, "--out", out, "--html", pages]
+    assert score(folder / "a b.mkv", *options)[0] == 0
+    code, _ = score(folder / "a b.mkv", folder / "broken.mp4", folder / "ü.mkv", *options, "--resume", capsys=capsys)
+    assert code == command_line.EXIT_FAILED
+    assert {path.name for path in pages.iterdir()} == {"index.html", "thumbnails", "0001-a_b.html", "0003-_.html"}
+    index = (pages / "index.html").read_text()
+    assert 'href="0001-a_b.html">a b.mkv' in index and 'href="0003-_.html">ü.mkv' in index
+    assert "2 scored" in index and "1 failed" in index and "broken.mp4" in index
+    assert 'href="index.html">All videos' in (pages / "0003-_.html").read_text()
+    (tmp_path / "file").touch()
+    code, printed = score(folder / "a b.mkv", "--run", tiny_run, "--html", tmp_path / "file", capsys=capsys)
+    assert code == command_line.EXIT_USAGE and str(tmp_path / "file") in printed.err
+
+
 @pytest.mark.parametrize("labels", [None, "raters", 3])
 def test_a_run_that_does_not_state_the_origin_of_its_labels_is_refused(tiny_run, tmp_path, labels, capsys):
     run = shutil.copytree(tiny_run, tmp_path / "run")
