@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STRIP = 8  # frames of the film strip
 FRAME_WIDTH = 640  # pixels, of the two large frames
-FRAME_BYTES = 90_000  # largest size of one of them; both and the rest stay below 400 KB in base64
+FRAME_BYTES, THUMBNAIL_BYTES = 80_000, 7_000  # largest sizes, so that the page stays below 400 KB
 MAX_TICKS = 8  # of the time axis
 NUMBERED_COLUMNS = 12  # largest number of columns of the quality map whose cells have room for a number
 
@@ -59,11 +59,6 @@ def name(score: "Score") -> str:
     return printable(Path(score.path).name) or "array of frames"
 
 
-def jpeg_uri(content: bytes) -> str:
-    """Return a JPEG as a data URI."""
-    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
-
-
 def _render_template(part: str, score: "Score", index: str) -> str:
     span = score.scale_max - score.scale_min
     values = {
@@ -94,8 +89,8 @@ def _clip_values(score: "Score") -> dict[str, Any]:
         "unit": "s" if score.fps else "frames",
         "strip": _strip(score),
         "moments": [_moment(score, moment) for moment in quality_view.moments(score)],
-        "frame": jpeg_uri(_jpeg(quality_view.worst_frame(score))),
-        "grey_frame": jpeg_uri(_jpeg(quality_view.worst_frame(score, grey=True))),
+        "frame": _frame(quality_view.worst_frame(score)),
+        "grey_frame": _frame(quality_view.worst_frame(score, grey=True)),
         "cells": _cells(score),
         "numbered": score.quality_map.shape[1] <= NUMBERED_COLUMNS,
         "by_clip": _clip_image(score),
@@ -126,7 +121,7 @@ def _strip(score: "Score") -> list[str]:
     """Return one frame for each of STRIP equal parts of the video: that of the group nearest to its middle."""
     middles = (np.arange(STRIP) + 0.5) * quality_view.duration(score) / STRIP
     groups = [int(np.argmin(abs(quality_view.times(score) - middle))) for middle in middles]
-    return [jpeg_uri(score.thumbnails[group]) for group in groups]
+    return [_thumbnail(score, group) for group in groups]
 
 
 def _moment(score: "Score", moment: quality_view.Moment) -> dict[str, Any]:
@@ -135,7 +130,7 @@ def _moment(score: "Score", moment: quality_view.Moment) -> dict[str, Any]:
         "frames": f"{moment.first}–{moment.last}",
         "quality": moment.quality,
         "word": mos_scale.acr_word(moment.quality),
-        "frame": jpeg_uri(score.thumbnails[moment.group]),
+        "frame": _thumbnail(score, moment.group),
         "left": _percent(moment.middle / quality_view.duration(score)),
         "top": _percent((quality_view.HIGHEST - moment.quality) / 4),
     }
@@ -163,17 +158,35 @@ def _clip_image(score: "Score") -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def _jpeg(frame: np.ndarray) -> bytes:
-    """Encode a frame with at most FRAME_WIDTH columns in at most FRAME_BYTES bytes, where the quality allows it."""
+def _frame(frame: np.ndarray) -> str:
+    """Return a frame with at most FRAME_WIDTH columns as a data URI."""
     height, width = frame.shape[:2]
     if width > FRAME_WIDTH:
         frame = cv2.resize(frame, (FRAME_WIDTH, max(1, height * FRAME_WIDTH // width)), interpolation=cv2.INTER_AREA)
+    return _jpeg_uri(_jpeg(frame[..., ::-1], FRAME_BYTES))
+
+
+def _thumbnail(score: "Score", group: int) -> str:
+    content = score.thumbnails[group]
+    if len(content) > THUMBNAIL_BYTES:
+        frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        assert frame is not None  # the scorer encoded it
+        content = _jpeg(frame, THUMBNAIL_BYTES)
+    return _jpeg_uri(content)
+
+
+def _jpeg(frame: np.ndarray, max_bytes: int) -> bytes:
+    """Encode a BGR frame in at most `max_bytes` bytes, if the lowest quality allows it."""
     content = b""
     for quality in (85, 70, 50, 30, 10):
-        content = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        if len(content) <= FRAME_BYTES:
+        content = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if len(content) <= max_bytes:
             break
     return content
+
+
+def _jpeg_uri(content: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
 
 
 def _time(score: "Score", value: float) -> str:

@@ -2,35 +2,37 @@
 
 import dataclasses
 import re
-import shutil
 from pathlib import Path
 
 import cv2
 import markupsafe
 import numpy as np
 import pytest
+from sample_scores import make_score
 from sample_videos import place_frame, write_ffv1
 
 import nr_vqm
 from nr_vqm.dataset import label_origin
-from nr_vqm.runs import interval_file
 from nr_vqm.scoring import quality_view, score_page
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = [ROOT / "nr_vqm/scoring/score.html.j2", ROOT / "experiments/report.html.j2"]
+TEMPLATES = [*(ROOT / "nr_vqm/scoring").glob("*.j2"), ROOT / "experiments/report.html.j2"]
 HOSTILE = '<script>alert(1)<_script> {{ 7 * 7 }} $\\frac$ "><img src=x>\n.mkv'
 
 
 @pytest.fixture(scope="module")
-def scorer(tiny_run, tmp_path_factory):
-    run = shutil.copytree(tiny_run, tmp_path_factory.mktemp("page") / "run")
-    mos = np.linspace(1, 5, 40)
-    interval_file.write(run, {head: (mos + 0.2 * (-1) ** np.arange(40), mos) for head in ("lstm", "svr")})
-    return nr_vqm.load(run)
+def score():
+    return make_score()
 
 
 @pytest.fixture(scope="module")
-def score(scorer):
+def scorer(tiny_run):
+    return nr_vqm.load(tiny_run)
+
+
+@pytest.fixture(scope="module")
+def scored(scorer):
+    """The score of an array of frames, from a run without intervals."""
     return scorer.score(np.stack([place_frame(9 * t, 40, 72) for t in range(20)]), fps=10)
 
 
@@ -78,17 +80,25 @@ def test_file_names_are_escaped(scorer, tmp_path):
     assert (tmp_path / "plot.png").stat().st_size > 10_000
 
 
-def test_the_worst_moment_and_its_frame(score):
-    start = score.grid.starts[score.worst_group]
-    frame = cv2.imdecode(np.frombuffer(score.worst_frame, np.uint8), cv2.IMREAD_COLOR)
+def test_a_score_without_interval_and_percentile(scored):
+    page = scored.to_html()
+    assert "array of frames" in page
+    assert "No interval: the run has too few validation videos." in page
+    assert "Better than" not in page
+    assert 'class="range"' not in page.partition("<main>")[2].partition("Quality over time")[0]
+
+
+def test_the_worst_moment_and_its_frame(scored):
+    start = scored.grid.starts[scored.worst_group]
+    frame = cv2.imdecode(np.frombuffer(scored.worst_frame, np.uint8), cv2.IMREAD_COLOR)
     assert frame.shape == (40, 72, 3)
     assert np.median(frame[..., 2]) == pytest.approx(9 * (start + 3), abs=4)  # red is the time
-    assert quality_view.worst_moment(score) == f"{(start + 3.5) / 10:.1f} s, frames {start} to {start + 6}"
+    assert quality_view.worst_moment(scored) == f"{(start + 3.5) / 10:.1f} s, frames {start} to {start + 6}"
 
 
-def test_every_group_has_a_thumbnail(score):
-    assert len(score.thumbnails) == len(score.grid.starts)
-    for start, content in zip(score.grid.starts, score.thumbnails, strict=True):
+def test_every_group_has_a_thumbnail(scored):
+    assert len(scored.thumbnails) == len(scored.grid.starts)
+    for start, content in zip(scored.grid.starts, scored.thumbnails, strict=True):
         thumbnail = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         assert thumbnail.shape == (40, 72, 3)
         assert np.median(thumbnail[..., 2]) == pytest.approx(9 * (start + 3), abs=6)  # red is the time
@@ -168,7 +178,8 @@ def luminance(colour):
 def test_text_has_the_contrast_of_wcag_aa(template):
     text = template.read_text()
     light, dark = (
-        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", part)) for part in text.split("@media (prefers")[:2]
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", part)[::-1])
+        for part in text.split("(prefers-color-scheme: dark)")
     )
     for names in (light, dark):
         pairs = [(ink, back) for ink in ("ink", "soft", "accent", "good", "bad") for back in ("paper", "card")]
