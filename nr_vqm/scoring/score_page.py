@@ -70,7 +70,7 @@ def _render_template(part: str, score: "Score", index: str) -> str:
         "word": mos_scale.acr_word(score.quality),
         "words": mos_scale.ACR_WORDS,
         "labels": label_origin.ORIGINS[score.labels],
-        "head_label": head_table.HEADS[score.head].label,
+        "head_label": head_table.label(score.head),
         "warnings": [printable(warning) for warning in score.warnings],
         "score_left": _percent((score.score - score.scale_min) / span),
         "interval": [_percent((end - score.scale_min) / span) for end in score.interval or ()],
