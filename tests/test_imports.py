@@ -73,6 +73,7 @@ LATE_IMPORTS = """
 benchmarks/chaos.py
 benchmarks/comparison.py
 benchmarks/fuzz.py
+benchmarks/memory.py
 benchmarks/plan.py
 benchmarks/published_features.py
 benchmarks/real_damage.py
