@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,7 +45,7 @@ def map_in_order(
         the results, in the order of the items.
 
     Raises:
-        OSError: no Dask scheduler answers at the address.
+        OSError: no Dask scheduler answers at the address, or the connection to it is lost.
         WorkerDied: every worker died on an item, and `on_death` is None.
         Exception: any exception of the function.
     """
@@ -88,7 +89,7 @@ def _on_cluster(
         function, items, on_death: see `each`.
         ahead: number of items to submit at a time.
     """
-    from distributed import KilledWorker, as_completed
+    from distributed import CancelledError, KilledWorker, as_completed
 
     numbers: dict[Any, int] = {}  # index of the item of every submitted future
     ready: dict[int, Result] = {}  # finished results that wait for an earlier one
@@ -112,12 +113,24 @@ def _on_cluster(
             if on_death is None:
                 raise WorkerDied(f"{items[number]!r:.150}: {why}") from None
             ready[number] = on_death(items[number], WorkerDied(why))
+        except CancelledError:
+            raise _lost(client) from None
         while position in ready:
             result = ready.pop(position)
             position += 1
             submit_more()  # before the caller uses the result, which may take long
             yield result
         submit_more()
+
+
+def _lost(client: Any) -> OSError:
+    """Return the error of a scheduler that no longer answers; the client stops trying to reach it."""
+    client._timeout = 0.1
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it would log a traceback at its end
+    return OSError(
+        f"The connection to the Dask scheduler at {client.scheduler.address} is lost. Start one, and run the command "
+        "again: what was finished is kept."
+    )
 
 
 @contextlib.contextmanager

@@ -1,11 +1,17 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from nr_vqm.common import parallel
+
+ROOT = Path(__file__).parents[2]
+TESTS = f"{ROOT}:{ROOT / 'tests'}:{Path(__file__).parent}"  # search path of the worker
 
 
 def double(item):
@@ -84,3 +90,32 @@ def test_no_scheduler_there(monkeypatch):
     monkeypatch.setattr(parallel, "TIMEOUT_SECONDS", 1)
     with pytest.raises(OSError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         list(parallel.map_in_order(double, [1], workers=1, scheduler="tcp://127.0.0.1:9"))
+
+
+def wait_and_double(item):
+    time.sleep(0.2)
+    return 2 * item
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_ends_the_command_with_one_line(tmp_path, capfd):
+    from distributed import Client
+
+    address = tmp_path / "scheduler.json"
+    start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    start += ["--no-dashboard", "--scheduler-file", str(address)]
+    with subprocess.Popen(start, stderr=subprocess.DEVNULL) as scheduler:
+        while not address.exists():
+            time.sleep(0.1)
+        with Client(scheduler_file=str(address), set_as_default=False) as client:
+            url = client.scheduler.address
+        work = [sys.executable, "-m", "distributed.cli.dask_worker", url, "--no-nanny", "--no-dashboard"]
+        with subprocess.Popen(work, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": TESTS}) as worker:
+            got = parallel.map_in_order(wait_and_double, list(range(50)), workers=1, scheduler=url)
+            assert [next(got) for _ in range(3)] == [0, 2, 4]
+            scheduler.kill()
+            capfd.readouterr()
+            with pytest.raises(OSError, match=rf"The connection to the Dask scheduler at {url} is lost"):
+                list(got)
+            worker.kill()
+    assert capfd.readouterr().err == ""
