@@ -42,7 +42,8 @@ def read(root: str | os.PathLike[str], *, mos_range: tuple[float, float]) -> lis
         raise ValueError(f"{labels} must be UTF-8 text ({error}). Convert it to UTF-8.") from error
     if not rows or not {"path", "mos"} <= set(rows[0]):
         found = ", ".join(filter(None, rows[0])) if rows else "no rows"
-        raise ValueError(f"{labels} needs columns path and mos, found: {found}.")
+        hint = " The cells are separated by semicolons: save it with commas." if ";" in found else ""
+        raise ValueError(f"{labels} needs columns path and mos, found: {found}.{hint}")
     videos = [_video(row, labels, mos_range, f"{labels} line {number}") for number, row in enumerate(rows, start=2)]
     for name in ("video_id", "path"):
         seen: set[str] = set()

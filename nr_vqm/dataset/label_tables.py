@@ -169,6 +169,8 @@ def _read_npy(path: Path) -> dict[str, np.ndarray]:
 def _read_csv(path: Path) -> dict[str, np.ndarray]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         header, *rows = list(csv.reader(file)) or [[]]
+    if len(header) == 1 and ";" in header[0]:
+        raise ValueError("its cells are separated by semicolons: save it with commas")
     rows = [row for row in rows if row]
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):

@@ -33,6 +33,8 @@ def check_run(run_dir: str | os.PathLike[str], head: str) -> str:
     if head == head_table.TEACHER:
         return _check_teacher(run)
     row = head_table.get(head)
+    if not run.preset.exists():
+        raise FileNotFoundError(f"No model in {run}. Pass --run FOLDER, the folder of a trained run.")
     if len(repeats := run.repeats()) > 1:
         raise ValueError(f"{run} has {len(repeats)} repeats with models of their own. Name one: {repeats[0]}.")
     preset, mos_range = run.read_preset(), run.read_mos_range()

@@ -137,7 +137,7 @@ def _pyav_frames(
         raise
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it has no video stream"
-        raise ValueError(f"A video file is needed, {path} cannot be opened as one: {reason}.") from error
+        raise ValueError(f"Cannot read {path}: {reason}.") from error
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:

@@ -158,6 +158,8 @@ def _request(path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No video file at {path}.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"Cannot read {path}: the file is empty.")
     if not raw_video.is_raw(path):
         return {"path": os.path.abspath(path), "raw": None}
     raw_video.count_frames(path, raw_format)

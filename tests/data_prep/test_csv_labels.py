@@ -17,6 +17,7 @@ from data_prep.databases import csv_labels
         ("path,mos\na.mkv,7\n", "line 2: mos must be in 1 to 5, found 7"),
         ("path,mos\na.mkv,nan\n", "line 2: mos must be in 1 to 5, found nan"),
         ("path,mos\n../a.mkv,3\n", "line 2: path must lie inside"),
+        ("path;mos\na.mkv;3,2\n", "found: path;mos. The cells are separated by semicolons: save it with commas."),
         ("path,mos\n/etc/passwd,3\n", "line 2: path must lie inside"),
         ("path,mos\n,3\n", "line 2: path must lie inside"),
         ("mos,path\n3\n", "line 2: path must lie inside"),

@@ -33,7 +33,7 @@ def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
 
 def test_a_video_shorter_than_a_clip_is_refused():
     trunk = SharedTrunk(cnn3d.build_cnn3d(**NETWORK, dtype="float32"))
-    with pytest.raises(ValueError, match="One clip needs 7 frames, the video has 6"):
+    with pytest.raises(ValueError, match="Too short: 6 frames; this model needs 7."):
         features.extract([], trunk=trunk, num_frames=6, height=45, width=61, **GRID)
 
 

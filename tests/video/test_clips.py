@@ -51,7 +51,7 @@ def test_even_corners(have, need, count, stride, corners):
 
 
 def test_too_short():
-    with pytest.raises(ValueError, match="One clip needs 16 frames, the video has 9"):
+    with pytest.raises(ValueError, match="Too short: 9 frames; this model needs 16."):
         clips.even_starts(9, 16, 32)
 
 

@@ -22,7 +22,7 @@ def test_a_playlist_does_not_open_another_file(tmp_path, name):
     other = write_bars(tmp_path / "other.ts", encoder="libx264")
     path = tmp_path / name
     path.write_text(PLAYLISTS[name].format(target=other))
-    with pytest.raises(ValueError, match="(?s)holds the video itself|cannot be opened"):
+    with pytest.raises(ValueError, match="(?s)holds the video itself|Cannot read "):
         reader.probe(path)
 
 
@@ -32,7 +32,7 @@ def test_a_playlist_makes_no_connection(tmp_path, name):
         server.settimeout(0.2)
         path = tmp_path / name
         path.write_text(PLAYLISTS[name].format(target=f"http://127.0.0.1:{server.getsockname()[1]}/other.ts"))
-        with pytest.raises(ValueError, match="(?s)holds the video itself|cannot be opened"):
+        with pytest.raises(ValueError, match="(?s)holds the video itself|Cannot read "):
             reader.probe(path)
         with pytest.raises(TimeoutError):
             server.accept()
@@ -41,5 +41,5 @@ def test_a_playlist_makes_no_connection(tmp_path, name):
 def test_images_named_like_a_sequence_are_refused(tmp_path):
     for number in range(3):
         (tmp_path / f"{number:03d}.mp4").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200))
-    with pytest.raises(ValueError, match="(?s)holds the video itself|cannot be opened"):
+    with pytest.raises(ValueError, match="(?s)holds the video itself|Cannot read "):
         reader.probe(tmp_path / "000.mp4")
