@@ -4,11 +4,12 @@ import importlib as _importlib
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Score", "Scorer", "WorkLimits", "__version__", "load", "score"]
+__all__ = ["Score", "Scorer", "WorkLimits", "__version__", "load", "score", "to_frame"]
 
 if TYPE_CHECKING:
     from nr_vqm.scoring.loading import load, score
     from nr_vqm.scoring.score import Score
+    from nr_vqm.scoring.score_table import to_frame
     from nr_vqm.scoring.scorer import Scorer
     from nr_vqm.video.work_limits import WorkLimits
 
@@ -19,6 +20,7 @@ _MODULES = {
     "Score": "nr_vqm.scoring.score",
     "Scorer": "nr_vqm.scoring.scorer",
     "WorkLimits": "nr_vqm.video.work_limits",
+    "to_frame": "nr_vqm.scoring.score_table",
 }
 
 

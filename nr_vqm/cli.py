@@ -1,4 +1,4 @@
-"""Score videos with a trained run, describe a run, or check this machine."""
+"""Score and compare videos with a trained run, describe a run, or check this machine."""
 
 import argparse
 import json
@@ -10,12 +10,48 @@ from nr_vqm.models import head_table
 from nr_vqm.video import work_limits
 
 FORMATS = ("text", "json", "jsonl", "csv")
+EPILOG = """
+Examples:
+  nr-vqm score clip.mp4 --run runs/mine
+  nr-vqm score videos/ --run runs/mine --out scores.csv --resume
+  nr-vqm compare before.mp4 after.mp4 --run runs/mine --html page.html
+  nr-vqm COMMAND --help
+
+Exit codes:
+  0    success
+  1    part of the videos could not be scored, or a check failed
+  2    wrong options
+  3    no usable model
+  130  interrupted by Ctrl-C
+  143  stopped by SIGTERM
+
+Environment variables:
+  NR_VQM_TRACEBACK=1  show the traceback of an error instead of one line
+  NO_COLOR=1          progress without colours
+  CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, TF_NUM_INTRAOP_THREADS
+                      the GPUs and threads that TensorFlow may use
+"""
+COMPARE_EPILOG = """
+Example:
+  nr-vqm compare before.mp4 after.mp4 --run runs/mine --html page.html
+
+Exit codes: 0 compared, 1 a video cannot be scored, 2 wrong options, 3 no usable model, 130 interrupted.
+"""
+SCORE_EPILOG = """
+Examples:
+  nr-vqm score clip.mp4 --run runs/mine
+  nr-vqm score videos/ 'more/**/*.mp4' --run runs/mine --out scores.csv --html page.html
+  find . -name '*.mp4' -print0 | nr-vqm score --from-file - --run runs/mine --format jsonl
+  nr-vqm score videos/ --run runs/mine --out scores.csv --retry-failed
+
+Exit codes: 0 all videos scored, 1 some failed, 2 wrong options, 3 no usable model, 130 interrupted.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run `nr-vqm` with these arguments, or those of the process; return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     args.argv = argv
     return args.command(args)
 
@@ -25,20 +61,35 @@ def entry_point(argv: list[str] | None = None) -> None:
     command_line.run(main, argv)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("nr-vqm", __doc__)
-    parser.add_argument("--version", action="version", version=f"nr-vqm {nr_vqm.__version__}")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `nr-vqm`."""
+    top = command_line.new_parser("nr-vqm", __doc__, epilog=EPILOG)
+    top.add_argument("--version", action="version", version=f"nr-vqm {nr_vqm.__version__}")
+    subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     _add_score(
         subparsers.add_parser(
             "score",
             help="score videos",
             description="Score videos with a trained run.",
-            epilog="Exit code: 0 all videos scored, 1 some failed, 2 wrong options, 3 no usable model.",
+            epilog=SCORE_EPILOG,
+            formatter_class=command_line.HelpFormatter,
+        )
+    )
+    _add_compare(
+        subparsers.add_parser(
+            "compare",
+            help="compare the scores of two videos",
+            description="Score two videos, and say whether the difference is significant.",
+            epilog=COMPARE_EPILOG,
+            formatter_class=command_line.HelpFormatter,
         )
     )
     info = subparsers.add_parser(
-        "info", help="describe a run", description="Describe a run, including one that is still being trained."
+        "info",
+        help="describe a run",
+        description="Describe a run, including one that is still being trained.",
+        epilog="Example:\n  nr-vqm info runs/mine --format json",
+        formatter_class=command_line.HelpFormatter,
     )
     info.add_argument("run", metavar="RUN", help="a run folder")
     info.add_argument("--format", default="text", choices=("text", "json"), help="(default: text)")
@@ -47,21 +98,55 @@ def _parser() -> argparse.ArgumentParser:
         "doctor",
         help="check versions, devices, codecs and disk",
         description="Check versions, devices, memory and disk, and decode a test video of each codec.",
+        epilog="Example:\n  nr-vqm doctor --folder runs",
+        formatter_class=command_line.HelpFormatter,
     )
-    doctor.add_argument("--folder", default=".", metavar="DIR", help="where runs will be written (default: here)")
+    doctor.add_argument("--folder", default=".", metavar="DIR", help="where runs will be written")
     doctor.set_defaults(command=_doctor)
-    return parser
+    shell = subparsers.add_parser(
+        "completion",
+        help="print the completion script of a shell",
+        description="Print the script that completes commands, options and their values in a shell.",
+        epilog='Example, in ~/.bashrc:\n  eval "$(nr-vqm completion bash)"',
+        formatter_class=command_line.HelpFormatter,
+    )
+    shell.add_argument("shell", choices=("bash",), help="the shell")
+    shell.set_defaults(command=lambda args: _completion(top))
+    return top
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("videos", nargs=2, metavar="VIDEO", help="two video files")
+    _add_model_options(parser)
+    add("--format", default="text", choices=("text", "json"), help="format of the printed result")
+    add("--html", metavar="HTML", help="save a self-contained page with both curves")
+    command_line.add_verbosity_options(parser)
+    parser.set_defaults(command=_compare)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which model scores, on what, and how raw videos are read."""
+    add = parser.add_argument
+    add("--run", required=True, metavar="DIR", help="a run folder with trained models")
+    add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score")
+    add("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="format of .yuv files, such as 1920x1080:yuv420p:30")
+    add("--stream", type=int, metavar="N", help="video stream to score, from 0 (default: the default one or largest)")
+    add("--deinterlace", action="store_true", help="reconstruct the missing rows of interlaced frames before scoring")
+    _add_limits(parser)
+    command_line.add_device_option(parser)
+    command_line.add_precision_option(parser)
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("videos", nargs="*", metavar="VIDEO", help="files, folders, patterns such as 'videos/**/*.mp4'")
     add("--from-file", metavar="FILE", help="list of videos, one per line or NUL-separated; - is standard input")
-    add("--run", required=True, metavar="DIR", help="a run folder with trained models")
-    add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score (default: lstm)")
-    add("--format", default="text", choices=FORMATS, help="format of the printed rows (default: text)")
+    _add_model_options(parser)
+    add("--format", default="text", choices=FORMATS, help="format of the printed rows")
     add("--out", metavar="FILE", help="also write one row per video to a .jsonl or .csv file as videos finish")
     add("--resume", action="store_true", help="continue the file --out: skip the videos that it has")
+    add("--retry-failed", action="store_true", help="like --resume, and score the videos again that failed before")
     add("--plot", metavar="PNG", help="save plots of quality over time and over the frame; numbered if several videos")
     add(
         "--html",
@@ -70,13 +155,8 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         "name is a folder with an index of all videos",
     )
     add("--clips", metavar="CSV", help="write the time, position and quality of every clip")
-    add("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="format of .yuv files, such as 1920x1080:yuv420p:30")
-    add("--stream", type=int, metavar="N", help="video stream to score, from 0 (default: the default one or largest)")
-    add("--deinterlace", action="store_true", help="reconstruct the missing rows of interlaced frames before scoring")
-    _add_limits(parser)
-    command_line.add_device_option(parser)
-    command_line.add_precision_option(parser)
     command_line.add_worker_options(parser)
+    command_line.add_verbosity_options(parser)
     parser.set_defaults(command=_score)
 
 
@@ -95,6 +175,19 @@ def _score(args: argparse.Namespace) -> int:
     from nr_vqm import score_command
 
     return score_command.score(args)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from nr_vqm import compare_command
+
+    return compare_command.compare(args)
+
+
+def _completion(parser: argparse.ArgumentParser) -> int:
+    from nr_vqm import completion
+
+    print(completion.bash(parser))
+    return 0
 
 
 def _info(args: argparse.Namespace) -> int:

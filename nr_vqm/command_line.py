@@ -1,11 +1,14 @@
 """Options, exit codes and error handling that all commands share."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Mapping
+from typing import IO
 
 from nr_vqm import presets
 from nr_vqm.common import atomic_files, devices, safe_output
@@ -29,13 +32,47 @@ class Refusal(ValueError):
         self.code = code
 
 
-def new_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """Create a parser that shows defaults in its help and does not accept abbreviated options."""
+class HelpFormatter(argparse.HelpFormatter):
+    """Help with the defaults of options, and with paragraphs; indented lines, such as examples, stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = textwrap.dedent(text).strip("\n").split("\n\n")
+        return "\n\n".join(self._filled(paragraph, width, indent) for paragraph in paragraphs)
+
+    def _filled(self, paragraph: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for line in paragraph.splitlines():
+            if line.startswith(" ") or not lines or lines[-1].startswith(" "):
+                lines.append(line)
+            else:
+                lines[-1] += f" {line}"
+        return "\n".join(
+            indent + line if line.startswith(" ") else super(HelpFormatter, self)._fill_text(line, width, indent)
+            for line in lines
+        )
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        if action.default in (None, False, argparse.SUPPRESS) or action.default == [] or "(default:" in text:
+            return text
+        return f"{text} (default: %(default)s)"
+
+
+def new_parser(
+    prog: str, description: str | None, *, example: str | None = None, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Create a parser that shows defaults in its help and does not accept abbreviated options.
+
+    Args:
+        prog: the command.
+        description: what it does.
+        example: arguments of an example at the end of the help.
+        epilog: examples and exit codes, in place of `example`; indented lines stay as they are.
+    """
+    if example:
+        epilog = f"Example:\n  {prog} {example}"
     return argparse.ArgumentParser(
-        prog=prog,
-        description=description,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        prog=prog, description=description, epilog=epilog, allow_abbrev=False, formatter_class=HelpFormatter
     )
 
 
@@ -72,6 +109,13 @@ def add_precision_option(parser: argparse.ArgumentParser) -> None:
         choices=presets.PRECISIONS,
         help="of the 3D-CNN, instead of the run's setting; auto: mixed_bfloat16 where it is fast, else float32",
     )
+
+
+def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
+    """Add -q and -v."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("-q", "--quiet", action="store_true", help="print scores and errors, no progress and no notes")
+    either.add_argument("-v", "--verbose", action="store_true", help="print the model, and size and seconds of videos")
 
 
 def preset_from(args: argparse.Namespace, *, database: str | None = None) -> presets.Preset:
@@ -160,11 +204,13 @@ def run(
     Raises:
         SystemExit: always, with the exit code.
     """
+    _replace_closed_streams()
+    safe_output.make_printable(sys.stdout)
     try:
         code = main(argv)
-        sys.stdout.flush()
+        with atomic_files.naming("standard output"):
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     except KeyboardInterrupt as stop:
         usual = "Stopped. Run the same command again to resume." if resumes else "Stopped."
@@ -175,9 +221,32 @@ def run(
         if os.environ.get("NR_VQM_TRACEBACK") == "1":
             raise
         code = _fail(str(error), error.code if isinstance(error, Refusal) else EXIT_FAILED)
+    _flush_or_discard(sys.stdout)
     raise SystemExit(code or 0)
 
 
 def _fail(message: str, code: int) -> int:
-    print("error: " + safe_output.printable(" ".join(message.split())), file=sys.stderr)
+    with contextlib.suppress(OSError):  # standard error may be closed, or its disk full
+        print("error: " + safe_output.printable(" ".join(message.split())), file=sys.stderr)
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Open /dev/null in place of closed standard streams: the next file would get their number, and their output."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+
+
+def _flush_or_discard(stream: IO[str]) -> None:
+    """Flush a stream; if that fails, discard its text, which the interpreter would try to write again at its exit."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

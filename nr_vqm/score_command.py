@@ -4,18 +4,15 @@ import argparse
 import contextlib
 import dataclasses
 import functools
-import io
-import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import nr_vqm
-from nr_vqm import command_line
+from nr_vqm import command_line, score_output
 from nr_vqm.common import devices, folder_lock, parallel, safe_output
-from nr_vqm.dataset import label_origin
 from nr_vqm.models import head_table
 from nr_vqm.runs import interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
@@ -83,7 +80,7 @@ def score(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace) -> _Job:
     """Validate the options and the run before TensorFlow is loaded, which takes seconds."""
-    options, limits = _or_exit(command_line.EXIT_USAGE, _reading, args)
+    options, limits = _or_exit(command_line.EXIT_USAGE, reading, args)
     videos, rows, clips = _or_exit(command_line.EXIT_USAGE, _check_options, args)
     model_id = _or_exit(command_line.EXIT_NO_MODEL, model_check.check_run, args.run, args.head)
     if rows:
@@ -93,7 +90,7 @@ def _prepare(args: argparse.Namespace) -> _Job:
     return _Job(args, videos, options, limits, rows, clips, pages, model_id)
 
 
-def _reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
+def reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
     """Return how files are read, and the limits on the work for each."""
     if not head_table.needs_networks(args.head) and (args.stream is not None or args.deinterlace):
         raise ValueError(
@@ -108,8 +105,9 @@ def _reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
 def _check_options(
     args: argparse.Namespace,
 ) -> tuple[list[str], score_table.RowFile | None, score_table.ClipFile | None]:
-    if args.resume and not args.out:
-        raise ValueError("--resume continues an output file, and none is given. Add --out FILE.")
+    if (args.resume or args.retry_failed) and not args.out:
+        option = "--resume" if args.resume else "--retry-failed"
+        raise ValueError(f"{option} continues an output file, and none is given. Add --out FILE.")
     if args.plot and Path(args.plot).suffix.lower() != ".png":
         raise ValueError(f"--plot needs a name that ends in .png. Received: {args.plot}.")
     if not head_table.needs_networks(args.head) and (args.plot or args.clips):
@@ -123,10 +121,13 @@ def _check_options(
     names = [*args.videos, *_listed_videos(args.from_file)]
     if not names:
         raise ValueError("No video was given. Name files, folders or patterns, or a list: --from-file FILE.")
-    _print_skipped(score_table.find_skipped(names))
-    rows = score_table.RowFile(args.out, resume=args.resume) if args.out else None
-    clips = score_table.ClipFile(args.clips, keep=rows.done if rows and args.resume else None) if args.clips else None
-    return score_table.find_videos(names), rows, clips
+    if not args.quiet:
+        _print_skipped(score_table.find_skipped(names))
+    videos, resume = score_table.find_videos(names), args.resume or args.retry_failed
+    retry = set(videos) if args.retry_failed else ()
+    rows = score_table.RowFile(args.out, resume=resume, retry=retry) if args.out else None
+    clips = score_table.ClipFile(args.clips, keep=rows.done if rows and resume else None) if args.clips else None
+    return videos, rows, clips
 
 
 def _listed_videos(from_file: str | None) -> list[str]:
@@ -160,7 +161,7 @@ def _score_videos(job: _Job) -> int:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_interrupted(job.args.argv, statuses, len(job.videos))) from None
     failed = statuses.count(score_table.FAILED)
-    if not todo:
+    if not todo and not job.args.quiet:
         print(f"{job.args.out} is complete: {len(job.videos)} videos, {failed} failed.", file=sys.stderr)
     return command_line.EXIT_FAILED if failed else 0
 
@@ -180,7 +181,8 @@ def _interrupted(argv: list[str], statuses: list[str], num_videos: int) -> str:
     found = f"Stopped: {scored} of {num_videos} videos scored, {failed} failed."
     if "--out" not in argv and not any(word.startswith("--out=") for word in argv):
         return f"{found} The command cannot be resumed without an output file; add --out FILE next time."
-    again = shlex.join(["nr-vqm", *argv, *([] if "--resume" in argv else ["--resume"])])
+    rest = [word for word in argv if word != "--retry-failed"]
+    again = shlex.join(["nr-vqm", *rest, *([] if "--resume" in argv else ["--resume"])])
     return f"{found} Score the rest with: {again}"
 
 
@@ -193,10 +195,13 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
         statuses: a list to append to, OK or FAILED; up to date also after an interruption.
     """
     scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, job.args, job.limits)
-    printer = _Printer(job.args.format)
+    if scorer and job.args.verbose:
+        print(f"{scorer!r}, {scorer.engine}, {scorer.precision}", file=sys.stderr)
+    total, quiet = len(statuses) + len(todo), job.args.quiet
+    printer = score_output.Printer(job.args.format, total=total, done=len(statuses), quiet=quiet)
     with printer, job.rows or contextlib.nullcontext(), job.clips or contextlib.nullcontext():
-        outcomes = _outcomes(job, scorer, [path for _, path in todo])
-        for (number, path), (score, error) in zip(todo, outcomes, strict=True):
+        outcomes = _outcomes(job, scorer, [path for _, path in todo], printer)
+        for (number, path), (score, error) in zip(_announced(todo, printer), outcomes, strict=True):
             if score:
                 row = score_table.score_row(score)
                 _write_plots(job.args, score, number if len(job.videos) > 1 else None)
@@ -209,8 +214,16 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
                 job.pages.add(number, row, score)
             if job.rows:
                 job.rows.add(row)
-            printer.add(row)
+            printer.add(row, verbose=job.args.verbose)
             statuses.append(row["status"])
+    printer.close(statuses)
+
+
+def _announced(todo: list[tuple[int, str]], printer: score_output.Printer) -> Iterator[tuple[int, str]]:
+    """Yield the videos, each when its scoring starts, which the printer shows."""
+    for number, path in todo:
+        printer.start(path)
+        yield number, path
 
 
 def _load(args: argparse.Namespace, limits: WorkLimits) -> "AnyScorer | None":
@@ -227,11 +240,11 @@ def _load(args: argparse.Namespace, limits: WorkLimits) -> "AnyScorer | None":
 
 
 def _outcomes(
-    job: _Job, scorer: "AnyScorer | None", paths: list[str]
+    job: _Job, scorer: "AnyScorer | None", paths: list[str], printer: score_output.Printer
 ) -> Iterator[tuple[Score | None, Exception | None]]:
     """Score the videos in this process or in workers; yield (Score, None) or (None, error) in order."""
     if scorer:
-        yield from scorer.score_many(paths, **vars(job.options))
+        yield from scorer.score_many(paths, **vars(job.options), on_frames=printer.on_frames)
         return
     args = job.args
     settings = {"head": args.head, "model_id": job.model_id, "precision": args.precision, "device": args.device}
@@ -255,49 +268,6 @@ def _write_plots(args: argparse.Namespace, score: Score, number: int | None) -> 
         if name:
             path = Path(name)
             write(path if number is None else path.with_stem(f"{path.stem}-{number:04d}"), score)
-
-
-class _Printer:
-    """Prints each row to standard output as its video finishes; `json` prints one list at the end."""
-
-    def __init__(self, format: str) -> None:
-        self.format = format
-        self.rows: list[Mapping[str, Any]] = []
-
-    def __enter__(self) -> Self:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are not UTF-8
-        if self.format in ("csv", "jsonl"):
-            print(score_table.header(self.format), end="")
-        return self
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        if self.format == "json":
-            self.rows.append(row)
-        elif self.format == "text":
-            print(_to_text(row), flush=True)
-        else:
-            print(score_table.to_line(row, self.format), end="", flush=True)
-
-    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        if self.format == "json" and kind in (None, KeyboardInterrupt):  # after Ctrl-C the finished rows are kept
-            print(json.dumps(self.rows, indent=1, allow_nan=False))
-
-
-def _to_text(row: Mapping[str, Any]) -> str:
-    """Format a row for people: score, scale, interval, origin of the labels, path and warnings."""
-    path = safe_output.printable(row["path"])
-    if row["status"] == score_table.FAILED:
-        return f"failed  {path}: {safe_output.printable(row['error'])}"
-    between = "" if row["interval_low"] is None else f", 95 % {row['interval_low']:.2f} to {row['interval_high']:.2f}"
-    labels = label_origin.ORIGINS[row["labels"]]
-    warnings = "".join(f"\n        warning: {safe_output.printable(warning)}" for warning in _own_warnings(row))
-    return f"{row['score']:6.2f}  on {row['scale_min']:g}-{row['scale_max']:g}{between}, {labels}  {path}{warnings}"
-
-
-def _own_warnings(row: Mapping[str, Any]) -> list[str]:
-    """Return the warnings of a row without those about the origin of the labels, which all rows share."""
-    return [warning for warning in row["warnings"] if warning not in label_origin.WARNINGS[row["labels"]]]
 
 
 def _or_exit(code: int, function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs) -> Result:

@@ -264,7 +264,7 @@ def test_invalid_options_are_reported_before_the_model_is_loaded(tmp_path, monke
 def test_no_usable_model(tiny_run, tmp_path, capsys):
     code, printed = score("x.mp4", "--run", tmp_path, capsys=capsys)
     assert code == command_line.EXIT_NO_MODEL
-    assert printed.err == f"error: {tmp_path}/preset.json is missing. Make it first: make train.\n"
+    assert printed.err == f"error: No model in {tmp_path}. Pass --run FOLDER, the folder of a trained run.\n"
 
 
 def test_an_unexpected_error_fails_one_video_only(tiny_run, folder, monkeypatch, capsys):

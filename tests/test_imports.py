@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,8 +31,12 @@ ORDER = [
     "teacher",
     "scoring",
     "doctor",
+    "progress",
     "command_line",
+    "score_output",
     "score_command",
+    "compare_command",
+    "completion",
     "cli",
 ]
 
@@ -107,6 +112,7 @@ nr_vqm/models/svr_head.py
 nr_vqm/runs/model_check.py
 nr_vqm/scoring/loading.py
 nr_vqm/scoring/score_plot.py
+nr_vqm/scoring/score_table.py
 nr_vqm/scoring/worker_tasks.py
 nr_vqm/teacher/cross_validation.py
 nr_vqm/teacher/regression.py
@@ -193,6 +199,8 @@ nr_vqm score
 nr_vqm.cli score
 nr_vqm.cli info
 nr_vqm.cli doctor
+nr_vqm.cli compare
+nr_vqm.cli completion
 benchmarks.real_damage
 benchmarks.fuzz
 benchmarks.decoding
@@ -234,6 +242,12 @@ def help_texts():
 def test_help_imports_nothing_that_takes_seconds(help_texts, command):
     assert help_texts[command]["printed"].startswith("usage:")
     assert help_texts[command]["heavy"] == []
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("benchmarks")])
+def test_help_ends_with_an_example_and_shows_no_empty_default(help_texts, command):
+    assert re.search(r"^Examples?(, .*)?:\n  ", help_texts[command]["printed"], re.MULTILINE)
+    assert "(default: None)" not in help_texts[command]["printed"]
 
 
 def test_data_prep_never_loads_tensorflow():

@@ -35,13 +35,25 @@ def replace_when_complete(path: str | os.PathLike[str]) -> Iterator[Path]:
         f".{path.stem}.part-{platform.node()}-{os.getpid()}-{threading.get_ident()}{path.suffix}"
     )
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        with naming(path):
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Add the path of a file to an OSError that lacks it, such as that of a full disk while writing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
 
 
 def drop_leftovers(folder: str | os.PathLike[str]) -> None:

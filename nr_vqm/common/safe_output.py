@@ -1,9 +1,11 @@
 """Output of text that comes from data: single lines for a terminal, and HTML pages from Jinja templates."""
 
+import codecs
+import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jinja2
 
@@ -15,6 +17,13 @@ def printable(text: str) -> str:
     """
     text = text.encode("utf-8", "backslashreplace").decode()
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def make_printable(stream: IO[str]) -> None:
+    """Let a stream print any path: bytes that are not UTF-8 as they are, what its encoding lacks as escapes."""
+    if isinstance(stream, io.TextIOWrapper):
+        is_utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+        stream.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def render_html(

@@ -9,7 +9,8 @@ import numpy as np
 
 SAMPLES = 64  # pixels measured along each side of a frame: finer detail does not decide whether it is black
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-BLACK = 8.0  # highest mean luma of a black frame, 0-255
+BLACK = 8.0  # highest mean luma of a black frame, 0-255; real night scenes are as dark, but with lights
+BLACK_SPREAD = 4.0  # highest standard deviation of the luma of a black frame
 UNIFORM = 2.0  # highest standard deviation of the luma of a uniform frame
 STILL = 0.05  # highest mean absolute change of luma between two frames of a still video
 SHARE = 0.5  # lowest share of black or uniform frames that gives a warning
@@ -50,8 +51,9 @@ class ContentCheck:
         rows, columns = (np.linspace(0, length - 1, min(SAMPLES, length)).astype(int) for length in (height, width))
         luma = frame[np.ix_(rows, columns)] @ LUMA
         self.num_frames += 1
-        self._black += bool(luma.mean() <= BLACK)
-        self._uniform += bool(luma.std() <= UNIFORM)
+        spread = luma.std()
+        self._black += bool(luma.mean() <= BLACK and spread <= BLACK_SPREAD)
+        self._uniform += bool(spread <= UNIFORM)
         if self._last is not None:
             self._still += bool(np.abs(luma - self._last).mean() <= STILL)
         self._last = luma

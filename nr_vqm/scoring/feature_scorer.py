@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from nr_vqm.common import fork_check
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
 from nr_vqm.runs import interval_file
+from nr_vqm.scoring import sources
 from nr_vqm.scoring.attempts import attempt
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import clips, raw_video, reader, work_limits
@@ -71,10 +73,11 @@ class FeatureScorer(abc.ABC):
             FileNotFoundError: there is no such file.
             ValueError: the source is an array or not a video, exceeds a limit, or its features cannot be computed.
         """
-        if isinstance(source, np.ndarray):
+        fork_check.check()
+        if not isinstance(source, (str, os.PathLike)):
             raise ValueError(
-                f"Head {self.head!r} reads the decoder's luma plane, so it needs a path. Received: an array "
-                "of frames. Save it as a video, or use a head of the 3D-CNN."
+                f"Head {self.head!r} reads the decoder's luma plane, so it needs a path. Received: "
+                f"{type(source).__name__}. Save frames as a video, or use a head of the 3D-CNN."
             )
         if stream is not None or deinterlace:
             raise ValueError(
@@ -122,18 +125,25 @@ class FeatureScorer(abc.ABC):
         *,
         stream: int | None = None,
         deinterlace: bool = False,
+        on_frames: Callable[[float], None] | None = None,
     ) -> Iterator[tuple[Score | None, Exception | None]]:
         """Score several videos.
 
         Args:
             paths: the videos.
             raw, stream, deinterlace: see `score`; for all videos.
+            on_frames: ignored; for the same call as `Scorer.score_many`.
 
         Yields:
             For each path, in order, (Score, None), or (None, error) for a video that cannot be scored.
+
+        Raises:
+            ValueError: a single video was given.
+            RuntimeError: this process was forked after the run was loaded.
         """
-        for path in paths:
-            yield attempt(functools.partial(self.score, raw=raw, stream=stream, deinterlace=deinterlace), path)
+        fork_check.check()
+        score = functools.partial(self.score, raw=raw, stream=stream, deinterlace=deinterlace)
+        return (attempt(score, path) for path in sources.listed(paths))
 
     @abc.abstractmethod
     def _predict(self, path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None) -> tuple[float, list[str]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nr_vqm import presets
-from nr_vqm.common import devices
+from nr_vqm.common import devices, fork_check
 from nr_vqm.models import head_table
 from nr_vqm.runs import model_check
 from nr_vqm.video import decoder_processes
@@ -46,6 +46,7 @@ def load(
         FileNotFoundError: the run has no such model.
         ValueError: a model is damaged or was not written by nr-vqm (checked before TensorFlow loads it), or the
             precision or the device does not exist.
+        RuntimeError: this process was forked from one that has loaded a run, in which TensorFlow would hang.
 
     Example:
         >>> import nr_vqm
@@ -61,6 +62,7 @@ def load(
     model_check.check_run(run_dir, head)
     if precision not in (None, *presets.PRECISIONS):
         raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
+    fork_check.mark()
     decoder_processes.start()  # they start while TensorFlow is imported
     if head == head_table.TEACHER:
         from nr_vqm.scoring.teacher_scorer import TeacherScorer

@@ -7,11 +7,14 @@ import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Self
 
 from nr_vqm.common import atomic_files
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import reader
+
+if TYPE_CHECKING:
+    import pandas
 
 COLUMNS = (
     "path status score scale_min scale_max interval_low interval_high percentile quality labels head engine precision "
@@ -79,7 +82,29 @@ def failed_row(path: str, error: Exception) -> dict[str, Any]:
     return {name: known.get(name) for name in COLUMNS}
 
 
-def error_text(error: Exception) -> str:
+def to_frame(scores: Iterable[Score]) -> "pandas.DataFrame":
+    """Collect scores in a pandas DataFrame; it needs pandas: pip install 'nr-vqm[pandas]'.
+
+    Args:
+        scores: the scores, for example the first items of what `Scorer.score_many` yields.
+
+    Returns:
+        One row per score with the columns of docs/file_formats.md, in the order given.
+
+    Raises:
+        ValueError: an item is no Score.
+    """
+    import pandas
+
+    rows = []
+    for score in scores:
+        if not isinstance(score, Score):
+            raise ValueError(f"to_frame needs Scores, those of score_many that are not None. Received: {score!r:.100}.")
+        rows.append(score_row(score))
+    return pandas.DataFrame(rows, columns=COLUMNS)
+
+
+def error_text(error: Exception | None) -> str:
     """Describe an error in words; an unexpected one includes the name of its class."""
     return str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
 
@@ -89,7 +114,8 @@ def to_line(row: Mapping[str, Any], format: str) -> str:
     if format == "jsonl":
         return json.dumps(row, allow_nan=False) + "\n"
     out = io.StringIO()
-    cells = {**row, "warnings": "; ".join(row["warnings"])}
+    warnings = row["warnings"]  # a string if it was read from a file
+    cells = {**row, "warnings": warnings if isinstance(warnings, str) else "; ".join(warnings)}
     csv.DictWriter(out, COLUMNS, lineterminator="\n").writerow(cells)
     return out.getvalue()
 
@@ -107,12 +133,13 @@ class RowFile:
         done: paths of these rows.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, resume: bool) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, resume: bool, retry: Collection[str] = ()) -> None:
         """Read the rows of an existing file.
 
         Args:
             path: a name that ends in .jsonl or .csv.
             resume: append to an existing file; an incomplete last row is dropped.
+            retry: paths whose rows are removed if the video has failed, so that it is scored again.
 
         Raises:
             ValueError: the name ends otherwise, the file exists and `resume` is false, or it holds other data.
@@ -124,8 +151,11 @@ class RowFile:
             raise ValueError(f"{path} exists already. Add --resume to continue it, or choose another name.")
         self.rows: list[dict[str, Any]] = []
         self._length = 0  # of the complete rows, in bytes
+        self._retries = 0
         if self.path.exists():
-            self.rows, self._length = self._read()
+            rows, self._length = self._read()
+            self.rows = [row for row in rows if row["status"] == OK or row["path"] not in retry]
+            self._retries = len(rows) - len(self.rows)
         self.done = {row["path"] for row in self.rows}
 
     def check_model(self, head: str, model_id: str) -> None:
@@ -138,6 +168,8 @@ class RowFile:
                 )
 
     def __enter__(self) -> Self:
+        if self._retries:
+            self._rewrite()
         self._file = open_text(self.path, "a")
         self._file.truncate(self._length)
         if not self._length:
@@ -145,12 +177,21 @@ class RowFile:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
+        with atomic_files.naming(self.path):
+            self._file.close()
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row and flush it, so that a killed process loses at most the current video."""
-        self._file.write(to_line(row, self.format))
-        self._file.flush()
+        with atomic_files.naming(self.path):
+            self._file.write(to_line(row, self.format))
+            self._file.flush()
+
+    def _rewrite(self) -> None:
+        """Replace the file by one without the rows of the videos that are scored again."""
+        with atomic_files.replace_when_complete(self.path) as temporary, open_text(temporary, "w") as file:
+            file.write(header(self.format))
+            file.writelines(to_line(row, self.format) for row in self.rows)
+        self._length = self.path.stat().st_size
 
     def _read(self) -> tuple[list[dict[str, Any]], int]:
         """Return (rows, length of the complete rows in bytes)."""
@@ -166,6 +207,8 @@ class RowFile:
                 rows = list(table)
             else:
                 rows = [json.loads(line) for line in text.split("\n")[:-1]]
+                if any(list(row) != COLUMNS for row in rows):
+                    raise ValueError("its columns differ")
             if any(row["status"] not in (OK, FAILED) or row["path"] is None for row in rows):
                 raise ValueError("a row has no status")
         except (ValueError, KeyError, TypeError, csv.Error) as error:
@@ -203,12 +246,14 @@ class ClipFile:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
+        with atomic_files.naming(self.path):
+            self._file.close()
 
     def add(self, score: Score) -> None:
         """Append the clips of one video and flush them."""
-        self._writer.writerows({"path": score.path, **clip} for clip in score.iter_clips())
-        self._file.flush()
+        with atomic_files.naming(self.path):
+            self._writer.writerows({"path": score.path, **clip} for clip in score.iter_clips())
+            self._file.flush()
 
     def _drop_unfinished(self, keep: Collection[str]) -> None:
         """Remove the clips of videos without a row: they are scored again."""

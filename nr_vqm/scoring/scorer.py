@@ -2,27 +2,28 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from nr_vqm.common import devices
+from nr_vqm.common import devices, fork_check
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.models import cnn3d, head_table
 from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
 from nr_vqm.runs import features, heads, interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.scoring import sources
 from nr_vqm.scoring.attempts import attempt
 from nr_vqm.scoring.content_check import ContentCheck
 from nr_vqm.scoring.score import Score
-from nr_vqm.video import clips, decoder_client, raw_video, reader, work_limits
+from nr_vqm.scoring.sources import Raw, Source
+from nr_vqm.video import clips, decoder_client, work_limits
 from nr_vqm.video.reader import ReadOptions
 from nr_vqm.video.work_limits import WorkLimits
 
-Source = str | os.PathLike[str] | np.ndarray
-Raw = raw_video.RawFormat | str | None
+OnFrames = Callable[[float], None] | None
 # For display only; scores are computed from all pixels.
 WORST_FRAME_WIDTH = 800
 THUMBNAIL_WIDTH = 192
@@ -105,9 +106,11 @@ class Scorer:
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: the source is not a video, or has fewer frames than one clip, or exceeds a limit.
+            RuntimeError: this process was forked after the run was loaded.
         """
+        fork_check.check()
         options = ReadOptions(raw, stream, deinterlace)
-        with _open(source, options, fps) as frames:
+        with sources.open_source(source, options, fps) as frames:
             return self._score(frames, source, options, fps)
 
     def score_many(
@@ -117,42 +120,63 @@ class Scorer:
         *,
         stream: int | None = None,
         deinterlace: bool = False,
+        on_frames: OnFrames = None,
     ) -> Iterator[tuple[Score | None, Exception | None]]:
         """Score several videos; the next one is decoded while the current one is computed.
 
         Args:
             paths: the videos.
             raw, stream, deinterlace: see `score`; for all videos.
+            on_frames: called after every frame of the current video with the share of its frames that are read, 0-1.
 
         Yields:
             For each path, in order, (Score, None), or (None, error) for a video that cannot be scored.
+
+        Raises:
+            ValueError: a single video was given.
+            RuntimeError: see `score`.
         """
-        options = ReadOptions(raw, stream, deinterlace)
+        fork_check.check()
+        return self._score_listed(sources.listed(paths), ReadOptions(raw, stream, deinterlace), on_frames)
+
+    def _score_listed(
+        self, paths: Iterable[str | os.PathLike[str]], options: ReadOptions, on_frames: OnFrames
+    ) -> Iterator[tuple[Score | None, Exception | None]]:
         waiting = None
         try:
             for path in [*paths, None]:
-                current, waiting = waiting, None if path is None else (path, *attempt(_open, path, options, 0.0))
+                current, waiting = waiting, None
+                if path is not None:
+                    waiting = (path, *attempt(sources.open_source, path, options, 0.0))
                 if current:
-                    yield self._finish(*current, options)
+                    yield self._finish(*current, options, on_frames)
         finally:
             if waiting and waiting[1]:
                 waiting[1].close()
 
     def _finish(
-        self, path: str | os.PathLike[str], frames: Any, error: Exception | None, options: ReadOptions
+        self,
+        path: str | os.PathLike[str],
+        frames: Any,
+        error: Exception | None,
+        options: ReadOptions,
+        on_frames: OnFrames,
     ) -> tuple[Score | None, Exception | None]:
         if error:
             return None, error
         with frames:
-            return attempt(self._score, frames, path, options, 0.0)
+            return attempt(self._score, frames, path, options, 0.0, on_frames)
 
-    def _score(self, frames: Any, source: Source, options: ReadOptions, fps: float) -> Score:
-        """Score an open video; `frames` are decoder_client.Frames or _ArrayFrames."""
+    def _score(
+        self, frames: Any, source: Source, options: ReadOptions, fps: float, on_frames: OnFrames = None
+    ) -> Score:
+        """Score an open video; `frames` are those of `sources.open_source`."""
         start = time.monotonic()
         with self.limits.enforced():
             info = frames.info
             work_limits.check_start(info.width, info.height, info.expected, with_model=True)
-            grid, outputs, images, content, num_frames = self._outputs(frames, source, options, fps)
+            found = self._outputs(frames, source, options, fps, on_frames)
+        grid, outputs, images, content, num_frames = found
         output = float(self._pooling.predict(_head_input(outputs, self._pooling.row)[None])[0])
         score = float(mos_scale.to_score(output, *self.mos_range))
         quality = mos_scale.to_unit_5(score, *self.mos_range)
@@ -185,12 +209,12 @@ class Scorer:
         )
 
     def _outputs(
-        self, frames: Any, source: Source, options: ReadOptions, fps: float
+        self, frames: Any, source: Source, options: ReadOptions, fps: float, on_frames: OnFrames
     ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str], int]":
         """Return what `_run` returns, and the number of decoded frames; decode again if the header was wrong."""
         found = None
         try:
-            found = self._run(frames, frames.info.expected, frames.info)
+            found = self._run(_counted(frames, frames.info.expected, on_frames), frames.info.expected, frames.info)
         except work_limits.LimitExceeded:
             raise
         except ValueError:  # too few frames for a clip: raised below, with the true number
@@ -198,8 +222,8 @@ class Scorer:
         for _ in frames:
             pass
         if found is None or frames.decoded != frames.info.expected:
-            with _open(source, options, fps) as again:
-                found = self._run(again, frames.decoded, frames.info)
+            with sources.open_source(source, options, fps) as again:
+                found = self._run(_counted(again, frames.decoded, on_frames), frames.decoded, frames.info)
         return *found, frames.decoded
 
     def _run(
@@ -228,6 +252,14 @@ def load_trunk(path: str | os.PathLike[str], *, made_by: str, precision: str) ->
     """
     model = model_check.load_model(path, made_by=made_by)
     return SharedTrunk(cnn3d.with_dtype(model, precision))
+
+
+def _counted(frames: Iterable[np.ndarray], num_frames: int, on_frames: OnFrames) -> Iterator[np.ndarray]:
+    """Yield the frames, and report which share of them has passed."""
+    for number, frame in enumerate(frames, start=1):
+        if on_frames:
+            on_frames(min(1.0, number / max(1, num_frames)))
+        yield frame
 
 
 class _Images(NamedTuple):
@@ -268,43 +300,6 @@ def _reduced(frame: np.ndarray, width: int) -> np.ndarray:
 def _jpeg(frame: np.ndarray, *, quality: int) -> bytes:
     """Encode an RGB frame as JPEG."""
     return cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
-class _ArrayFrames:
-    """An array of frames with the interface of decoder_client.Frames."""
-
-    def __init__(self, frames: np.ndarray, fps: float) -> None:
-        _check_frames(frames)
-        num_frames, height, width = frames.shape[:3]
-        self.info = decoder_client.VideoInfo(
-            width=width, height=height, frames=num_frames, fps=fps, expected=num_frames
-        )
-        self.decoded = num_frames
-        self.warnings: list[str] = []
-        self._frames = iter(frames)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return self._frames
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-
-def _open(source: Source, options: ReadOptions, fps: float) -> Any:
-    if isinstance(source, np.ndarray):
-        return _ArrayFrames(source, fps)
-    return reader.read_frames(source, options.raw, stream=options.stream, deinterlace=options.deinterlace)
-
-
-def _check_frames(frames: np.ndarray) -> None:
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-        raise ValueError(
-            "A video array must be uint8 RGB, shape (num_frames, height, width, 3). "
-            f"Received: {frames.dtype}, shape {frames.shape}."
-        )
 
 
 def _head_input(outputs: ClipOutputs, row: head_table.HeadRow) -> np.ndarray:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 import nr_vqm
-from nr_vqm.scoring import loading
+from nr_vqm.scoring import loading, score_table
 
 ROOT = Path(nr_vqm.__file__).parent.parent
 
 
 def test_exported_names():
-    assert dir(nr_vqm) == sorted(nr_vqm.__all__) == ["Score", "Scorer", "WorkLimits", "__version__", "load", "score"]
+    names = ["Score", "Scorer", "WorkLimits", "__version__", "load", "score", "to_frame"]
+    assert dir(nr_vqm) == sorted(nr_vqm.__all__) == names
     assert nr_vqm.load is loading.load
     assert (nr_vqm.Score.__name__, nr_vqm.Scorer.__name__) == ("Score", "Scorer")
     with pytest.raises(AttributeError, match="module 'nr_vqm' has no attribute 'train'"):
@@ -53,3 +54,15 @@ def test_the_wheel_has_the_type_marker_and_the_template(tmp_path):
     subprocess.run([sys.executable, "-m", *command], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     assert {"nr_vqm/py.typed", "nr_vqm/scoring/score.html.j2"} <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_scores_as_a_data_frame(tiny_run, place_video):
+    pytest.importorskip("pandas")
+    scored = [score for score, _ in nr_vqm.load(tiny_run).score_many([place_video("a.mkv"), place_video("b.mkv")])]
+    table = nr_vqm.to_frame(scored)
+    assert list(table.columns) == score_table.COLUMNS
+    assert table["path"].tolist() == [score.path for score in scored]
+    assert table["score"].tolist() == [round(score.score, 3) for score in scored]
+    assert list(nr_vqm.to_frame([]).columns) == score_table.COLUMNS
+    with pytest.raises(ValueError, match="needs Scores, those of score_many that are not None. Received: None"):
+        nr_vqm.to_frame([None])

@@ -23,6 +23,13 @@ def constant(level, num_frames=10):
     return np.full((num_frames, 90, 130, 3), level, np.uint8)
 
 
+def night():
+    frames = constant(0)
+    for time, frame in enumerate(frames):
+        frame[40:55, 10 * time : 10 * time + 15] = 200
+    return frames
+
+
 def noisy_black():
     return np.random.default_rng(1).integers(0, 9, (10, 90, 130, 3)).astype(np.uint8)
 
@@ -33,6 +40,7 @@ def noisy_black():
         (moving(), []),
         (constant(0), ["100 % of the frames are black"]),
         (noisy_black(), ["100 % of the frames are black"]),
+        (night(), []),  # as dark, but with a light
         (np.concatenate([constant(0, 5), moving(5)]), ["50 % of the frames are black"]),
         (np.concatenate([constant(0, 4), moving(6)]), []),  # a fade-in
         (constant(128), ["100 % of the frames show one uniform colour"]),

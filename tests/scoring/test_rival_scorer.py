@@ -104,7 +104,7 @@ def test_the_score_has_no_clips(run, video):
 
 
 def test_an_array_of_frames_is_refused(run):
-    with pytest.raises(ValueError, match="needs a path. Received: an array of frames"):
+    with pytest.raises(ValueError, match="needs a path. Received: ndarray. Save frames as a video"):
         nr_vqm.load(run, head="brisque").score(np.zeros((9, 96, 96, 3), np.uint8))
 
 

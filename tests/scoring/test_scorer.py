@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -11,7 +13,7 @@ from sample_videos import place_frame, write_bars, write_ffv1, write_trimmed
 
 import nr_vqm
 from nr_vqm.runs import interval_file
-from nr_vqm.scoring import scorer
+from nr_vqm.scoring import scorer, sources
 from nr_vqm.video import interlacing, raw_video, reader, work_limits
 
 
@@ -51,7 +53,13 @@ def test_a_truncated_file_is_scored_with_a_warning(run_dir, tmp_path):
     [
         (np.zeros((9, 30, 44, 3)), r"must be uint8 RGB, .* Received: float64, shape \(9, 30, 44, 3\)"),
         (np.zeros((9, 30, 44), np.uint8), r"Received: uint8, shape \(9, 30, 44\)"),
-        (np.zeros((6, 30, 44, 3), np.uint8), "One clip needs 7 frames, the video has 6"),
+        (np.ma.zeros((9, 30, 44, 3), np.uint8), "Received: a masked array"),
+        (np.zeros((0, 30, 44, 3), np.uint8), r"must have frames and pixels. Received: shape \(0, 30, 44, 3\)"),
+        (np.zeros((9, 1, 1, 3), np.uint8), "Frames of 1 x 1 pixels are too small; 16 x 16 are needed"),
+        ([np.zeros((30, 44, 3), np.uint8)] * 9, "Received: list. Stack frames by numpy.stack"),
+        ((np.zeros((30, 44, 3), np.uint8) for _ in range(9)), "Received: generator"),
+        (b"a.mp4", "Received: bytes b'a.mp4'"),
+        (np.zeros((6, 30, 44, 3), np.uint8), "Too short: 6 frames; this model needs 7."),
     ],
 )
 def test_refused_arrays(run_dir, array, message):
@@ -59,8 +67,45 @@ def test_refused_arrays(run_dir, array, message):
         nr_vqm.load(run_dir).score(array)
 
 
+@pytest.mark.parametrize("fps", [-1.0, np.nan, np.inf, "25"])
+def test_refused_frame_rates(run_dir, fps):
+    with pytest.raises(ValueError, match="fps is the number of frames per second, 0 if unknown. Received: "):
+        nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8), fps=fps)
+
+
+@pytest.mark.parametrize("paths", ["a.mp4", b"a.mp4", pathlib.Path("a.mp4"), np.zeros((9, 30, 44, 3), np.uint8), None])
+def test_a_batch_is_a_list_of_paths(run_dir, paths):
+    with pytest.raises(ValueError, match="A list of paths is needed. Received: .* Score a single video by score()"):
+        nr_vqm.load(run_dir).score_many(paths)
+
+
+def test_progress_within_a_video(run_dir, clip, tmp_path):
+    shares = []
+    results = list(nr_vqm.load(run_dir).score_many([clip, tmp_path / "none.mkv"], on_frames=shares.append))
+    assert [score is None for score, _ in results] == [False, True]
+    assert shares == pytest.approx(np.arange(1, 21) / 20)
+
+
+def test_a_forked_process_is_refused_instead_of_hanging(run_dir, clip):
+    scorer = nr_vqm.load(run_dir)
+    for function in (lambda: scorer.score(clip), lambda: scorer.score_many([clip]), lambda: nr_vqm.load(run_dir)):
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                function()
+            except RuntimeError as error:
+                os.write(write, str(error).encode())
+            finally:
+                os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        assert b"get_context('spawn'), or load the run only in the forked processes" in os.read(read, 1000)
+        os.close(read)
+
+
 def test_no_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"preset\.json is missing. Make it first: make train"):
+    with pytest.raises(FileNotFoundError, match="No model in .*. Pass --run FOLDER"):
         nr_vqm.load(tmp_path)
     with pytest.raises(ValueError, match="Unknown head 'median'. Choose from: lstm, svr, mean, "):
         nr_vqm.load(tmp_path, head="median")
@@ -123,8 +168,8 @@ def test_a_frame_smaller_than_a_clip_gives_a_warning(run_dir):
 def test_the_next_video_is_opened_before_the_current_one_is_computed(run_dir, place_video, tmp_path, monkeypatch):
     a, b = place_video("a.mkv", num_frames=9), place_video("b.mkv", num_frames=10)
     events = []
-    real_open, real_score = scorer._open, scorer.Scorer._score
-    monkeypatch.setattr(scorer, "_open", lambda *args: events.append(("open", args[0])) or real_open(*args))
+    real_open, real_score = sources.open_source, scorer.Scorer._score
+    monkeypatch.setattr(sources, "open_source", lambda *args: events.append(("open", args[0])) or real_open(*args))
     monkeypatch.setattr(scorer.Scorer, "_score", lambda *args: events.append(("score", args[2])) or real_score(*args))
     none = tmp_path / "none.mkv"
     (first, _), (_, error), (third, _) = nr_vqm.load(run_dir).score_many([a, none, b])
@@ -135,8 +180,8 @@ def test_the_next_video_is_opened_before_the_current_one_is_computed(run_dir, pl
 
 def test_closing_a_batch_stops_decoding_ahead(run_dir, place_video, monkeypatch):
     opened = []
-    real = scorer._open
-    monkeypatch.setattr(scorer, "_open", lambda *args: opened.append(real(*args)) or opened[-1])
+    real = sources.open_source
+    monkeypatch.setattr(sources, "open_source", lambda *args: opened.append(real(*args)) or opened[-1])
     scores = nr_vqm.load(run_dir).score_many([place_video("a.mkv"), place_video("b.mkv")])
     next(scores)
     scores.close()

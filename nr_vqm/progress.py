@@ -1,0 +1,163 @@
+"""The progress of a command on a terminal: one bar with the current item, the rate and the time left.
+
+The bar is on standard error. If that is not a terminal, there is none, and commands print their plain lines.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from nr_vqm.common import safe_output
+
+Item = TypeVar("Item")
+SPEED_SECONDS = 600.0  # the rate is the mean of the last ten minutes
+MAX_NAME = 40  # characters of the current item
+
+
+def is_shown() -> bool:
+    """Return whether standard error is a terminal that can show a bar."""
+    return sys.stderr is not None and Console(stderr=True).is_terminal and not Console(stderr=True).is_dumb_terminal
+
+
+class Bar:
+    """A progress bar for a known number of items. Use it as a context manager; it disappears at the end.
+
+    Attributes:
+        shown: whether there is a bar; if not, all methods have no effect.
+    """
+
+    def __init__(self, total: int, unit: str, *, done: int = 0, quiet: bool = False) -> None:
+        """Prepare a bar.
+
+        Args:
+            total: number of items.
+            unit: their name in the plural, for the rate: 'videos'.
+            done: number of items that were finished by an earlier command.
+            quiet: show nothing.
+        """
+        self.shown = not quiet and is_shown()
+        self._bar = Progress(
+            TextColumn("{task.fields[position]}/{task.total:.0f}"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            _Rate(unit),
+            _TimeLeft(),
+            console=Console(stderr=True),
+            transient=True,
+            speed_estimate_period=SPEED_SECONDS,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._done = done
+        self._task = self._bar.add_task("", total=total, completed=done, position=min(done + 1, total))
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.shown:
+            self._bar.stop()
+
+    def start_item(self, name: str) -> None:
+        """Show the name of the current item."""
+        name = safe_output.printable(name)
+        name = name if len(name) <= MAX_NAME else f"...{name[3 - MAX_NAME :]}"
+        position = min(self._done + 1, int(self._bar.tasks[0].total or 0))
+        self._bar.update(self._task, description=name, position=position, refresh=self.shown)
+
+    def advance_item(self, share: float) -> None:
+        """Show which share of the current item is finished, 0-1."""
+        self._bar.update(self._task, completed=self._done + min(1.0, share))
+
+    def finish_item(self) -> None:
+        """Count the current item as finished."""
+        self._done += 1
+        position = min(self._done + 1, int(self._bar.tasks[0].total or 0))
+        self._bar.update(self._task, completed=self._done, position=position)
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Hide the bar while lines are printed."""
+        if not self.shown:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+            sys.stdout.flush()
+        finally:
+            self._bar.start()
+
+
+def track(
+    items: Iterable[Item], total: int, unit: str, *, every: int, line: Callable[[int, float], str]
+) -> Iterator[Item]:
+    """Yield the items as they finish, and show the progress: a bar, or plain lines where there is no terminal.
+
+    Args:
+        items: finished items, in any order.
+        total: their number.
+        unit: see `Bar`.
+        every: number of items between two plain lines.
+        line: (number of finished items, estimated seconds left) -> a plain line.
+    """
+    started = time.monotonic()
+    with Bar(total, unit) as bar:
+        for number, item in enumerate(items, start=1):
+            bar.finish_item()
+            if not bar.shown and number % every == 0 and number < total:
+                left = (time.monotonic() - started) / number * (total - number)
+                print(line(number, left), flush=True)
+            yield item
+
+
+class _Rate(ProgressColumn):
+    """Items per second or per minute."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(rate(speed, self.unit) if speed else "")
+
+
+class _TimeLeft(ProgressColumn):
+    """'0:40 left'."""
+
+    def render(self, task: Task) -> Text:
+        if task.time_remaining is None:
+            return Text("")
+        return Text(f"{clock(task.time_remaining)} left")
+
+
+def rate(speed: float, unit: str) -> str:
+    """Format a rate, given per second, in the unit of time that gives a number above 1.
+
+    >>> rate(2.5, "videos"), rate(0.05, "videos"), rate(0.001, "epochs")
+    ('2.5 videos/s', '3.0 videos/min', '3.6 epochs/h')
+    """
+    for seconds, name in ((1, "s"), (60, "min")):
+        if speed * seconds >= 1:
+            return f"{speed * seconds:.1f} {unit}/{name}"
+    return f"{3600 * speed:.1f} {unit}/h"
+
+
+def clock(seconds: float) -> str:
+    """Format a duration as minutes and seconds, or as hours, minutes and seconds.
+
+    >>> clock(40), clock(3725)
+    ('0:40', '1:02:05')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,150 @@
+"""What `nr-vqm score` prints, on a terminal and elsewhere, from given rows."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nr_vqm import progress, score_output
+from nr_vqm.dataset import label_origin
+from nr_vqm.scoring import score_table
+
+ROOT = Path(__file__).parent.parent
+PRINT_ROWS = """
+import sys
+from nr_vqm import command_line, score_output
+from nr_vqm.scoring import score_table
+from test_score_output import FAILED, row
+
+def main(argv):
+    rows = [row("park.mp4", 2.98), FAILED, row("\\u03a9 [b].mp4", 4.6, warnings=["damaged"])]
+    with score_output.Printer(argv[0], total=3, done=0, quiet="-q" in argv) as printer:
+        for one in rows:
+            printer.start(one["path"])
+            printer.on_frames(0.5)
+            printer.add(one, verbose=False)
+    printer.close([one["status"] for one in rows])
+
+command_line.run(main, sys.argv[1:])
+"""
+
+
+def row(path, score, *, labels="people", warnings=()):
+    values = {"path": path, "status": "ok", "score": score, "quality": score, "scale_min": 1.0, "scale_max": 5.0}
+    values |= {"interval_low": score - 1.5, "interval_high": score + 0.25, "labels": labels, "warnings": list(warnings)}
+    return {name: values.get(name) for name in score_table.COLUMNS}
+
+
+FAILED = score_table.failed_row("x.mp4", ValueError("Cannot read x.mp4: the file is empty."))
+
+
+def printed(*arguments, environment=(), **streams):
+    """Run the script in a new process; return the finished process."""
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", **dict(environment)}
+    return subprocess.run([sys.executable, "-c", PRINT_ROWS, *arguments], env=env, cwd=ROOT, check=False, **streams)
+
+
+def on_terminal(*arguments):
+    """Run the script on a terminal of 100 columns; return what it has shown."""
+    ours, theirs = pty.openpty()
+    env = [("COLUMNS", "100"), ("TERM", "xterm"), ("PYTHONIOENCODING", "utf-8")]
+    process = printed(*arguments, environment=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:  # the terminal has no process left
+            break
+    os.close(ours)
+    assert process.returncode == 0, shown.decode()
+    return shown.decode()
+
+
+def test_the_table_and_the_bar_on_a_terminal():
+    shown = on_terminal("text")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "\n")
+    lines = [line.rstrip() for line in plain.split("\n")]
+    expected = [
+        "Score on 1-5, 95 % interval; trained on people's opinions (MOS)",
+        "  2.98  fair       (1.5-3.2)  park.mp4",
+        "failed  x.mp4: Cannot read x.mp4: the file is empty.",
+        "  4.60  excellent  (3.1-4.8)  Ω [b].mp4",
+        "        warning: damaged",
+        "2 scored, 1 failed",
+    ]
+    assert [line for line in lines if line in expected] == expected
+    assert any(line.startswith("1/3 park.mp4") for line in lines)
+    assert any(line.startswith("3/3 Ω [b].mp4") for line in lines)
+
+
+def test_quiet_shows_no_bar_and_no_closing_line():
+    shown = on_terminal("text", "-q")
+    assert "1/3" not in shown and "scored" not in shown
+    assert "  2.98  fair       (1.5-3.2)  park.mp4" in shown
+
+
+def test_plain_lines_elsewhere():
+    found = printed("text", capture_output=True, environment=[("PYTHONIOENCODING", "utf-8")])
+    assert found.stderr == b""
+    assert found.stdout.decode().splitlines() == [
+        "  2.98  on 1-5, 95 % 1.48 to 3.23, people's opinions (MOS)  park.mp4",
+        "failed  x.mp4: Cannot read x.mp4: the file is empty.",
+        "  4.60  on 1-5, 95 % 3.10 to 4.85, people's opinions (MOS)  Ω [b].mp4",
+        "        warning: damaged",
+    ]
+
+
+@pytest.mark.parametrize("format", ["text", "csv", "jsonl", "json"])
+def test_a_name_that_the_encoding_lacks_does_not_end_a_batch(format):
+    found = printed(format, capture_output=True, environment=[("PYTHONIOENCODING", "latin-1")])
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert b"\\u03a9 [b].mp4" in found.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed):
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    command = ["sh", "-c", f'exec "$0" -c "$1" text {closed}', sys.executable, PRINT_ROWS]
+    found = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert ("park.mp4" in found.stdout) == (">&-" not in closed.split())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_full_disk_of_standard_output(format):
+    with open("/dev/full", "w") as full:
+        found = printed(format, stdout=full, stderr=subprocess.PIPE)
+    assert found.returncode == 1
+    assert found.stderr == b"error: [Errno 28] No space left on device: 'standard output'\n"
+
+
+def test_an_error_with_standard_error_closed():
+    code = "from nr_vqm import command_line\ncommand_line.run(lambda argv: 1 / len(argv) if argv else int('x'), [])"
+    command = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("labels", ["pseudo", "synthetic"])
+def test_the_origin_of_the_labels_is_stated_once(labels):
+    one = row("a.mp4", 3.0, labels=labels, warnings=[*label_origin.WARNINGS[labels], "damaged"])
+    assert score_output.heading(one).endswith(f"; {label_origin.WARNINGS[labels][0]}")
+    assert score_output.to_text(one).count("warning") == 1
+    assert label_origin.ORIGINS[labels] in score_output.to_text(one)
+
+
+def test_no_bar_without_a_terminal(capsys):
+    assert not progress.is_shown()
+    with progress.Bar(3, "videos") as bar:
+        bar.start_item("a")
+        bar.advance_item(0.5)
+        bar.finish_item()
+        with bar.hidden():
+            print("line")
+    assert capsys.readouterr() == ("line\n", "")
