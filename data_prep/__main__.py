@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nr_vqm import command_line
+from nr_vqm import command_line, progress
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.presets import Preset
@@ -27,6 +27,27 @@ DATABASES = (
     "konvid1k", "live_qualcomm", "live_vqc", "cvd2014", "youtube_ugc", "lsvq", "csv", "synthetic", "contents",
 )  # fmt: skip
 GENERATED = ("synthetic", "contents")  # prep writes their videos into the data folder
+
+EPILOG = """
+Another command: python -m data_prep verify DIR compares the shards of a data folder with their checksums.
+
+Columns of a csv (comma-separated, UTF-8; the label file of the database 'csv' is --root, or labels.csv in it):
+  path          of the video, relative to the csv; needed
+  mos           mean opinion score within --mos-range; needed
+  content       what the video shows; a split never divides a content (else: one per video)
+  video_id      unique name (else: path)
+  mos_ci95      half width of the 95 % confidence interval of the MOS
+  width, height, pixel_format, fps
+                format of a raw .yuv file
+
+Examples:
+  python -m data_prep csv --root videos/labels.csv --mos-range 1 5 --out data/mine --preset small
+  python -m data_prep konvid1k --root KoNViD-1k --out data/konvid1k --preset paper --dry-run
+  python -m data_prep verify data/mine
+
+Exit codes: 0 all videos are ready, 1 some were skipped or a shard is damaged, 2 wrong options, 130 interrupted,
+143 stopped by SIGTERM.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m data_prep", __doc__)
+    parser = command_line.new_parser("python -m data_prep", __doc__, epilog=EPILOG)
     parser.add_argument("database", choices=DATABASES, help="which label files to read; docs/databases.md")
     parser.add_argument(
         "--root",
@@ -80,6 +101,7 @@ def _verify(argv: Sequence[str]) -> int:
     parser = command_line.new_parser(
         "python -m data_prep verify",
         "Compare every shard of a data folder with its checksum. A damaged one is renamed; prep writes it again.",
+        example="data/mine",
     )
     parser.add_argument("data", metavar="DIR", help="a folder that data_prep wrote")
     args = parser.parse_args(argv)
@@ -280,12 +302,14 @@ def _write(args: argparse.Namespace, jobs: "list[build.ShardJob]", prepared: "st
 
     started = time.monotonic()
 
-    def progress(done: int, total: int) -> None:
-        left = (time.monotonic() - started) / done * (total - done)
-        print(f"shard {done} of {total}, about {left / 60:.1f} minutes left", flush=True)
+    def report(done: int, total: int) -> None:
+        bar.finish_item()
+        if not bar.shown:
+            left = (time.monotonic() - started) / done * (total - done)
+            print(f"shard {done} of {total}, about {left / 60:.1f} minutes left", flush=True)
 
-    with state.Progress(out) as record:
-        for result in build.write_shards(jobs, workers=args.workers, scheduler=args.scheduler, progress=progress):
+    with state.Progress(out) as record, progress.Bar(len(jobs), "shards") as bar:
+        for result in build.write_shards(jobs, workers=args.workers, scheduler=args.scheduler, progress=report):
             record.add(result)
             prepared.add(result)
 

@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.ablations", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.ablations", __doc__, example="grid --run runs/mine --data data/mine"
+    )
     parser.add_argument("setting", choices=SETTINGS, help="the clip grid of the heads, or the number of LSTM units")
     parser.add_argument("--run", required=True, help="a run folder with extracted features")
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")

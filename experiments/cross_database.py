@@ -34,7 +34,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.cross_database", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.cross_database",
+        __doc__,
+        example="--run runs/mine --data data/other --out runs/mine-cross",
+    )
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted")
     parser.add_argument("--data", required=True, help="the other database's data folder; its clips are not used")
     parser.add_argument("--out", required=True, metavar="RUN", help="the run folder to write, for make report")

@@ -61,7 +61,11 @@ def _read(path: str, key: str | None, labels: label_tables.Labels) -> tuple[np.n
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.evaluate_features", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.evaluate_features",
+        __doc__,
+        example="features.mat --labels labels.csv --repeats 100 --json figures.json",
+    )
     parser.add_argument(
         "features",
         metavar="FILE",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nr_vqm import command_line
+from nr_vqm import command_line, progress
 from nr_vqm.common import atomic_files, devices, parallel
 from nr_vqm.dataset import manifest
 from nr_vqm.runs import features
@@ -69,16 +69,19 @@ def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], data: Path, a
         settings = {"made_from": made_from, "precision": precision, "device": args.device}
         extract = functools.partial(worker_tasks.write_part, run_dir=run.path.resolve(), **settings)
         done = parallel.map_in_order(extract, missing, workers=args.workers, scheduler=args.scheduler, threads=2)
-        for number, _ in enumerate(done, start=1):
-            if number % 100 == 0:
-                print(f"{number} of {len(missing)} videos", flush=True)
+        for _ in progress.track(
+            done, len(missing), "videos", every=100, line=lambda number, _: f"{number} of {len(missing)} videos"
+        ):
+            pass
         file.join(videos, made_from)
     file.drop_parts()  # after the stage is recorded, so that a killed command keeps the extracted videos
     print(f"Saved in {file.path}")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.extract_features", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.extract_features", __doc__, example="--data data/mine --run runs/mine"
+    )
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
     parser.add_argument("--run", required=True, help="a run folder with a trained 3D-CNN")
     add_options(parser)

@@ -6,11 +6,10 @@ reason. CORNIA needs the run's split: its codebook is learned from the training 
 
 import argparse
 import functools
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nr_vqm import command_line
+from nr_vqm import command_line, progress
 from nr_vqm.common import atomic_files, parallel
 from nr_vqm.dataset import manifest, splits
 from nr_vqm.handcrafted import cornia, extraction, methods
@@ -84,12 +83,14 @@ def _compute(
 
 
 def _print_progress(done: Iterable[None], label: str, total: int) -> None:
-    """Print a line for every twentieth part of the videos, or every hundredth video, with the time left."""
-    started, step = time.monotonic(), min(MAX_STEP, max(1, total // 20))
-    for number, _ in enumerate(done, start=1):
-        if number % step == 0 and number < total:
-            minutes = round((time.monotonic() - started) / number * (total - number) / 60)
-            print(f"{label}: {number} of {total} videos, {minutes // 60} h {minutes % 60:02d} min left", flush=True)
+    """Show a bar, or print a line for every twentieth part of the videos, or every hundredth video."""
+
+    def line(number: int, seconds_left: float) -> str:
+        minutes = round(seconds_left / 60)
+        return f"{label}: {number} of {total} videos, {minutes // 60} h {minutes % 60:02d} min left"
+
+    for _ in progress.track(done, total, "videos", every=min(MAX_STEP, max(1, total // 20)), line=line):
+        pass
 
 
 def _print_result(file: RivalFile) -> None:
@@ -136,7 +137,11 @@ def _method_list(text: str) -> list[methods.Method]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.extract_rivals", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.extract_rivals",
+        __doc__,
+        example="--data data/mine --run runs/mine --rivals niqe,brisque",
+    )
     parser.add_argument("--data", required=True, help="the data folder of the run")
     parser.add_argument("--run", required=True, help="a run folder; make train has at least created its splits")
     parser.add_argument(

@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.finetune", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.finetune", __doc__, example="--run runs/mine --start runs/konvid1k-paper"
+    )
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted and compared")
     parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run with its LSTM head")
     command_line.add_device_option(parser)

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.report", __doc__)
+    parser = command_line.new_parser("python -m experiments.report", __doc__, example="--run runs/mine")
     parser.add_argument("--run", required=True, metavar="DIR", help="a run folder with metrics.json and scores.csv")
     return parser
 

@@ -65,7 +65,9 @@ def _read_mos(labels: Path) -> dict[Path, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.score_teacher", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.score_teacher", __doc__, example="clip.mp4 --teacher teacher.h5"
+    )
     parser.add_argument("videos", nargs="*", metavar="VIDEO", help="video files; none: those of --labels")
     parser.add_argument("--teacher", required=True, metavar="FILE", help="teacher.h5 of experiments.train_teacher")
     parser.add_argument("--labels", metavar="FILE", help="csv with the columns path and mos (1-5)")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments import training_runs
-from nr_vqm import command_line, presets
+from nr_vqm import command_line, presets, progress
 from nr_vqm.common import devices, jax_processes, provenance
 from nr_vqm.dataset import clip_batches, label_origin, manifest, shards, splits
 from nr_vqm.evaluation import checks
+from nr_vqm.runs import history_file
 from nr_vqm.runs.run_folder import RunFolder
 
 
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.train_cnn", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.train_cnn", __doc__, example="--data data/mine --run runs/mine --preset small"
+    )
     parser.add_argument("--data", required=True, help="a prepared data folder")
     parser.add_argument("--run", required=True, help="the run folder to write; an incomplete run is resumed")
     command_line.add_preset_options(parser)
@@ -146,8 +149,16 @@ def _train(
     dtype = run.read_facts().get("precision", {}).get("train") or devices.chosen_precision(preset.precision)
     if jax_processes.is_first():
         run.update_facts(precision={"train": dtype})
-    stage = run.stage("train")
-    with stage if jax_processes.is_first() else contextlib.nullcontext():
+    stage = run.stage("train") if jax_processes.is_first() else contextlib.nullcontext()
+    done = len(history_file.read(run.history))
+    with stage, progress.Bar(preset.epochs, "epochs", done=done, quiet=not jax_processes.is_first()) as bar:
+        bar.start_item("epochs")
+
+        def report(row: dict, seconds_left: float) -> None:
+            bar.finish_item()
+            with bar.hidden():
+                print(validation.epoch_line(row, epochs=preset.epochs, seconds_left=seconds_left), flush=True)
+
         history = cnn3d_training.fit_cnn3d(
             batches["train"],
             batches["val"],
@@ -164,9 +175,8 @@ def _train(
             start_clips=preset.start_clips,
             start_roughness=preset.start_roughness,
             seed=preset.seed,
-            on_epoch=lambda row, seconds_left: print(
-                validation.epoch_line(row, epochs=preset.epochs, seconds_left=seconds_left), flush=True
-            ),
+            on_epoch=report,
+            on_batch=bar.advance_item,
             stop_requested=stop_asked,
         )
     if jax_processes.is_first():

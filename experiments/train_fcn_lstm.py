@@ -5,12 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments import extract_features
-from nr_vqm import command_line, presets
+from nr_vqm import command_line, presets, progress
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import manifest, splits, video_batches
 from nr_vqm.evaluation import comparison_tables
 from nr_vqm.models import head_table
-from nr_vqm.runs import derived_runs, features, fitted_head, interval_file, model_check, results
+from nr_vqm.runs import (
+    derived_runs,
+    features,
+    fitted_head,
+    history_file,
+    interval_file,
+    model_check,
+    results,
+)
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.runs.stage_records import SPLITS
 
@@ -38,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.train_fcn_lstm", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.train_fcn_lstm", __doc__, example="--data data/mine --run runs/mine"
+    )
     parser.add_argument("--data", required=True, help="the data folder that the run was trained on")
     parser.add_argument("--run", required=True, help="a run folder; a stopped training is resumed")
     parser.add_argument("--root", help="the folder of the videos, if it has moved since make prep")
@@ -124,7 +134,15 @@ def _fit(inner: RunFolder, run: RunFolder, args: argparse.Namespace, stop_asked:
             return fcn_lstm_training.new_parts(batches["train"], network=preset.network, **preset.fcn_lstm_start)
         return fcn_lstm_training.trained_parts(run)
 
-    with inner.stage("train"):
+    epochs, done = preset.fcn_lstm_epochs, len(history_file.read(inner.history))
+    with inner.stage("train"), progress.Bar(epochs, "epochs", done=done) as bar:
+        bar.start_item("epochs")
+
+        def report(row: dict, seconds_left: float) -> None:
+            bar.finish_item()
+            with bar.hidden():
+                print(fcn_lstm_training.epoch_line(row, epochs=epochs, seconds_left=seconds_left), flush=True)
+
         history = fcn_lstm_training.fit_fcn_lstm(
             batches["train"],
             batches["val"],
@@ -135,9 +153,8 @@ def _fit(inner: RunFolder, run: RunFolder, args: argparse.Namespace, stop_asked:
             network=preset.network,
             dtype=dtype,
             **preset.fcn_lstm,
-            on_epoch=lambda row, seconds_left: print(
-                fcn_lstm_training.epoch_line(row, epochs=preset.fcn_lstm_epochs, seconds_left=seconds_left), flush=True
-            ),
+            on_epoch=report,
+            on_batch=bar.advance_item,
             stop_requested=stop_asked,
         )
     best = training_state.best_epoch(history)

@@ -118,7 +118,9 @@ def _show_progress(done: int, total: int) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.new_parser("python -m experiments.train_teacher", __doc__)
+    parser = command_line.new_parser(
+        "python -m experiments.train_teacher", __doc__, example="--features published --out teacher.h5"
+    )
     parser.add_argument(
         "--features", required=True, metavar="DIR", help="published *_feats.mat and *_metadata.csv: docs/adapt.md"
     )

@@ -32,6 +32,7 @@ def fit_cnn3d(
     start_roughness: float,
     seed: int,
     on_epoch: resumable_fit.EpochCallback | None = None,
+    on_batch: Callable[[float], None] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
     """Train the 3D-CNN and save the network of the best epoch as the run's cnn3d.keras.
@@ -58,6 +59,7 @@ def fit_cnn3d(
         seed: seed of the initial weights.
         on_epoch: progress callback, called in the first process after every epoch with the epoch's row of the history
             and the estimated seconds left.
+        on_batch: progress callback, called in the first process after every batch with the finished share of the epoch.
         stop_requested: called after every batch; the training is saved and stopped when it returns True.
 
     Returns:
@@ -80,7 +82,7 @@ def fit_cnn3d(
         run, state, train,
         validate=lambda trained: validation.validate(trained, val, workers=workers),
         network=network_file, unit="clips", epochs=epochs, patience=patience,
-        on_epoch=on_epoch, stop_requested=stop_requested,
+        on_epoch=on_epoch, on_batch=on_batch, stop_requested=stop_requested,
     )  # fmt: skip
     with devices.explain_out_of_memory(_too_large(train.batch_size, accumulate)):
         with strategy.scope():

@@ -63,6 +63,7 @@ def fit_fcn_lstm(
     warmup_epochs: float,
     group_weight: float,
     on_epoch: resumable_fit.EpochCallback | None = None,
+    on_batch: Callable[[float], None] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
     """Train the FCN-LSTM and save the 3D-CNN and the LSTM head of the best epoch in the run.
@@ -82,7 +83,7 @@ def fit_fcn_lstm(
         epochs: number of epochs; the one with the lowest validation error is kept.
         learning_rate, warmup_epochs: as in `cnn3d_training.cosine_schedule`.
         group_weight: weight of the groups' error, see `VideoAndGroupsError`.
-        on_epoch, stop_requested: as in `cnn3d_training.fit_cnn3d`.
+        on_epoch, on_batch, stop_requested: as in `cnn3d_training.fit_cnn3d`.
 
     Returns:
         The history, one row per epoch: 'epoch' (from 1), 'mse' (of `VideoAndGroupsError`), 'learning_rate', 'val_mse',
@@ -110,7 +111,7 @@ def fit_fcn_lstm(
         run, state, train,
         validate=lambda trained: validate(trained, val, network=network, workers=workers),
         network=_saved_network(run, network), unit="videos", epochs=epochs, patience=epochs,
-        on_epoch=on_epoch, stop_requested=stop_requested,
+        on_epoch=on_epoch, on_batch=on_batch, stop_requested=stop_requested,
     )  # fmt: skip
     with devices.explain_out_of_memory(too_large):
         return resumable_fit.fit(model, lambda first: _dataset(train, network, workers, first=first), saver)

@@ -102,6 +102,7 @@ class SaveTraining(keras.callbacks.Callback):
         epochs: int,
         patience: int,
         on_epoch: EpochCallback | None,
+        on_batch: Callable[[float], None] | None,
         stop_requested: Callable[[], bool],
     ) -> None:
         """Store the arguments.
@@ -117,12 +118,13 @@ class SaveTraining(keras.callbacks.Callback):
             patience: stop after this many epochs without a lower validation error.
             on_epoch: called in the first process after every epoch with the epoch's row of the history and the
                 estimated seconds left.
+            on_batch: called in the first process after every batch with the finished share of the epoch, 0-1.
             stop_requested: called after every batch; the training is saved and stopped when it returns True.
         """
         super().__init__()
         self.run, self.state, self.train = run, state, train
         self.validate, self.network, self.unit = validate, network, unit
-        self.on_epoch, self.stop_requested = on_epoch, stop_requested
+        self.on_epoch, self.on_batch, self.stop_requested = on_epoch, on_batch, stop_requested
         self.limits = {"epochs": epochs, "patience": patience}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -138,6 +140,8 @@ class SaveTraining(keras.callbacks.Callback):
         done = self.first + batch + 1
         if not math.isfinite(logs["loss"]):
             self._raise_diverged(done)
+        if self.on_batch and jax_processes.is_first():
+            self.on_batch(done / len(self.train))
         stop = self._any_process_stops()
         if done < len(self.train) and (stop or time.monotonic() > self.saved + SAVE_SECONDS):
             self._save(batches=done)
