@@ -1,13 +1,16 @@
 """The databases whose videos prep writes itself: synthetic scenes, and versions of a folder's videos."""
 
 import argparse
+import contextlib
 import time
 from pathlib import Path
+from typing import Self
 
 from data_prep.contents import database as contents
 from data_prep.contents import selection, vmaf
 from data_prep.messages import print_some
 from data_prep.synthetic import database as synthetic
+from nr_vqm import progress
 from nr_vqm.common import atomic_files
 from nr_vqm.common.folder_lock import folder_lock
 from nr_vqm.dataset.data_folder import DataFolder
@@ -37,11 +40,11 @@ def make(args: argparse.Namespace, preset: Preset, out_dir: Path) -> None:
                 "--dry-run."
             )
         return
-    with folder_lock(out_dir):
-        {"synthetic": _make_synthetic, "contents": _make_contents}[args.database](args, preset, out_dir)
+    with folder_lock(out_dir), _Progress() as report:
+        {"synthetic": _make_synthetic, "contents": _make_contents}[args.database](args, preset, out_dir, report)
 
 
-def _make_synthetic(args: argparse.Namespace, preset: Preset, out_dir: Path) -> None:
+def _make_synthetic(args: argparse.Namespace, preset: Preset, out_dir: Path, report: "_Progress") -> None:
     synthetic.make_database(
         out_dir,
         num_videos=preset.synthetic_videos,
@@ -50,10 +53,11 @@ def _make_synthetic(args: argparse.Namespace, preset: Preset, out_dir: Path) -> 
         seed=preset.seed,
         workers=args.workers,
         scheduler=args.scheduler,
+        progress=report,
     )
 
 
-def _make_contents(args: argparse.Namespace, preset: Preset, out_dir: Path) -> None:
+def _make_contents(args: argparse.Namespace, preset: Preset, out_dir: Path, report: "_Progress") -> None:
     teacher = _teacher(args, preset)
     result = contents.make_database(
         args.root,
@@ -63,7 +67,7 @@ def _make_contents(args: argparse.Namespace, preset: Preset, out_dir: Path) -> N
         loss=preset.contents_loss,
         workers=args.workers,
         scheduler=args.scheduler,
-        progress=_Progress(),
+        progress=report,
     )
     if teacher:
         atomic_files.copy(args.teacher, DataFolder(out_dir.parent).teacher)
@@ -100,16 +104,30 @@ def label_method(args: argparse.Namespace, preset: Preset) -> str:
 
 
 class _Progress:
-    """Prints the progress of a step now and then."""
+    """Shows the progress of a step: a bar on a terminal, else a line now and then. Use it as a context manager."""
 
     def __init__(self) -> None:
         self._started = self._printed = 0.0
+        self._step = contextlib.ExitStack()  # closes the bar of the current step
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._step.close()
 
     def __call__(self, step: str, done: int, total: int) -> None:
         now = time.monotonic()
         if done == 0:
             self._started = self._printed = now
-        elif done == total or now - self._printed > REPORT_SECONDS:
+            self._step.close()
+            self._bar = self._step.enter_context(progress.Bar(total, "files"))
+            self._bar.start_item(step)
+            return
+        self._bar.finish_item()
+        if self._bar.shown:
+            return
+        if done == total or now - self._printed > REPORT_SECONDS:
             left = (now - self._started) / done * (total - done)
             print(f"{step}: {done:,} of {total:,}, about {left / 60:.1f} minutes left", flush=True)
             self._printed = now

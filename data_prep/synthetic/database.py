@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def make_database(
     seed: int,
     workers: int,
     scheduler: str | None = None,
+    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> None:
     """Generate a database of synthetic videos with their MOS.
 
@@ -71,6 +72,7 @@ def make_database(
         seed: seed of all videos.
         workers: number of processes, see `parallel.map_in_order`.
         scheduler: address of a Dask scheduler, see `parallel.map_in_order`.
+        progress: called with the name of the step, and how many of its videos are done and to do.
 
     Raises:
         ValueError: the folder has other files or a database of other settings, or the size is odd.
@@ -85,7 +87,11 @@ def make_database(
     if _is_complete(out_dir, num_videos):
         return
     work = [{"out_dir": out_dir, "index": index, **settings} for index in range(num_videos)]
-    rated = list(parallel.map_in_order(_work, work, workers=workers, scheduler=scheduler))
+    rated = []
+    progress("synthetic videos", 0, num_videos)
+    for video in parallel.map_in_order(_work, work, workers=workers, scheduler=scheduler):
+        rated.append(video)
+        progress("synthetic videos", len(rated), num_videos)
     _write_tables(out_dir, rated)
 
 

@@ -13,8 +13,8 @@ ORIGINS = {
 # What a score from a run with such labels does not know; a warning of every score.
 WARNINGS = {
     "people": (),
-    "pseudo": ("trained on pseudo-labels: estimated from people's opinions of other videos",),
-    "synthetic": ("trained on simulated raters: no person's opinion of any video is part of this score",),
+    "pseudo": ("trained on pseudo-labels, estimated from people's opinions of other videos",),
+    "synthetic": ("trained on simulated raters, not on people's opinions",),
 }
 
 

@@ -95,7 +95,7 @@ def test_the_score_has_no_clips(run, video):
     assert "It gives no quality over time or over the frame." in page
     assert "<img" not in page
     assert "<dt>clips</dt>" not in page
-    assert "trained on simulated raters: no person&#39;s opinion of any video is part of this score" in page
+    assert "trained on simulated raters, not on people&#39;s opinions" in page
     assert f"{score.score:.2f}" in page
     assert repr(score).startswith(f"Score({score.score:.2f} on 0-100, 95 % ")
     assert "Quality over time" not in score._repr_html_()
