@@ -85,6 +85,7 @@ benchmarks/real_damage.py
 benchmarks/real_video.py
 benchmarks/score.py
 benchmarks/svr_search.py
+benchmarks/throughput.py
 benchmarks/train_step.py
 data_prep/__main__.py
 data_prep/contents/vmaf.py

@@ -75,3 +75,17 @@ def test_scores_of_two_workers(tiny_run, tmp_path):
     one, two = ([row | {"seconds": 0} for row in json.loads(text)] for text in printed)
     assert len(one) == 7
     assert one == two
+
+
+def test_scores_with_a_worker_killed_in_the_middle(tiny_run, tmp_path):
+    for number in range(12):
+        write_ffv1(tmp_path / f"{number:02d}.mkv", [place_frame(t + 9 * number, 96, 128) for t in range(60)])
+    command = ["score", tmp_path, "--run", tiny_run, "--out"]
+    commands.succeed(cli.main, *command, tmp_path / "one.jsonl")
+    two = tmp_path / "two.jsonl"
+    process = start("nr_vqm.cli", *command, two, "--workers", 2)
+    kill_one_worker(process, when=lambda: two.exists() and two.read_text().count("\n") >= 1)
+    end(process)
+    one, two = ([json.loads(line) for line in path.read_text().splitlines()] for path in (tmp_path / "one.jsonl", two))
+    assert [row | {"seconds": 0} for row in one] == [row | {"seconds": 0} for row in two]
+    assert len(one) == 12
