@@ -14,13 +14,13 @@ import numpy as np
 
 import nr_vqm
 from data_prep.databases import csv_labels
-from experiments.ablations import GRIDS
 from nr_vqm import command_line
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset.manifest import Video
 from nr_vqm.evaluation import bootstrap, metrics
 from nr_vqm.runs.run_folder import RunFolder
 
+GRIDS = (8, 16, 32)  # groups, and blocks: those of `make clip_grid`
 MIN_VIDEOS = 10
 
 

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 
 from nr_vqm.common import memory
 
-# Measured with `python -m benchmarks.memory`, decision 0011.
-BYTES_PER_PIXEL = 54  # of a frame: those of the decoder, the ring buffer and the copies of the reader
-MODEL_BYTES_PER_PIXEL = 250  # of the chunk of frames that the 3D-CNN computes at once
-CHUNK = (32, 4_000_000)  # frames and pixels that a chunk has at most
+# Measured with `python -m benchmarks.memory`, decision 0011: of each pixel of a frame, the frames of the decoder, the
+# ring buffer and the copies of the reader; of each pixel of a chunk of frames, the activations of the 3D-CNN.
+BYTES_PER_PIXEL = 110
+MODEL_BYTES_PER_PIXEL = 200
+CHUNK_PIXELS = 4_000_000  # of `shared_trunk`, or CHUNK_FRAMES frames
+CHUNK_FRAMES = (4, 32)
+REGION_PIXELS = 2_100_000  # of a frame in which clips are: 1080p; in larger ones the clips leave gaps
 
 
 class LimitExceeded(ValueError):
@@ -80,9 +83,10 @@ def check_start(width: int, height: int, num_frames: int, *, with_model: bool) -
 
 def needed_bytes(width: int, height: int, *, with_model: bool) -> int:
     """Estimate the memory for one video, in bytes, in addition to the loaded models; arguments as in `check_start`."""
-    frames, pixels = CHUNK
-    model = MODEL_BYTES_PER_PIXEL * min(pixels, frames * width * height) if with_model else 0
-    return BYTES_PER_PIXEL * width * height + model
+    pixels = width * height
+    least, most = CHUNK_FRAMES
+    chunk = min(most * pixels, max(CHUNK_PIXELS, least * min(pixels, REGION_PIXELS)))
+    return BYTES_PER_PIXEL * pixels + MODEL_BYTES_PER_PIXEL * chunk * with_model
 
 
 def check_progress(width: int, height: int, num_frames: int) -> None:
