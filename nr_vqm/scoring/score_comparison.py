@@ -14,6 +14,7 @@ from nr_vqm.scoring import score_table
 from nr_vqm.scoring.score import Score
 
 NUM_TIMES = 8  # moments of both curves that are listed
+MAX_NAME = 28  # characters in the legend
 COLOURS = (figures.BLUE, figures.ORANGE)
 
 
@@ -48,8 +49,8 @@ class ScoreComparison:
         if self.margin is None:
             return f"{found}; the run has too few validation videos to say whether that is significant."
         if self.exceeds_margin:
-            return f"{found}; this exceeds the 95 % interval of a difference, +-{self.margin:.2f}."
-        return f"{found}, but within the 95 % interval of a difference, +-{self.margin:.2f}: not significant."
+            return f"{found}; this exceeds the 95 % interval of a difference, ±{self.margin:.2f}."
+        return f"{found}, but within the 95 % interval of a difference, ±{self.margin:.2f}: not significant."
 
     def times(self) -> list[dict[str, float]]:
         """Return both curves at NUM_TIMES moments, from the middle of the first to that of the last group of clips.
@@ -132,6 +133,10 @@ def _name(score: Score) -> str:
     return printable(Path(score.path).name) or "array of frames"
 
 
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"...{name[3 - MAX_NAME :]}"
+
+
 def _card(score: Score, colour: str) -> dict[str, Any]:
     """Return what the page shows of one video."""
     return {
@@ -149,12 +154,12 @@ def _card(score: Score, colour: str) -> dict[str, Any]:
 def _curves_uri(first: Score, second: Score) -> str:
     """Plot both curves over time, or over the position in the video where a frame rate is unknown."""
     in_seconds = bool(first.fps and second.fps)
-    figure = figures.new_figure(9, 3.2)
+    figure = figures.new_figure(5.6, 3.2)
     axes = figure.add_subplot()
     for score, colour, style in zip((first, second), COLOURS, ("-", "--"), strict=True):
         middles = np.array(score.grid.starts) + score.grid.clip_frames / 2
         times = middles / score.fps if in_seconds else middles / max(1, score.frames)
-        axes.plot(times, _curve(score), style, color=colour, linewidth=2, label=figures.plain(_name(score)))
+        axes.plot(times, _curve(score), style, color=colour, linewidth=2, label=figures.plain(_shortened(_name(score))))
     axes.set(ylim=(1, 5), xlabel="time (s)" if in_seconds else "position in the video", ylabel="clip quality (1-5)")
     axes.set_yticks(range(1, 6))
     figures.style_axes(axes)

@@ -43,7 +43,7 @@ def variant(score, path, value, half):
             True,
             "Difference +10.00: b.mp4 is better; this exceeds the 95 % interval of a difference",
         ),
-        (46.0, 3.0, False, "Difference -4.00: a.mp4 is better, but within the 95 % interval of a difference, +-5.00"),
+        (46.0, 3.0, False, "Difference -4.00: a.mp4 is better, but within the 95 % interval of a difference, ±5.00"),
         (50.0, 3.0, False, "Both videos have the same score."),
     ],
 )
