@@ -44,7 +44,7 @@ def page_values(run: RunFolder) -> dict[str, Any]:
     if metrics.get("schema") != comparison.SCHEMA:
         raise ValueError(f"{run.metrics} was written by another version. Run again: make compare.")
     facts = run.read_facts()
-    best = report_headline.ranking(metrics)[0]
+    head = report_headline.shown_head(metrics)
     plots = report_plots.scatters(rows, facts.get("mos_range") or ())
     return {
         "metrics": metrics,
@@ -62,11 +62,11 @@ def page_values(run: RunFolder) -> dict[str, Any]:
         "labels": label_origin.describe(metrics["labels"], metrics["trained_labels"]),
         "is_cross_database": bool(facts.get("trained_on")),
         "headline": report_headline.headline(metrics, raters=RATERS[metrics["labels"]]),
-        "best": best,
+        "shown": head,
         "forest": report_plots.forest(metrics),
         "scatters": {head: plots[head] for head in metrics["heads"]},
         "losses": report_plots.losses(run),
-        "extremes": report_videos.extremes(rows, best, facts.get("data_dir")),
+        "extremes": report_videos.extremes(rows, head, facts.get("data_dir")),
     }
 
 

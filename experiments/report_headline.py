@@ -1,4 +1,4 @@
-"""Headline of a report: the head that agrees best with the MOS, and the paired tests in words."""
+"""Headline of a report: the accuracy of the head that scores videos, and the paired tests in words."""
 
 import math
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from nr_vqm.models import head_table
 
 ALPHA = 0.05  # significance level; decision 0006
 LOWER_IS_BETTER = ("rmse",)
+SCORING_HEAD = "lstm"  # the default of `nr-vqm score --head`
 
 
 def ranking(metrics: Mapping[str, Any]) -> list[str]:
@@ -44,6 +45,11 @@ def outcome(figure: str, test: Mapping[str, Any] | None) -> str:
     return "better" if (test["difference"] < 0) == (figure in LOWER_IS_BETTER) else "worse"
 
 
+def shown_head(metrics: Mapping[str, Any]) -> str:
+    """Return the head that a report is about: the one that scores videos by default, else the best of the others."""
+    return SCORING_HEAD if SCORING_HEAD in metrics["heads"] else ranking(metrics)[0]
+
+
 def headline(metrics: Mapping[str, Any], *, raters: str) -> dict[str, str]:
     """Summarise a comparison in words.
 
@@ -52,22 +58,33 @@ def headline(metrics: Mapping[str, Any], *, raters: str) -> dict[str, str]:
         raters: whose opinions the scores are compared with.
 
     Returns:
-        {'winner', 'sentence', 'claim'}: the head that agrees best, if it is significantly better than the second; the
-        comparison of these two; and the paper's comparison of LSTM and SVR where these are two other heads.
+        {'title', 'others', 'claim'}: the accuracy of `shown_head`; how it compares with the other heads; and the
+        paper's comparison of LSTM and SVR.
     """
-    order = ranking(metrics)
-    if metrics["heads"][order[0]]["srocc"]["median"] is None:
-        sentence = "The scores of every head are all the same."
-        return {"winner": "No head has a rank correlation with the MOS", "sentence": sentence, "claim": ""}
-    found = {"winner": f"{head_table.label(order[0])} agrees best with {raters}", "sentence": "", "claim": ""}
-    if len(order) > 1:
-        found["sentence"] = _compared(metrics, order[0], order[1])
-        test, _ = _srocc_test(metrics, order[0], order[1])
-        if test and (test["p"] is None or test["p"] >= ALPHA):
-            found["winner"] = f"No head agrees significantly better with {raters} than the next"
-    if {"lstm", "svr"} <= set(order) and set(order[:2]) != {"lstm", "svr"}:
-        found["claim"] = _compared(metrics, "lstm", "svr")
-    return found
+    head = shown_head(metrics)
+    figure = metrics["heads"][head]["srocc"]["median"]
+    if figure is None:
+        title = f"{head_table.label(head)}: no rank correlation with {raters}, as all its scores are the same"
+    else:
+        title = f"{head_table.label(head)}: SROCC {figure:.3f} with {raters}"
+    claim = _compared(metrics, "lstm", "svr") if {"lstm", "svr"} <= set(metrics["heads"]) else ""
+    return {"title": title, "others": _others(metrics, head), "claim": claim}
+
+
+def _others(metrics: Mapping[str, Any], head: str) -> str:
+    """Return sentences with the other heads, grouped by the outcome of the test of the SROCC."""
+    outcomes: dict[str, list[str]] = {}
+    for other in metrics["heads"]:
+        if other != head:
+            test, sign = _srocc_test(metrics, head, other)
+            signed = test and {**test, "difference": sign * test["difference"]}
+            outcomes.setdefault(outcome("srocc", signed), []).append(head_table.label(other))
+    words = {
+        "better": "Better than", "worse": "Worse than",
+        "no significant difference": "Not significantly different from", "not tested": "Not tested against",
+    }  # fmt: skip
+    found = [f"{text}: {'; '.join(outcomes[name])}." for name, text in words.items() if name in outcomes]
+    return " ".join(found)
 
 
 def format_p(value: float | None) -> str:

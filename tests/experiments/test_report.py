@@ -53,11 +53,12 @@ def make_report(folder):
 def test_a_run_without_optional_files(tmp_path):
     synthetic_run(tmp_path, {"lstm": 0.3, "svr": 1.4})
     page = make_report(tmp_path)
-    assert "3D-CNN + LSTM agrees best with people" in page
+    assert re.search(r"<h1>3D-CNN \+ LSTM: SROCC 0\.\d{3} with people</h1>", page)
+    assert "Better than: 3D-CNN + SVR." in page
     assert ", a statistically significant difference (p " in page
     assert "not human opinions" not in page
     assert "Training</h2>" not in page
-    assert "<th>plcc_<wbr>mapped</th>" in page
+    assert '<th scope="col">plcc_<wbr>mapped</th>' in page
     assert ">better</span>" in page
     assert page.count("no thumbnail") == 12  # 6 best and 6 worst
     assert "synthetic_videos" in page  # a setting
@@ -112,7 +113,7 @@ def test_the_page_states_the_origin_of_the_labels(tmp_path, labels, trained_labe
     RunFolder(tmp_path).update_facts(database="other", seconds={"train": 7300})
     page = make_report(tmp_path)
     assert words in page
-    assert f"No head agrees significantly better with {raters} than the next" in page
+    assert f" with {raters}</h1>" in page
     assert "2.0 h" in page
 
 
@@ -172,6 +173,7 @@ def test_a_head_without_correlation_is_shown_without_figures(tmp_path):
     write_results(tmp_path, rows)
     page = make_report(tmp_path)
     assert "cannot be compared: the scores of one of them are all the same" in page
+    assert "Not tested against: 3D-CNN + SVR." in page
     assert "no correlation" in page
 
 
@@ -194,37 +196,44 @@ def heads(srocc, p):
 
 
 @pytest.mark.parametrize(
-    ("srocc", "p", "winner", "sentence", "claim"),
+    ("srocc", "p", "title", "others", "claim"),
     [
-        (
-            {"lstm": 0.8, "svr": 0.7},
-            0.2,
-            "No head agrees",
-            "higher .* no significant difference .p = 0.20",
-            "^$",
-        ),
-        ({"lstm": 0.8, "svr": 0.7}, None, "No head agrees", "too few test contents", "^$"),
-        (
-            {"lstm": 0.7, "svr": 0.8},
-            0.01,
-            "3D-CNN + SVR agrees",
-            "SVR is 0.100 higher .* significant",
-            "^$",
-        ),
-        (
-            {"lstm": 0.7, "svr": 0.6, "mean": 0.9},
-            0.5,
-            "No head agrees",
-            "0.200 higher than that of 3D-CNN . LSTM",
-            "SVR",
-        ),
+        ({"lstm": 0.8, "svr": 0.7}, 0.2, "LSTM: SROCC 0.800", "Not significantly different from: 3D-CNN . SVR", "0.20"),
+        ({"lstm": 0.8, "svr": 0.7}, None, "LSTM: SROCC 0.800", "Not tested against: 3D-CNN . SVR", "too few test"),
+        ({"lstm": 0.7, "svr": 0.8}, 0.01, "LSTM: SROCC 0.700", "Worse than: 3D-CNN . SVR.$", "lower .* significant"),
+        ({"svr": 0.8, "lstm": 0.7}, 0.01, "LSTM: SROCC 0.700", "Worse than: 3D-CNN . SVR.$", "lower .* significant"),
+        ({"lstm": 0.7, "mean": 0.9, "niqe": 0.6}, 0.01, "LSTM: ", "Better than: NIQE. Worse than: mean", "^$"),
+        ({"svr": 0.7, "niqe": 0.6}, 0.01, "SVR: SROCC 0.700", "Better than: NIQE.", "^$"),
+        ({"lstm": 0.7}, 0.01, "LSTM: SROCC 0.700", "^$", "^$"),
     ],
 )
-def test_headline(srocc, p, winner, sentence, claim):
+def test_the_headline_is_about_the_head_that_scores_videos(srocc, p, title, others, claim):
     got = report_headline.headline(heads(srocc, p), raters="people")
-    assert winner in got["winner"]
-    assert re.search(sentence, got["sentence"])
+    assert title in got["title"] and got["title"].endswith("with people")
+    assert re.search(others, got["others"])
     assert re.search(claim, got["claim"])
+
+
+def test_a_head_whose_scores_are_all_the_same_leads_without_a_figure():
+    got = report_headline.headline(heads({"lstm": None}, 0.01), raters="people")
+    assert got["title"] == "3D-CNN + LSTM: no rank correlation with people, as all its scores are the same"
+
+
+@pytest.mark.parametrize(
+    ("scores", "colour"), [({"lstm": 0.3, "svr": 1.4}, "better"), ({"lstm": 1.4, "svr": 0.3}, "worse")]
+)
+def test_a_loss_is_not_shown_as_a_gain(tmp_path, scores, colour):
+    synthetic_run(tmp_path, scores)
+    page = make_report(tmp_path)
+    assert set(re.findall(r'<td><span class="([\w-]+)">', page)) == {colour}
+    (row,) = re.findall(r'<tr class="shown"><th scope="row">([^<]+)<', page)
+    assert row == "3D-CNN + LSTM"  # the head that scores videos, not the best one
+
+
+def test_the_page_can_be_printed(tmp_path):
+    synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    printed = make_report(tmp_path).partition("@media print")[2].partition("</style>")[0]
+    assert "details::details-content { content-visibility: visible; block-size: auto; }" in printed
 
 
 @pytest.mark.parametrize("missing", ["metrics.json", "scores.csv", "preset.json"])
@@ -249,5 +258,7 @@ def test_the_same_figure_gives_the_same_svg():
     mapping = mos_mapping.Mapping("line", (1.0, 0.0))
     first, second = (figures.scatter(mos=[1, 2, 3], scores=[1, 2, 4], mapping=mapping, limits=(0, 5)) for _ in range(2))
     assert first == second
-    assert b"<svg" in base64.b64decode(first.partition(",")[2])
+    svg = base64.b64decode(first.partition(",")[2]).decode()
+    assert re.search("<text[^>]*>score</text>", svg) and re.search("<text[^>]*>MOS</text>", svg)
+    assert figures.INK not in svg and "currentColor" in svg
     assert figures.losses([]) is None
