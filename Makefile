@@ -48,7 +48,7 @@ IN_TWO   := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo prep train features rivals compare report score test test-slow lint types check check-all fuzz bench chaos plan
+.PHONY: help setup docs demo prep train features rivals compare report score test test-slow lint types check check-all fuzz bench chaos plan
 .PHONY: teacher konvid1k live_qualcomm finetune fcn_lstm cross_database downscaling clip_grid lstm_size paper_table
 
 help: ## list the targets
@@ -60,6 +60,15 @@ $(BIN)/.ready: requirements.txt setup.cfg setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet -r requirements.txt
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+docs: setup .venv-docs/.ready ## the documentation as a web site -> site/index.html
+	$(PY) -m docs.command_reference docs/commands.md
+	.venv-docs/bin/mkdocs build --strict --quiet
+
+.venv-docs/.ready: requirements-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --disable-pip-version-check --quiet -r requirements-docs.txt
 	@touch $@
 
 demo: ## the whole line on the synthetic database, on a CPU in minutes

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#808892"  # text and axes; `data_uri` replaces it
+INK = "#808892"  # text and axes; `to_svg` replaces it
 GRID = "#80889240"
 # Contrast above 4.5:1 on the cards of a page, WCAG AA.
 STYLE = "<style>svg{color:#55606b}@media screen and (prefers-color-scheme:dark){svg{color:#a3aeb9}}</style>"
@@ -137,16 +137,19 @@ def style_axes(axes: "Axes", *, ink: str = INK, grid: bool = True) -> None:
     axes.set_axisbelow(True)
 
 
-def data_uri(figure: "Figure") -> str:
-    """Return a figure as an SVG data URI for an <img> element."""
+def to_svg(figure: "Figure") -> str:
+    """Return a figure as the text of an SVG file. The same figure gives the same text."""
     import matplotlib
 
     out = io.BytesIO()
-    # The same figure gives the same bytes.
     with matplotlib.rc_context({"svg.hashsalt": "nr-vqm", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    text = out.getvalue().decode().replace("<defs>", STYLE + "<defs>", 1).replace(INK, "currentColor")
-    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+    return out.getvalue().decode().replace("<defs>", STYLE + "<defs>", 1).replace(INK, "currentColor")
+
+
+def data_uri(figure: "Figure") -> str:
+    """Return a figure as an SVG data URI for an <img> element."""
+    return "data:image/svg+xml;base64," + base64.b64encode(to_svg(figure).encode()).decode()
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,91 @@
+"""Links of the Markdown files, the accuracy table of the README, and what the documentation site is made from."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs import command_reference
+
+ROOT = Path(__file__).parent.parent
+GENERATED = {"docs/commands.md"}  # make docs writes it
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "nr_vqm/**/*.md")
+    for path in ROOT.glob(pattern)
+    if path.relative_to(ROOT).as_posix() not in GENERATED
+)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def without_code(text):
+    """Remove fenced and indented blocks and code spans, in which brackets are not links."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^ {4}.*$", "", text, flags=re.MULTILINE)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def anchors(text):
+    """Return the anchors of the headings, as GitHub and MkDocs form them."""
+    headings = re.findall(
+        r"^#+ +(.+?) *$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "") for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in plain}
+
+
+def broken_links(page, text):
+    """Return the relative links of a page that lead nowhere."""
+    broken = []
+    for address in LINK.findall(without_code(text)):
+        if re.match(r"[a-z]+:", address):
+            continue
+        name, _, anchor = address.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        if target.resolve().is_relative_to(ROOT) and target.resolve().relative_to(ROOT).as_posix() in GENERATED:
+            continue
+        content = text if not name else target.read_text() if target.is_file() else ""
+        if not target.exists() or (anchor and anchor not in anchors(content)):
+            broken.append(address)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_relative_link_and_anchor_leads_somewhere(page):
+    assert broken_links(page, (ROOT / page).read_text()) == []
+
+
+def test_a_broken_link_is_found():
+    text = "# A heading, `here`\n[a](README.md) [b](none.md) [c](#a-heading-here) [d](#none) [e](https://x.org/none)\n"
+    text += "`[f](none)` and\n\n    [g](none)\n"
+    assert broken_links("README.md", text) == ["none.md", "#none"]
+
+
+def test_every_page_of_the_documentation_is_in_its_navigation_or_linked():
+    navigation = re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text())
+    for name in navigation:
+        assert f"docs/{name}" in GENERATED or (ROOT / "docs" / name).is_file(), name
+    linked = set()
+    for page in (ROOT / "docs").rglob("*.md"):
+        for address in LINK.findall(without_code(page.read_text())):
+            linked.add((page.parent / address.partition("#")[0]).resolve())
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert name in navigation or page.resolve() in linked, f"{name} is neither in mkdocs.yml nor linked"
+
+
+def test_the_command_reference_has_the_help_texts():
+    text = command_reference.help_text("nr_vqm score")
+    assert text.startswith("usage:") and "--html" in text
+    page = command_reference.page({"nr_vqm score": text})
+    assert "## nr-vqm score\n\n```text\nusage:" in page
+    with pytest.raises(ValueError, match="must print its usage"):
+        command_reference.help_text("this")  # a module that is no command
+
+
+def test_the_figures_of_the_concepts_exist_and_have_a_description():
+    figures = re.findall(r"!\[([^\]]+)\]\(figures/(\w+)\.svg\)", (ROOT / "docs/concepts.md").read_text())
+    assert {name for _, name in figures} == {"clips", "shared_trunk", "heads", "splits"}
+    for description, name in figures:
+        text = (ROOT / f"docs/figures/{name}.svg").read_text()
+        assert len(description) > 20 and "<text" in text and "currentColor" in text
