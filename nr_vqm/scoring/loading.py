@@ -48,7 +48,7 @@ def load(
             precision or the device does not exist.
         RuntimeError: this process was forked from one that has loaded a run, in which TensorFlow would hang.
 
-    Example:
+    Examples:
         >>> import nr_vqm
         >>> scorer = nr_vqm.load(run_dir)
         >>> score = scorer.score(video_path)
@@ -102,7 +102,7 @@ def score(
         FileNotFoundError: the video or a model does not exist.
         ValueError: the video cannot be decoded or is shorter than one clip, or `load` refuses the run.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import nr_vqm
         >>> grey = np.full((9, 48, 72, 3), 128, np.uint8)
