@@ -32,7 +32,7 @@ Environment variables:
                       the GPUs and threads that TensorFlow may use
 """
 COMPARE_EPILOG = """
-Examples:
+Example:
   nr-vqm compare before.mp4 after.mp4 --run runs/mine --html page.html
 
 Exit codes: 0 compared, 1 a video cannot be scored, 2 wrong options, 3 no usable model, 130 interrupted.
