@@ -160,6 +160,7 @@ fuzz: setup ## score 2,000 damaged files: each is scored, warned about or refuse
 
 bench: setup ## the benchmarks, on a folder of real videos: make bench VIDEO=DIR
 	$(PY) -m benchmarks.score
+	$(PY) -m benchmarks.memory
 	$(PY) -m benchmarks.compression --videos $(call quoted,$(VIDEO))
 	$(PY) -m benchmarks.input_pipeline --videos $(call quoted,$(VIDEO))
 	$(PY) -m benchmarks.train_step

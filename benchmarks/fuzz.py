@@ -74,7 +74,7 @@ def run(folder: Path, *, num_files: int, seed: int, seconds: float, keep: str | 
     """
     from nr_vqm.runs import untrained_run
 
-    untrained_run.write(folder / "run", presets.PRESETS["tiny"], mos_range=(1.0, 5.0), labels="synthetic")
+    untrained_run.write(folder / "run", presets.PRESETS["tiny"], mos_range=(1.0, 5.0), labels="people")
     scorer = nr_vqm.load(folder / "run")
     sources = {
         name: make_video(folder / f"{name}.{container}", encoder) for name, (encoder, container) in CODECS.items()

@@ -85,6 +85,8 @@ def score(
     head: str = "lstm",
     precision: str | None = None,
     device: str = "auto",
+    stream: int | None = None,
+    deinterlace: bool = False,
 ) -> "Score":
     """Score one video. For several videos, `load` the run once and call `Scorer.score`.
 
@@ -94,6 +96,8 @@ def score(
         head: see `load`.
         precision: see `load`.
         device: see `load`.
+        stream: see `Scorer.score`.
+        deinterlace: see `Scorer.score`.
 
     Returns:
         The Score of the video.
@@ -110,4 +114,5 @@ def score(
         >>> score.head, score.frames, score.warnings
         ('svr', 9, ('100 % of the frames show one uniform colour: unlike the videos the model was trained on',))
     """
-    return load(run_dir, head=head, precision=precision, device=device).score(source)
+    scorer = load(run_dir, head=head, precision=precision, device=device)
+    return scorer.score(source, stream=stream, deinterlace=deinterlace)

@@ -217,6 +217,7 @@ def test_deinterlacing_is_recorded_and_changes_the_score(run_dir, tmp_path):
     plain, repaired = loaded.score(path), loaded.score(path, deinterlace=True)
     assert (plain.warnings, repaired.warnings) == ((interlacing.INTERLACED,), (interlacing.DEINTERLACED,))
     assert not np.array_equal(plain.clip_quality, repaired.clip_quality)
+    assert nr_vqm.score(path, run_dir, deinterlace=True).score == repaired.score
     ((many, _),) = loaded.score_many([path], deinterlace=True)
     assert many.warnings == (interlacing.DEINTERLACED,)
 
