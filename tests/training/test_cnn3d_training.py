@@ -159,9 +159,17 @@ def test_validation_worked_by_hand(data_dir):
 
 
 def test_every_epoch_is_reported_and_nothing_is_printed(data_dir, tmp_path, capsys):
-    reported = []
-    history = fit(data_dir, tmp_path / "run", epochs=2, on_epoch=lambda row, left: reported.append((row, left)))
+    reported, shares = [], []
+    history = fit(
+        data_dir,
+        tmp_path / "run",
+        epochs=2,
+        on_epoch=lambda row, left: reported.append((row, left)),
+        on_batch=shares.append,
+    )
     assert capsys.readouterr().out == ""
+    half = len(shares) // 2
+    assert shares == 2 * [number / half for number in range(1, half + 1)]
     assert [row for row, _ in reported] == history
     assert reported[0][1] > reported[1][1] == 0
     line = validation.epoch_line(history[0], epochs=2, seconds_left=3720.0)
