@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -159,6 +160,35 @@ def test_resume_continues_at_the_end_of_the_file(tiny_run, folder, tmp_path, for
         assert sorted(clips.read_bytes().splitlines()) == sorted(all_clips.splitlines())
         assert len(scored) == {0: 6, len(content): 0}.get(end, len(scored))  # the seventh cannot be opened
     assert scored == []
+
+
+def test_failed_videos_are_scored_again(tiny_run, folder, tmp_path, monkeypatch, capsys):
+    out, repaired = tmp_path / "out.csv", tmp_path / "b.mkv"
+    shutil.copy(folder / "a b.mkv", tmp_path / "a.mkv")
+    repaired.write_bytes(b"")
+    videos = (tmp_path / "a.mkv", repaired)
+    assert score(*videos, "--run", tiny_run, "--out", out)[0] == command_line.EXIT_FAILED
+    shutil.copy(folder / "ü.mkv", repaired)
+    scored = []
+    real = scorer.Scorer._score
+    monkeypatch.setattr(scorer.Scorer, "_score", lambda *args: scored.append(args[2]) or real(*args))
+    assert score(*videos, "--run", tiny_run, "--out", out, "--resume")[0] == command_line.EXIT_FAILED
+    assert scored == []
+    assert score(*videos, "--run", tiny_run, "--out", out, "--retry-failed")[0] == 0
+    assert scored == [str(repaired)]
+    assert [(row["path"], row["status"]) for row in read_rows(out)] == [(str(path), "ok") for path in videos]
+
+
+def test_quiet_and_verbose(tiny_run, folder, tmp_path, capsys):
+    shutil.copy(folder / "a b.mkv", tmp_path / "a.mkv")
+    (tmp_path / "notes.txt").touch()
+    quiet = score(tmp_path, "--run", tiny_run, "-q", capsys=capsys)[1]
+    verbose = score(tmp_path, "--run", tiny_run, "-v", capsys=capsys)[1]
+    assert quiet.err == ""
+    assert quiet.out == verbose.out
+    assert "Files in folders that are not videos were skipped (1)" in verbose.err
+    assert "Scorer(" in verbose.err
+    assert re.search(rf"{tmp_path}/a.mkv: 12 frames of 44 x 30, clips 5x2x3, \d+\.\d\d s\n", verbose.err)
 
 
 @pytest.fixture
