@@ -152,7 +152,6 @@ def _train(
     stage = run.stage("train") if jax_processes.is_first() else contextlib.nullcontext()
     done = len(history_file.read(run.history))
     with stage, progress.Bar(preset.epochs, "epochs", done=done, quiet=not jax_processes.is_first()) as bar:
-        bar.start_item("epochs")
 
         def report(row: dict, seconds_left: float) -> None:
             bar.finish_item()

@@ -136,7 +136,6 @@ def _fit(inner: RunFolder, run: RunFolder, args: argparse.Namespace, stop_asked:
 
     epochs, done = preset.fcn_lstm_epochs, len(history_file.read(inner.history))
     with inner.stage("train"), progress.Bar(epochs, "epochs", done=done) as bar:
-        bar.start_item("epochs")
 
         def report(row: dict, seconds_left: float) -> None:
             bar.finish_item()

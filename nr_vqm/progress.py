@@ -55,7 +55,7 @@ class Bar:
             redirect_stderr=False,
         )
         self._done = done
-        self._task = self._bar.add_task("", total=total, completed=done, position=min(done + 1, total))
+        self._task = self._bar.add_task(unit, total=total, completed=done, position=min(done + 1, total))
 
     def __enter__(self) -> Self:
         if self.shown:
