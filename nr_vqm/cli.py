@@ -51,7 +51,7 @@ Exit codes: 0 all videos scored, 1 some failed, 2 wrong options, 3 no usable mod
 def main(argv: list[str] | None = None) -> int:
     """Run `nr-vqm` with these arguments, or those of the process; return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    args = parser().parse_args(argv)
+    args = _parser().parse_args(argv)
     args.argv = argv
     return args.command(args)
 
@@ -61,7 +61,7 @@ def entry_point(argv: list[str] | None = None) -> None:
     command_line.run(main, argv)
 
 
-def parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     """Return the parser of `nr-vqm`."""
     top = command_line.new_parser("nr-vqm", __doc__, epilog=EPILOG)
     top.add_argument("--version", action="version", version=f"nr-vqm {nr_vqm.__version__}")

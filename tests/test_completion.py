@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash
 )
 def test_words(line, expected):
     words = " ".join(f"'{word}'" for word in ["nr-vqm", *line])
-    script = f"{completion.bash(cli.parser())}\nCOMP_WORDS=({words}); COMP_CWORD={len(line)}; _nr_vqm\n"
+    script = f"{completion.bash(cli._parser())}\nCOMP_WORDS=({words}); COMP_CWORD={len(line)}; _nr_vqm\n"
     script += 'printf "%s\\n" "${COMPREPLY[@]}"'
     printed = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert printed.stdout.split() == expected
