@@ -73,6 +73,10 @@ docs: setup .venv-docs/.ready ## the documentation as a web site -> site/index.h
 
 demo: ## the whole line on the synthetic database, on a CPU in minutes
 	$(MAKE) prep train features compare report DATABASE=synthetic
+	@printf '%s\n' 'Next steps:' $(call quoted,  open $(RUN)/report.html in a browser) \
+	  $(call quoted,  $(BIN)/nr-vqm score your.mp4 --run $(RUN) --html page.html) \
+	  $(call quoted,  $(BIN)/nr-vqm compare one.mp4 other.mp4 --run $(RUN)) \
+	  '  your own videos with people'"'"'s opinions: docs/databases.md; without: docs/adapt.md'
 
 prep: setup ## videos and labels -> manifest and clip shards
 	$(PY) -m data_prep $(DATABASE) --out $(call quoted,$(DATA)) --preset $(PRESET) $(SET) \

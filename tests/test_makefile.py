@@ -1,5 +1,7 @@
 """The commands of the Makefile: every path is one word of the shell, and options reach the stages that have them."""
 
+import subprocess
+
 import commands
 import pytest
 
@@ -124,3 +126,11 @@ def test_the_teacher_is_fitted_on_published_features():
         "experiments.train_teacher"
     ]
     assert (value_of(found, "--features"), value_of(found, "--out")) == ("/published features", "a b/teacher.h5")
+
+
+def test_the_demo_ends_with_next_steps(tmp_path):
+    command = ["make", "demo", "MAKE=true", f"BIN={tmp_path}", f"RUN={tmp_path}/it's"]
+    printed = subprocess.run(command, cwd=commands.ROOT, capture_output=True, text=True, check=True).stdout
+    lines = printed[printed.index("Next steps:") :].splitlines()
+    assert f"  {tmp_path}/nr-vqm score your.mp4 --run {tmp_path}/it's --html page.html" in lines
+    assert len(lines) == 5
