@@ -14,6 +14,7 @@ import psutil
 import pytest
 from sample_videos import place_frame, write_ffv1
 
+from data_prep import __main__ as data_prep
 from experiments import extract_features, train_cnn
 from nr_vqm import cli
 
@@ -64,6 +65,22 @@ def test_features_with_a_worker_killed_in_the_middle(synthetic_data, tmp_path):
         assert set(one) == set(two)
         for name in one:
             np.testing.assert_array_equal(one[name][:], two[name][:])
+
+
+def test_prep_with_a_worker_killed(tmp_path):
+    videos, labels = tmp_path / "videos", ["path,mos"]
+    videos.mkdir()
+    for number in range(12):
+        write_ffv1(videos / f"{number:02d}.mkv", [place_frame(t + 9 * number, 96, 128) for t in range(60)])
+        labels.append(f"{number:02d}.mkv,{1 + number / 4}")
+    (videos / "labels.csv").write_text("\n".join(labels) + "\n")
+    settings = ["csv", "--root", videos, "--preset", "tiny", "--mos-range", 1, 5]
+    commands.succeed(data_prep.main, *settings, "--out", tmp_path / "one")
+    process = start("data_prep", *settings, "--out", tmp_path / "two", "--workers", 2)
+    kill_one_worker(process, when=lambda: (tmp_path / "two").exists())
+    end(process)
+    for name in ("clips-00000.h5", "manifest.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_scores_of_two_workers(tiny_run, tmp_path):

@@ -125,3 +125,13 @@ def test_read_table(tmp_path, place_video):
         file.attrs["schema"] = 99
     with pytest.raises(ValueError, match="has schema 99, 1 is needed"):
         shards.read_table(tmp_path)
+
+
+def test_a_shard_that_refers_to_another_file_is_refused(tmp_path, place_video):
+    write_shard(tmp_path, place_video(), 0)
+    atomic_files.write_json(tmp_path / "index.json", {"shards": ["x"]})
+    with h5py.File(DataFolder(tmp_path).shard(0), "a") as file:
+        del file["video_id"]
+        file["video_id"] = h5py.ExternalLink("/etc/passwd", "x")
+    with pytest.raises(ValueError, match=r"clips-00000\.h5 must hold its own data, 'video_id' is a link"):
+        shards.read_table(tmp_path)
