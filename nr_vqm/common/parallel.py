@@ -45,7 +45,8 @@ def map_in_order(
         the results, in the order of the items.
 
     Raises:
-        OSError: no Dask scheduler answers at the address, or the connection to it is lost.
+        OSError: no Dask scheduler answers at the address, the connection to it is lost, or a worker process cannot
+            start.
         WorkerDied: every worker died on an item, and `on_death` is None.
         Exception: any exception of the function.
     """
@@ -152,7 +153,13 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
             yield stack.enter_context(client)
             return
         # No memory limit: Dask would stop workers at a share of the machine's memory, and our own use is bounded.
-        cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs="ERROR"
-        )
+        try:
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs="ERROR"
+            )
+        except RuntimeError as error:
+            raise OSError(
+                f"{workers} worker processes are needed, one of them ended while it started ({error}). Free memory, or "
+                "use fewer workers."
+            ) from error
         yield stack.enter_context(Client(stack.enter_context(cluster)))

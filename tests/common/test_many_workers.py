@@ -40,6 +40,15 @@ def is_worker(child):
         return False
 
 
+def has_decoding_worker(process):
+    """Whether a worker of a command has started a decoder process, so that it works on a video."""
+    try:
+        children = psutil.Process(process.pid).children(recursive=True)
+        return any("decoder_server" in str(child.cmdline()) and is_worker(child.parent()) for child in children)
+    except psutil.Error:  # one has ended meanwhile
+        return False
+
+
 def kill_one_worker(process, *, when):
     """Kill one of a command's Dask workers as soon as `when()`."""
     deadline = time.monotonic() + 200
@@ -77,7 +86,7 @@ def test_prep_with_a_worker_killed(tmp_path):
     settings = ["csv", "--root", videos, "--preset", "tiny", "--mos-range", 1, 5]
     commands.succeed(data_prep.main, *settings, "--out", tmp_path / "one")
     process = start("data_prep", *settings, "--out", tmp_path / "two", "--workers", 2)
-    kill_one_worker(process, when=lambda: (tmp_path / "two").exists())
+    kill_one_worker(process, when=lambda: has_decoding_worker(process))
     end(process)
     for name in ("clips-00000.h5", "manifest.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

@@ -119,3 +119,12 @@ def test_a_scheduler_that_is_lost_ends_the_command_with_one_line(tmp_path, capfd
                 list(got)
             worker.kill()
     assert capfd.readouterr().err == ""
+
+
+def test_a_worker_that_ends_while_it_starts_is_reported_in_one_line(monkeypatch):
+    def fail(**settings):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("distributed.LocalCluster", fail)
+    with pytest.raises(OSError, match=r"2 worker processes are needed, one of them ended while it started \(Nanny"):
+        list(parallel.map_in_order(double, [1], workers=2))
