@@ -99,7 +99,7 @@ class PageFolder:
             return
         page, thumbnail = file_name(number, row["path"]), f"{THUMBNAILS}/{number:04d}.jpg"
         if score:
-            score_page.write_html(self.path / page, score, index=INDEX)
+            score_page.write_html(self.path / page, score, back=(INDEX, "All videos"))
             (self.path / thumbnail).unlink(missing_ok=True)  # an earlier video may have had this number
             if score.thumbnails:
                 with atomic_files.replace_when_complete(self.path / thumbnail) as temporary:

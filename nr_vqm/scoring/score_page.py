@@ -27,24 +27,24 @@ MAX_TICKS = 8  # of the time axis
 NUMBERED_COLUMNS = 12  # largest number of columns of the quality map whose cells have room for a number
 
 
-def write_html(path: str | os.PathLike[str], score: "Score", *, index: str = "") -> None:
+def write_html(path: str | os.PathLike[str], score: "Score", *, back: tuple[str, str] | None = None) -> None:
     """Write the HTML page of a score; see `render`."""
-    atomic_files.write_text(path, render(score, index=index))
+    atomic_files.write_text(path, render(score, back=back))
 
 
-def render(score: "Score", *, index: str = "") -> str:
+def render(score: "Score", *, back: tuple[str, str] | None = None) -> str:
     """Render the HTML page of a score; file names and warnings are escaped.
 
     Args:
         score: the score.
-        index: relative address of the page that lists all videos, or ''.
+        back: address and text of a link to the page before it, or None.
     """
-    return _render_template("page", score, index)
+    return _render_template("page", score, back)
 
 
 def render_fragment(score: "Score") -> str:
     """Render the content of the page without <html> and <head>, for a notebook."""
-    return _render_template("fragment", score, "")
+    return _render_template("fragment", score, None)
 
 
 def headline(score: "Score") -> str:
@@ -59,11 +59,11 @@ def name(score: "Score") -> str:
     return printable(Path(score.path).name) or "array of frames"
 
 
-def _render_template(part: str, score: "Score", index: str) -> str:
+def _render_template(part: str, score: "Score", back: tuple[str, str] | None) -> str:
     span = score.scale_max - score.scale_min
     values = {
         "part": part,
-        "index": index,
+        "back": back,
         "score": score,
         "name": name(score),
         "path": printable(score.path),
