@@ -37,6 +37,12 @@ Example:
 
 Exit codes: 0 compared, 1 a video cannot be scored, 2 wrong options, 3 no usable model, 130 interrupted.
 """
+SERVE_EPILOG = """
+Example:
+  nr-vqm serve --run runs/mine --max-upload 50
+
+Exit codes: 2 wrong options, 3 no usable model, 130 ended by Ctrl-C.
+"""
 SCORE_EPILOG = """
 Examples:
   nr-vqm score clip.mp4 --run runs/mine
@@ -81,6 +87,15 @@ def _parser() -> argparse.ArgumentParser:
             help="compare the scores of two videos",
             description="Score two videos, and say whether the difference is significant.",
             epilog=COMPARE_EPILOG,
+            formatter_class=command_line.HelpFormatter,
+        )
+    )
+    _add_serve(
+        subparsers.add_parser(
+            "serve",
+            help="score uploaded videos in a web browser",
+            description="Score videos that are uploaded in a web browser. Only this machine can reach the server.",
+            epilog=SERVE_EPILOG,
             formatter_class=command_line.HelpFormatter,
         )
     )
@@ -160,6 +175,22 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_score)
 
 
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--run", required=True, metavar="DIR", help="a run folder with trained models")
+    add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score")
+    add("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
+    add("--port", type=int, default=8000, help="port to listen on; 0 chooses a free one")
+    add("--max-upload", type=float, default=200.0, metavar="MB", help="size of an uploaded file")
+    add("--max-duration", type=float, default=60.0, metavar="S", help="duration of a video")
+    add("--max-waiting", type=command_line.positive, default=4, metavar="N", help="uploads at the same time")
+    add("--max-pixels", type=float, default=1e10, metavar="N", help="height x width x frames of a video")
+    add("--max-seconds", type=float, default=300.0, metavar="S", help="time for a video")
+    command_line.add_device_option(parser)
+    command_line.add_precision_option(parser)
+    parser.set_defaults(command=_serve)
+
+
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     """Add the options for the limits on the work for each video, beyond which it fails."""
     add, limits = parser.add_argument, work_limits.WorkLimits()
@@ -181,6 +212,12 @@ def _compare(args: argparse.Namespace) -> int:
     from nr_vqm import compare_command
 
     return compare_command.compare(args)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from nr_vqm import serve_command
+
+    return serve_command.serve(args)
 
 
 def _completion(parser: argparse.ArgumentParser) -> int:

@@ -35,6 +35,7 @@ ORDER = [
     "command_line",
     "score_output",
     "score_command",
+    "serve_command",
     "compare_command",
     "completion",
     "cli",
@@ -198,6 +199,7 @@ experiments.cross_database
 experiments.ablations
 nr_vqm score
 nr_vqm.cli score
+nr_vqm.cli serve
 nr_vqm.cli info
 nr_vqm.cli doctor
 nr_vqm.cli compare
