@@ -12,6 +12,7 @@ from nr_vqm.video import reader
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 SIZE = "160x96"
 SOURCE = f"testsrc2=size={SIZE}:rate=25:duration=0.4"  # 10 frames with moving colours
+ODD = f"{SOURCE},scale=161:97"  # testsrc2 itself rounds to even sizes
 MAX_DIFFERENCE = 0.05  # mean of all levels: FFmpeg 9 here, FFmpeg 8 in PyAV
 # FFmpeg's program shifts the chroma of H.265 by the half pixel that the stream declares; libswscale alone does so in no
 # 8-bit format, and here in none: decision 0011. The bound is that of saturated synthetic edges.
@@ -96,8 +97,8 @@ CASES = {
     "reflected and rotated": Case("a.mp4", X264, remux=("-display_rotation 270 -display_vflip", "")),
     "rotated by 1 degree": Case("a.mp4", X264, remux=("-display_rotation 1", ""), read="-noautorotate"),
     "cropped": Case("a.mp4", X264, remux=("", "-bsf:v h264_metadata=crop_left=10:crop_top=20:crop_right=6")),
-    "odd size": Case("a.webm", "-c:v libvpx-vp9 -b:v 2M -cpu-used 8", source=SOURCE.replace(SIZE, "161x97")),
-    "odd size, 4:4:4": Case("a.mkv", f"{X264} -pix_fmt yuv444p", source=SOURCE.replace(SIZE, "161x97")),
+    "odd size": Case("a.webm", "-c:v libvpx-vp9 -b:v 2M -cpu-used 8", source=ODD),
+    "odd size, 4:4:4": Case("a.mkv", f"{X264} -pix_fmt yuv444p", source=ODD),
     "non-square pixels": Case("a.mp4", f"-vf setsar=4/3 {X264}", warning="non-square pixels, 4:3"),
     # time
     "variable frame rate": Case("a.mkv", f"-vf setpts='(N+8*gte(N,5))/25/TB' -fps_mode vfr {X264}"),
@@ -105,6 +106,21 @@ CASES = {
     # interlaced
     "interlaced MPEG-2": Case("a.mpg", "-c:v mpeg2video -q:v 3 -flags +ildct+ilme", warning=INTERLACED),
     "interlaced H.264": Case("a.mp4", f"{X264} -flags +ildct+ilme -x264-params tff=1", warning=INTERLACED),
+    "interlaced, full range, BT.709": Case(
+        "a.mp4", f"-vf scale=out_range=full:out_color_matrix=bt709 {X264} -pix_fmt yuv420p -color_range pc "
+        "-colorspace bt709 -flags +ildct+ilme -x264-params tff=1", warning=INTERLACED,
+    ),
+    "interlaced, full range, BT.709, deinterlaced": Case(
+        "a.mp4", "-vf tinterlace=interleave_top,fieldorder=tff,scale=out_range=full:out_color_matrix=bt709:interl=1 "
+        f"{X264} -pix_fmt yuv420p -color_range pc -colorspace bt709 -flags +ildct+ilme -x264-params tff=1",
+        source=SOURCE.replace("rate=25", "rate=50"),
+        read="-vf bwdif=mode=send_frame:deint=interlaced",
+        deinterlace=True,
+        warning="interlaced video, deinterlaced",
+    ),
+    "interlaced, 4:2:2, 10 bits": Case(
+        "a.mov", "-c:v prores_ks -flags +ildct+ilme", warning=INTERLACED,
+    ),
     "interlaced, deinterlaced": Case(
         "a.mpg",
         "-vf tinterlace=interleave_top,fieldorder=tff -c:v mpeg2video -q:v 3 -flags +ildct+ilme",
