@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import os
 import signal
@@ -97,27 +98,37 @@ def wait_and_double(item):
     return 2 * item
 
 
-@pytest.mark.slow
-def test_a_scheduler_that_is_lost_ends_the_command_with_one_line(tmp_path, capfd):
+@pytest.fixture
+def cluster(tmp_path):
+    """(scheduler process, its address): a Dask scheduler with one worker, which can import this module."""
     from distributed import Client
 
     address = tmp_path / "scheduler.json"
     start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
     start += ["--no-dashboard", "--scheduler-file", str(address)]
-    with subprocess.Popen(start, stderr=subprocess.DEVNULL) as scheduler:
+    with contextlib.ExitStack() as started:
+        scheduler = started.enter_context(subprocess.Popen(start, stderr=subprocess.DEVNULL))
+        started.callback(scheduler.kill)
         while not address.exists():
             time.sleep(0.1)
         with Client(scheduler_file=str(address), set_as_default=False) as client:
             url = client.scheduler.address
         work = [sys.executable, "-m", "distributed.cli.dask_worker", url, "--no-nanny", "--no-dashboard"]
-        with subprocess.Popen(work, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": TESTS}) as worker:
-            got = parallel.map_in_order(wait_and_double, list(range(50)), workers=1, scheduler=url)
-            assert [next(got) for _ in range(3)] == [0, 2, 4]
-            scheduler.kill()
-            capfd.readouterr()
-            with pytest.raises(OSError, match=rf"The connection to the Dask scheduler at {url} is lost"):
-                list(got)
-            worker.kill()
+        env = {**os.environ, "PYTHONPATH": TESTS}
+        worker = started.enter_context(subprocess.Popen(work, stderr=subprocess.DEVNULL, env=env))
+        started.callback(worker.kill)
+        yield scheduler, url
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_ends_the_command_with_one_line(cluster, capfd):
+    scheduler, url = cluster
+    got = parallel.map_in_order(wait_and_double, list(range(50)), workers=1, scheduler=url)
+    assert [next(got) for _ in range(3)] == [0, 2, 4]
+    capfd.readouterr()
+    scheduler.kill()
+    with pytest.raises(OSError, match=rf"The connection to the Dask scheduler at {url} is lost"):
+        list(got)
     assert capfd.readouterr().err == ""
 
 
