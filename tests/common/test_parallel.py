@@ -12,7 +12,7 @@ import pytest
 from nr_vqm.common import parallel
 
 ROOT = Path(__file__).parents[2]
-TESTS = f"{ROOT}:{ROOT / 'tests'}:{Path(__file__).parent}"  # search path of the worker
+TESTS = f"{ROOT}:{ROOT / 'tests'}:{Path(__file__).parent}"  # search path of the scheduler and the worker
 
 
 def double(item):
@@ -100,21 +100,21 @@ def wait_and_double(item):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """(scheduler process, its address): a Dask scheduler with one worker, which can import this module."""
+    """(scheduler process, its address): a Dask scheduler with one worker, both of which can import this module."""
     from distributed import Client
 
     address = tmp_path / "scheduler.json"
     start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
     start += ["--no-dashboard", "--scheduler-file", str(address)]
     with contextlib.ExitStack() as started:
-        scheduler = started.enter_context(subprocess.Popen(start, stderr=subprocess.DEVNULL))
+        env = {**os.environ, "PYTHONPATH": TESTS}
+        scheduler = started.enter_context(subprocess.Popen(start, stderr=subprocess.DEVNULL, env=env))
         started.callback(scheduler.kill)
         while not address.exists():
             time.sleep(0.1)
         with Client(scheduler_file=str(address), set_as_default=False) as client:
             url = client.scheduler.address
         work = [sys.executable, "-m", "distributed.cli.dask_worker", url, "--no-nanny", "--no-dashboard"]
-        env = {**os.environ, "PYTHONPATH": TESTS}
         worker = started.enter_context(subprocess.Popen(work, stderr=subprocess.DEVNULL, env=env))
         started.callback(worker.kill)
         yield scheduler, url
