@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments import training_runs
 from nr_vqm import command_line, presets, progress
 from nr_vqm.common import devices, jax_processes, provenance
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cnn3d_training.check_batches(preset.batch_size, accumulate=preset.accumulate, num_devices=args.devices)
     table, videos = shards.read_table(data), manifest.usable(data)
     training_runs.check_prepared(preset, prep, table, data)
-    facts = _facts(prep, videos, data)
+    facts = _facts(prep, videos, data) | _start_facts(args.start, preset)
     options = training_runs.SplitOptions(args.split, args.split_index, args.allow_leak)
     stop_asked = command_line.catch_sigterm()
     with contextlib.ExitStack() as locks:
@@ -39,10 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 locks.enter_context(run.lock(new=True))
             return training_runs.start(run, preset, facts=facts, videos=videos, repeats=args.repeats, options=options)
 
+        weights = _start_weights(args.start)
         for training in jax_processes.first_then_others(start):
             _announce(training, "" if training.folder == run else f"{training.folder.path.name}: ")
             if not training.is_complete:
-                _train(training, table, videos, num_devices=args.devices, stop_asked=stop_asked)
+                _train(training, table, videos, weights, num_devices=args.devices, stop_asked=stop_asked)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         help="with --split strict: share of contents for validation, instead of val_fraction; with paper and files "
         "without a validation part: share of the training contents for validation, instead of val_share",
     )
+    parser.add_argument(
+        "--start", metavar="RUN", help="start from the 3D-CNN of another run with the same network, instead of anew"
+    )
     parser.add_argument("--allow-leak", action="store_true", help="accept a published split that divides a content")
     parser.add_argument(
         "--repeats", type=command_line.positive, default=1, help="number of 3D-CNNs to train, each on its own split"
@@ -121,6 +127,32 @@ def _facts(prep: Mapping[str, Any], videos: Sequence[manifest.Video], data: Path
     }
 
 
+def _start_facts(start: str | None, preset: presets.Preset) -> dict[str, Any]:
+    """Return the values for run.json that describe the run whose 3D-CNN the training starts from.
+
+    Raises:
+        FileNotFoundError: it has no trained 3D-CNN.
+        ValueError: its training is not complete, or its network is another one.
+    """
+    if start is None:
+        return {"started_from": None}
+    run = RunFolder(start)
+    run.require_complete("train")
+    if run.read_preset().network != preset.network:
+        raise ValueError(f"The 3D-CNN of {run} has another network than preset {preset.name}. Choose another --start.")
+    found = {"database": run.read_facts().get("database"), "labels": run.read_labels()[1]}
+    return {"started_from": found | {"cnn3d_sha256": run.check_file(run.cnn3d)}}
+
+
+def _start_weights(start: str | None) -> list[np.ndarray] | None:
+    """Read the weights of the 3D-CNN that the training starts from."""
+    if start is None:
+        return None
+    from nr_vqm.runs import model_check
+
+    return list(model_check.load_model(RunFolder(start).cnn3d, made_by="make train").get_weights())
+
+
 def _announce(training: training_runs.Training, name: str) -> None:
     if training.is_complete:
         print(f"{name}the training is complete already.", flush=True)
@@ -135,6 +167,7 @@ def _train(
     training: training_runs.Training,
     table: shards.ClipTable,
     videos: Sequence[manifest.Video],
+    start: Sequence[np.ndarray] | None,
     *,
     num_devices: int,
     stop_asked: Callable[[], bool],
@@ -174,6 +207,7 @@ def _train(
             start_clips=preset.start_clips,
             start_roughness=preset.start_roughness,
             seed=preset.seed,
+            start=start,
             on_epoch=report,
             on_batch=bar.advance_item,
             stop_requested=stop_asked,

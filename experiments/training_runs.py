@@ -109,6 +109,8 @@ def _start_folder(run: RunFolder, preset: presets.Preset, facts: Mapping[str, An
     run.check_labels(facts, facts["data_dir"])
     if run.preset.exists() and run.read_preset() != preset:
         raise ValueError(f"{run} was started with other settings. Choose another --run, or delete it.")
+    if run.facts.exists() and run.read_facts().get("started_from") != facts.get("started_from"):
+        raise ValueError(f"{run} was started from another 3D-CNN. Choose another --run, or the same --start.")
     repeats = facts.get("repeats", 1)
     started = run.read_facts().get("repeats", repeats)
     if started != repeats and (repeats < started or started == 1):

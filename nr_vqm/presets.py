@@ -208,7 +208,7 @@ PRESETS = {
     "small": _SMALL,
     # Real video: more of every frame is seen, as the quality of a place says less about the video than in the demo.
     "default": dataclasses.replace(
-        _SMALL, name="default", train_grid=(3, 4), epochs=10, train_fraction=0.8, val_fraction=0.1
+        _SMALL, name="default", train_grid=(3, 4), epochs=8, learning_rate=3e-4, train_fraction=0.8, val_fraction=0.1
     ),
     # For tests: all sizes differ, so that swapped axes cannot pass.
     "tiny": Preset(

@@ -1,10 +1,11 @@
 """Train the 3D-CNN on batches of clips; resume a stopped training."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from nr_vqm.common import atomic_files, devices, jax_processes
 from nr_vqm.dataset import clip_batches
@@ -31,6 +32,7 @@ def fit_cnn3d(
     start_clips: int,
     start_roughness: float,
     seed: int,
+    start: Sequence[np.ndarray] | None = None,
     on_epoch: resumable_fit.EpochCallback | None = None,
     on_batch: Callable[[float], None] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -57,6 +59,7 @@ def fit_cnn3d(
         start_clips: number of clips of the first batch that scale the initial weights.
         start_roughness: `roughness` of `initial_weights.initialise`.
         seed: seed of the initial weights.
+        start: initial weights, those of another 3D-CNN with the same `network`; None initialises them.
         on_epoch: progress callback, called in the first process after every epoch with the epoch's row of the history
             and the estimated seconds left.
         on_batch: progress callback, called in the first process after every batch with the finished share of the epoch.
@@ -92,7 +95,10 @@ def fit_cnn3d(
             else:
                 schedule = cosine_schedule(learning_rate, len(train), epochs=epochs, warmup_epochs=warmup_epochs)
                 model = cnn3d.build_cnn3d(**network, dtype=dtype)
-                initial_weights.initialise(model, train[0][0][:start_clips], roughness=start_roughness, seed=seed)
+                if start is None:
+                    initial_weights.initialise(model, train[0][0][:start_clips], roughness=start_roughness, seed=seed)
+                else:
+                    model.set_weights(start)
                 compile_cnn3d(model, schedule, accumulate=accumulate)
         return resumable_fit.fit(model, lambda first: as_dataset(train, workers=workers, first=first), saver)
 
