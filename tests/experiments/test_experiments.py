@@ -151,6 +151,22 @@ def test_too_few_resamples_are_refused_at_once(konvid1k):
     assert "must be at least 1,000, received 100" in ended.err
 
 
+def test_a_training_starts_from_the_3d_cnn_of_another_run(konvid1k, live_qualcomm, tmp_path):
+    start, data, run = konvid1k[1] / "repeat-00", live_qualcomm[0], tmp_path / "run"
+    options = ["--data", data, "--run", run, *SHORT, "--split", "paper"]
+    commands.succeed(train_cnn.main, *options, "--set", "learning_rate=1e-9", "--start", start)
+    before, after = (keras.models.load_model(one / "cnn3d.keras", compile=False).get_weights() for one in (start, run))
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    facts = RunFolder(run).read_facts()["started_from"]
+    assert (facts["database"], facts["labels"]) == ("konvid1k", "people")
+    assert facts["cnn3d_sha256"] == atomic_files.sha256(start / "cnn3d.keras")
+    with pytest.raises(ValueError, match="was started from another 3D-CNN"):
+        train_cnn.main([str(one) for one in [*options, "--set", "learning_rate=1e-9"]])
+    with pytest.raises(ValueError, match="has another network than preset tiny"):
+        train_cnn.main([str(one) for one in [*options, "--set", "fc_dims=[12,8]", "--start", start]])
+
+
 def test_a_head_fitted_on_test_videos_is_refused(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     start = derived_runs.derive(RunFolder(run), RunFolder(tmp_path / "start"), keep=("cnn3d.keras", "lstm_head.keras"))
