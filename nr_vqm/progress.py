@@ -22,7 +22,10 @@ MAX_NAME = 40  # characters of the current item
 
 def is_shown() -> bool:
     """Return whether standard error is a terminal that can show a bar."""
-    return sys.stderr is not None and Console(stderr=True).is_terminal and not Console(stderr=True).is_dumb_terminal
+    if not sys.stderr.isatty():  # rich takes any stream for a terminal where FORCE_COLOR is set
+        return False
+    console = Console(stderr=True)
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 class Bar:

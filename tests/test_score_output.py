@@ -89,7 +89,7 @@ def test_quiet_shows_no_bar_and_no_closing_line():
 
 
 def test_plain_lines_elsewhere():
-    found = printed("text", capture_output=True, environment=[("PYTHONIOENCODING", "utf-8")])
+    found = printed("text", capture_output=True, environment=[("PYTHONIOENCODING", "utf-8"), ("FORCE_COLOR", "1")])
     assert found.stderr == b""
     assert found.stdout.decode().splitlines() == [
         "  2.98  on 1-5, 95 % 1.48 to 3.23, people's opinions (MOS)  park.mp4",
