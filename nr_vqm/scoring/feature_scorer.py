@@ -85,8 +85,8 @@ class FeatureScorer(abc.ABC):
                 "3D-CNN."
             )
         start = time.monotonic()
-        info = reader.probe(source, raw)
         with self.limits.enforced():
+            info = reader.probe(source, raw)
             work_limits.check_start(info.width, info.height, info.expected, with_model=False)
             score, notes = self._predict(source, raw)
         quality = mos_scale.to_unit_5(score, *self.mos_range)

@@ -110,7 +110,9 @@ class Scorer:
         """
         fork_check.check()
         options = ReadOptions(raw, stream, deinterlace)
-        with sources.open_source(source, options, fps) as frames:
+        with self.limits.enforced():
+            opened = sources.open_source(source, options, fps)
+        with opened as frames:
             return self._score(frames, source, options, fps)
 
     def score_many(
@@ -147,7 +149,8 @@ class Scorer:
             for path in [*paths, None]:
                 current, waiting = waiting, None
                 if path is not None:
-                    waiting = (path, *attempt(sources.open_source, path, options, 0.0))
+                    with self.limits.enforced():  # of the opening; the scoring has its own time
+                        waiting = (path, *attempt(sources.open_source, path, options, 0.0))
                 if current:
                     yield self._finish(*current, options, on_frames)
         finally:

@@ -18,6 +18,7 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
+from nr_vqm.video import work_limits
 from nr_vqm.video.decoder_server import map_ring
 
 STALL_SECONDS = 60  # without a response for this long a decoder hangs; decoding a 4K frame takes 0.1 seconds
@@ -86,6 +87,7 @@ class Worker:
         Raises:
             DecoderFailed: the process crashed, did not respond for `stall_seconds`, or cannot read the video.
             ValueError: the process can read the video but refuses it.
+            LimitExceeded: the time for the video is over; the process is ended.
         """
         while True:
             try:
@@ -101,6 +103,12 @@ class Worker:
                 raise ValueError(message["reason"])
             if message["is"] != "progress":
                 return message
+            if work_limits.is_late():
+                self.end()
+                raise work_limits.LimitExceeded(
+                    "The time for the video was over before its index was read. Raise the limit max_seconds, or score "
+                    "a part of it."
+                )
 
     def start_reading(self, shape: tuple[int, ...]) -> np.ndarray:
         """Let the process decode ahead.

@@ -102,14 +102,20 @@ def check_progress(width: int, height: int, num_frames: int) -> None:
     current = _current.get()
     if current is None:
         return
-    limits, deadline = current
+    limits, _ = current
     if width * height * num_frames > limits.max_pixels:
         raise LimitExceeded(
             f"A video may have {limits.max_pixels:.4g} pixels in all, this one has {num_frames} frames of "
             f"{width}x{height}. Raise the limit max_pixels, or score a part of it."
         )
-    if time.monotonic() > deadline:
+    if is_late():
         raise LimitExceeded(
             f"A video may take {limits.max_seconds:g} seconds, this one has taken longer for {num_frames} frames of "
             f"{width}x{height}. Raise the limit max_seconds, or score a part of it."
         )
+
+
+def is_late() -> bool:
+    """Return whether the time for the current videos of this thread is over."""
+    current = _current.get()
+    return current is not None and time.monotonic() > current[1]

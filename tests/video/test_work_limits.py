@@ -1,9 +1,11 @@
 """Limits apply to the videos that are read within their block."""
 
+import time
+
 import pytest
 
 from nr_vqm.common import memory
-from nr_vqm.video import reader, work_limits
+from nr_vqm.video import decoder_processes, reader, work_limits
 from nr_vqm.video.work_limits import LimitExceeded, WorkLimits
 
 
@@ -32,3 +34,31 @@ def test_a_large_frame_is_refused_by_the_memory_that_is_available(monkeypatch):
 def test_limits_are_above_zero(limits):
     with pytest.raises(ValueError, match="A limit must be above 0. Received: max_"):
         WorkLimits(**limits)
+
+
+def test_an_endless_index_is_stopped_with_its_decoder(place_video):
+    """The decoder process reports progress while it reads the index of a file."""
+    with reader.read_frames(place_video(num_frames=9)):
+        pass  # a process is ready
+    worker = decoder_processes._idle.pop()
+    worker.connection = ProgressOnly(worker.connection)
+    with WorkLimits(max_seconds=0.2).enforced(), pytest.raises(LimitExceeded, match="over before its index was read"):
+        worker.answer()
+    assert worker.process.returncode is not None
+
+
+class ProgressOnly:
+    """A connection over which nothing but progress is received."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def poll(self, seconds):
+        return True
+
+    def recv_bytes(self):
+        time.sleep(0.05)
+        return b'{"is": "progress"}'
+
+    def close(self):
+        self.connection.close()
