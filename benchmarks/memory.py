@@ -79,7 +79,7 @@ def _ratios(figures: dict[str, float]) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.new_parser("python -m benchmarks.memory", __doc__)
-    parser.add_argument("--preset", default="paper", help="preset of the untrained run")
+    parser.add_argument("--preset", default="small", help="preset of the untrained run")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="sizes of the frames (all)")
     parser.add_argument("--frames", type=command_line.positive, default=40, help="frames of each video")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")

@@ -12,9 +12,7 @@ from nr_vqm.common import memory
 # ring buffer and the copies of the reader; of each pixel of a chunk of frames, the activations of the 3D-CNN.
 BYTES_PER_PIXEL = 110
 MODEL_BYTES_PER_PIXEL = 200
-CHUNK_PIXELS = 4_000_000  # of `shared_trunk`, or CHUNK_FRAMES frames
-CHUNK_FRAMES = (4, 32)
-REGION_PIXELS = 2_100_000  # of a frame in which clips are: 1080p; in larger ones the clips leave gaps
+CHUNK_FRAMES, CHUNK_PIXELS = 32, 4_000_000  # at most, as in `shared_trunk`
 
 
 class LimitExceeded(ValueError):
@@ -84,8 +82,7 @@ def check_start(width: int, height: int, num_frames: int, *, with_model: bool) -
 def needed_bytes(width: int, height: int, *, with_model: bool) -> int:
     """Estimate the memory for one video, in bytes, in addition to the loaded models; arguments as in `check_start`."""
     pixels = width * height
-    least, most = CHUNK_FRAMES
-    chunk = min(most * pixels, max(CHUNK_PIXELS, least * min(pixels, REGION_PIXELS)))
+    chunk = min(CHUNK_FRAMES * pixels, CHUNK_PIXELS)
     return BYTES_PER_PIXEL * pixels + MODEL_BYTES_PER_PIXEL * chunk * with_model
 
 
