@@ -89,3 +89,55 @@ def test_the_figures_of_the_concepts_exist_and_have_a_description():
     for description, name in figures:
         text = (ROOT / f"docs/figures/{name}.svg").read_text()
         assert len(description) > 20 and "<text" in text and "currentColor" in text
+
+
+FIGURES = ("SROCC", "PLCC", "RMSE")
+
+
+def tables(text):
+    """Return the tables of a page as lists of rows, each a dict by column title; marks of Markdown are removed."""
+    found, rows = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append([re.sub(r"[`*]", "", cell).strip() for cell in line.strip().strip("|").split("|")])
+        elif rows:
+            found.append([dict(zip(rows[0], row, strict=False)) for row in rows[2:]])
+            rows = []
+    return found
+
+
+def accuracies(text):
+    """Return {(figure, number as printed): names} of all rows of the tables with a column of FIGURES."""
+    found = {}
+    for row in (row for table in tables(text) for row in table):
+        for figure in FIGURES:
+            number = re.match(r"-?\d*\.\d+", row.get(figure, ""))
+            if number:
+                found.setdefault((figure, float(number[0])), set()).add(next(iter(row.values())))
+    return found
+
+
+def unfounded(readme, results):
+    """Return the figures of the README's tables that no row of the same method in docs/results.md has."""
+    known = accuracies(results)
+    return [
+        (name, figure, number)
+        for (figure, number), names in accuracies(readme).items()
+        for name in names
+        if not any(name.lower() in other.lower() for other in known.get((figure, number), ()))
+    ]
+
+
+def test_the_accuracies_of_the_readme_are_those_of_the_results():
+    readme = (ROOT / "README.md").read_text()
+    if not accuracies(readme):
+        pytest.skip("the README has no table of accuracies")
+    assert unfounded(readme, (ROOT / "docs/results.md").read_text()) == []
+
+
+def test_a_wrong_accuracy_is_found():
+    results = "| head | SROCC | PLCC |\n|-|-|-|\n| `lstm`: 3D-CNN + LSTM | 0.863 [0.830, 0.888] | 0.893 |\n"
+    results += "| NIQE | .716 | |\n"
+    assert unfounded("| method | SROCC |\n|-|-|\n| **3D-CNN + LSTM** | 0.863 |\n| NIQE | 0.716 |\n", results) == []
+    readme = "| method | SROCC | PLCC |\n|-|-|-|\n| 3D-CNN + LSTM | 0.893 | 0.893 |\n| NIQE | 0.863 | - |\n"
+    assert unfounded(readme, results) == [("3D-CNN + LSTM", "SROCC", 0.893), ("NIQE", "SROCC", 0.863)]
