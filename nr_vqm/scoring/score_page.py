@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 STRIP = 8  # frames of the film strip
 FRAME_WIDTH = 640  # pixels, of the two large frames
 FRAME_BYTES, THUMBNAIL_BYTES = 80_000, 7_000  # largest sizes, so that the page stays below 400 KB
+FRAME_HEIGHT = 560  # largest height in which they are shown, for upright videos
 MAX_TICKS = 8  # of the time axis
 NUMBERED_COLUMNS = 12  # largest number of columns of the quality map whose cells have room for a number
 
@@ -91,6 +92,7 @@ def _clip_values(score: "Score") -> dict[str, Any]:
         "moments": [_moment(score, moment) for moment in quality_view.moments(score)],
         "frame": _frame(quality_view.worst_frame(score)),
         "grey_frame": _frame(quality_view.worst_frame(score, grey=True)),
+        "max_width": round(FRAME_HEIGHT * score.width / score.height),
         "cells": _cells(score),
         "numbered": score.quality_map.shape[1] <= NUMBERED_COLUMNS,
         "by_clip": _clip_image(score),
