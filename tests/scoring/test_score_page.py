@@ -138,6 +138,11 @@ def test_the_cells_lie_over_their_blocks(score):
     assert [left for _, left, _ in cells[:3]] == [left for _, left, _ in cells[3:]]
 
 
+def test_frames_of_an_upright_video_fit_on_a_screen(score):
+    page = dataclasses.replace(score, width=1080, height=1920).to_html()
+    assert page.count('style="max-width:315px"') == 2  # 560 pixels high: the map and the frame
+
+
 def test_the_curve_is_drawn_on_the_whole_scale(score):
     quality = np.repeat(np.array([[1.0], [2.0], [3.0], [4.0], [5.0]], np.float32), 6, axis=1)
     page = dataclasses.replace(score, clip_quality=quality).to_html()
