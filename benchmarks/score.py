@@ -66,18 +66,18 @@ def measure(path: Path, preset: str, precision: str, *, frames: int, every: int)
         frames: number of frames to read.
         every: clip by clip, compute one of so many groups and scale the time up.
     """
-    from nr_vqm.models import shared_trunk, trunk_regions
+    from nr_vqm.models import keras_engine, trunk_regions
 
     model, grid = build(preset, precision), plan_grid(preset, path, frames)
-    shared = shared_trunk.SharedTrunk(model)
+    shared = keras_engine.shared_trunk(model)
     shared.run(read(path, grid.starts[1] + grid.clip_frames), dataclasses.replace(grid, starts=grid.starts[:2]))
     peaks = [matrix_gflops(precision)]
     outputs, seconds, memory_gb = timed(lambda: shared.run(read(path, frames), grid))
     peaks.append(matrix_gflops(precision))
     sampled = dataclasses.replace(grid, starts=grid.starts[::every])
     quality, clip_seconds = clip_by_clip(model, path, frames, sampled, scale=len(grid.starts) / len(sampled.starts))
-    trunk_work, head_work = trunk_regions.clip_multiply_adds(model)
-    work = trunk_regions.plan(grid, shared.layers).multiply_adds + grid.num_clips * head_work
+    trunk_work, head_work = cnn3d.clip_multiply_adds(model)
+    work = trunk_regions.plan(grid, shared.convs).multiply_adds + grid.num_clips * head_work
     gflops = 2e-9 * work / seconds
     how = f"{len(sampled.starts)} of {len(grid.starts)} groups timed" + (" and scaled up" if every > 1 else "")
     print(f"{path.name}: {frames} frames; clip by clip {how}", flush=True)
@@ -123,7 +123,7 @@ def small_seconds(path: Path, precision: str, *, frames: int) -> float:
     """Measure the seconds of the preset `small` for its first video, including the compilation of the network."""
     from nr_vqm.models import shared_trunk
 
-    shared, grid = shared_trunk.SharedTrunk(build("small", precision)), plan_grid("small", path, frames)
+    shared, grid = keras_engine.shared_trunk(build("small", precision)), plan_grid("small", path, frames)
     return timed(lambda: shared.run(read(path, frames), grid))[1]
 
 

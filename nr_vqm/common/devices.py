@@ -225,14 +225,14 @@ def explain_out_of_memory(message: str) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether TensorFlow or JAX could not allocate memory for an operation."""
-    if _on_jax():
-        import jax
-
-        return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-    import tensorflow as tf
-
-    return isinstance(error, tf.errors.ResourceExhaustedError)
+    """Return whether memory could not be allocated. Loads neither TensorFlow nor JAX: OpenVINO works without them."""
+    if isinstance(error, MemoryError):
+        return True
+    if "jax" in sys.modules and isinstance(error, sys.modules["jax"].errors.JaxRuntimeError):
+        return "RESOURCE_EXHAUSTED" in str(error)
+    return "tensorflow" in sys.modules and isinstance(
+        error, sys.modules["tensorflow"].errors.ResourceExhaustedError
+    )
 
 
 def replicas(num_devices: int) -> Any:

@@ -1,5 +1,7 @@
 """The 3D-CNN, and its two parts: the convolutional trunk and the fully connected layers."""
 
+import math
+
 import keras
 from keras import layers, ops
 
@@ -70,6 +72,30 @@ def trunk_layers(cnn3d: keras.Model) -> list[keras.Layer]:
     """Return the layers from the pixel scaling to the last pooling, in order."""
     names = [layer.name for layer in cnn3d.layers]
     return cnn3d.layers[1 : names.index("flatten")]
+
+
+def convs(cnn3d: keras.Model) -> network_sizes.Convs:
+    """Return the argument `convs` with which a 3D-CNN was built."""
+    stages: list[tuple[int, int, int]] = []
+    current: list[keras.Layer] = []
+    for layer in trunk_layers(cnn3d):
+        if isinstance(layer, layers.Conv3D):
+            current.append(layer)
+        elif isinstance(layer, layers.MaxPooling3D):
+            stages.append((current[0].filters, current[0].kernel_size[0], len(current)))
+            current = []
+    return tuple(stages)
+
+
+def clip_multiply_adds(cnn3d: keras.Model) -> tuple[int, int]:
+    """Count the multiply-adds of the 3D-CNN for one clip: (trunk, fully connected layers)."""
+    trunk = fully_connected = 0
+    for layer in cnn3d.layers:
+        if isinstance(layer, layers.Conv3D):
+            trunk += math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:4])
+        elif isinstance(layer, layers.Dense):
+            fully_connected += math.prod(layer.kernel.shape)
+    return trunk, fully_connected
 
 
 def streaming_trunk(cnn3d: keras.Model) -> keras.Model:

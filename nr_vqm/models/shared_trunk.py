@@ -10,13 +10,12 @@ import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
-import keras
 import numpy as np
-from keras import layers, ops
 
 from nr_vqm.common import devices
-from nr_vqm.models import cnn3d, trunk_regions
+from nr_vqm.models import network_sizes, trunk_regions
 from nr_vqm.video import clips
 
 CHUNK_PIXELS = 4_000_000  # pixels per chunk: limits memory; no value makes the trunk compute anything twice
@@ -44,24 +43,46 @@ class ClipOutputs:
             raise ValueError("The 3D-CNN must give finite numbers, this one gave NaN or infinity. Train the run again.")
 
 
+class Engine(Protocol):
+    """Computes the two parts of a 3D-CNN. States are arrays of the engine's own type.
+
+    Attributes:
+        clip_frames, clip_size: length in frames, and height and width in pixels, of one clip.
+        convs: the convolutions, as in `network_sizes.smallest_clip`.
+    """
+
+    clip_frames: int
+    clip_size: int
+    convs: network_sizes.Convs
+
+    def zeros(self, shape: tuple[int, ...]) -> Any:
+        """Return a state of zeros."""
+
+    def run_trunk(self, pixels: np.ndarray, states: list[Any]) -> tuple[np.ndarray, list[Any]]:
+        """Run the trunk over the next frames of a video: (trunk output, new states); see `cnn3d.streaming_trunk`."""
+
+    def run_fully_connected(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute (features, clip quality), float32 (batch, fc_dims[-1]) and (batch, 1), of trunk outputs (batch, n)."""
+
+
 class SharedTrunk:
     """A 3D-CNN for all clips of a video of any size.
 
     Attributes:
-        layers: the layers of the trunk.
+        convs: its convolutions, as in `network_sizes.smallest_clip`.
         stride: block corners are multiples of it, in pixels.
         window_frames: trunk output frames of one clip.
         window_size: height and width of the trunk output of one clip.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        """Compile the two parts of a 3D-CNN of `cnn3d.build_cnn3d`."""
-        self.layers = cnn3d.trunk_layers(model)
-        self.stride = 2 ** sum(isinstance(layer, layers.MaxPooling3D) for layer in self.layers)
-        _, self.window_frames, self.window_size, _, _ = model.get_layer("flatten").input.shape
-        self._delay = model.input_shape[1] - self.window_frames  # input frames before the first output
-        self._trunk = devices.compiled(cnn3d.streaming_trunk(model))
-        self._fully_connected = devices.compiled(cnn3d.fully_connected_part(model))
+    def __init__(self, engine: Engine) -> None:
+        """Take the sizes of the network from the engine."""
+        self.convs = engine.convs
+        self.stride = 2 ** len(engine.convs)
+        shapes = network_sizes.trunk_shapes(engine.clip_frames, engine.clip_size, engine.clip_size, engine.convs)
+        self.window_frames, self.window_size, _, _ = shapes[-1]
+        self._delay = engine.clip_frames - self.window_frames  # input frames before the first output
+        self._engine = engine
 
     def run(self, frames: Iterable[np.ndarray], grid: clips.ClipGrid) -> ClipOutputs:
         """Compute the clip qualities and the mean features of every group of one video.
@@ -83,7 +104,7 @@ class SharedTrunk:
             return self._run(frames, grid)
 
     def _run(self, frames: Iterable[np.ndarray], grid: clips.ClipGrid) -> ClipOutputs:
-        plan = trunk_regions.plan(grid, self.layers)
+        plan = trunk_regions.plan(grid, self.convs)
         stacks = _stacks(plan, grid)
         num_groups, num_blocks = len(grid.starts), len(grid.corners)
         batch, outputs, windows = max(1, FC_BATCH // num_blocks), [], None
@@ -100,9 +121,8 @@ class SharedTrunk:
     def _group_outputs(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute (mean features, clip qualities) of some groups from the trunk outputs of their clips."""
         groups, blocks = windows.shape[:2]
-        features, quality = self._fully_connected(ops.convert_to_tensor(windows.reshape(groups * blocks, -1)))
-        features = ops.convert_to_numpy(features).astype(np.float32).reshape(groups, blocks, -1)
-        return features.mean(axis=1), ops.convert_to_numpy(quality).reshape(groups, blocks)
+        features, quality = self._engine.run_fully_connected(windows.reshape(groups * blocks, -1))
+        return features.reshape(groups, blocks, -1).mean(axis=1), quality.reshape(groups, blocks)
 
     def _groups(
         self, frames: Iterable[np.ndarray], grid: clips.ClipGrid, plan: trunk_regions.Plan, stacks: "list[_Stack]"
@@ -137,22 +157,25 @@ class SharedTrunk:
     def _maps(self, cuts: "Iterator[_Cut]", chunk_frames: int) -> Iterator[list[np.ndarray]]:
         """Yield the trunk outputs of every chunk: one (regions, frames, rows, columns, channels) per stack."""
         chunk = list(itertools.islice(cuts, max(chunk_frames, self._delay + 1)))  # enough for an output of every layer
-        states: list[list] = []
+        states: list[list[Any]] = []
         while len(chunk) > (0 if states else self._delay):
             stacks = [np.stack(frames, axis=1) for frames in zip(*chunk, strict=True)]
             states = states or [self._initial_state(stack.shape) for stack in stacks]
-            outputs = [self._trunk(ops.convert_to_tensor(x), *state) for x, state in zip(stacks, states, strict=True)]
-            states = [state for _, *state in outputs]
-            yield [ops.convert_to_numpy(maps) for maps, *_ in outputs]
+            outputs = [self._engine.run_trunk(x, state) for x, state in zip(stacks, states, strict=True)]
+            states = [state for _, state in outputs]
+            yield [maps for maps, _ in outputs]
             chunk = list(itertools.islice(cuts, chunk_frames))
 
-    def _initial_state(self, shape: tuple[int, ...]) -> list:
+    def _initial_state(self, shape: tuple[int, ...]) -> list[Any]:
         """Return the state before the first frame, for pixels of this shape: zero frames for each convolution."""
+        regions, _, rows, columns, channels = shape
         states = []
-        for layer in self.layers:
-            if cnn3d.is_temporal(layer):
-                states.append(ops.zeros((shape[0], 0, *shape[2:]), layer.compute_dtype))
-            shape = layer.compute_output_shape(shape)
+        for filters, kernel, repeats in self.convs:
+            for _ in range(repeats):
+                if kernel > 1:
+                    states.append(self._engine.zeros((regions, 0, rows, columns, channels)))
+                rows, columns, channels = rows - kernel + 1, columns - kernel + 1, filters
+            rows, columns = rows // 2, columns // 2
         return states
 
 

@@ -7,12 +7,11 @@ each axis neighbours up to some distance are joined; the plan takes the distance
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import keras
 import numpy as np
-from keras import layers
 
+from nr_vqm.models.network_sizes import Convs
 from nr_vqm.video import clips
 
 Spans = tuple[tuple[int, ...], ...]
@@ -35,19 +34,19 @@ class Plan:
     multiply_adds: int
 
 
-def plan(grid: clips.ClipGrid, trunk_layers: Sequence[keras.Layer]) -> Plan:
+def plan(grid: clips.ClipGrid, convs: Convs) -> Plan:
     """Choose the regions with the fewest multiply-adds.
 
     Args:
         grid: the clip grid of one video.
-        trunk_layers: of `cnn3d.trunk_layers`.
+        convs: of the trunk, as in `network_sizes.smallest_clip`.
     """
     axes = ((grid.starts, grid.clip_frames), (grid.tops, grid.clip_size), (grid.lefts, grid.clip_size))
     choices = []
     for axis, (positions, size) in enumerate(axes):
         divisions = _divisions(positions)
-        choices.append([(spans, _axis_sizes(_lengths(spans, size), trunk_layers, axis)) for spans in divisions])
-    kernel_sizes = [math.prod(layer.kernel.shape) for layer in trunk_layers if isinstance(layer, layers.Conv3D)]
+        choices.append([(spans, _axis_sizes(_lengths(spans, size), convs, axis)) for spans in divisions])
+    kernel_sizes = _kernel_sizes(convs)
     plans = []
     for combined in itertools.product(*choices):
         (times, rows, columns), sizes = zip(*combined, strict=True)
@@ -56,15 +55,14 @@ def plan(grid: clips.ClipGrid, trunk_layers: Sequence[keras.Layer]) -> Plan:
     return min(plans, key=lambda each: each.multiply_adds)  # of equals the first, with the fewest regions
 
 
-def clip_multiply_adds(model: keras.Model) -> tuple[int, int]:
-    """Count the multiply-adds of the 3D-CNN for one clip: (trunk, fully connected layers)."""
-    trunk = fully_connected = 0
-    for layer in model.layers:
-        if isinstance(layer, layers.Conv3D):
-            trunk += math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:4])
-        elif isinstance(layer, layers.Dense):
-            fully_connected += math.prod(layer.kernel.shape)
-    return trunk, fully_connected
+def _kernel_sizes(convs: Convs) -> list[int]:
+    """Return the number of values of every convolution's kernel."""
+    sizes, channels = [], 3
+    for filters, kernel, repeats in convs:
+        for _ in range(repeats):
+            sizes.append(kernel**3 * channels * filters)
+            channels = filters
+    return sizes
 
 
 def _divisions(positions: tuple[int, ...]) -> Iterator[Spans]:
@@ -82,13 +80,13 @@ def _lengths(spans: Spans, size: int) -> list[int]:
     return [span[-1] - span[0] + size for span in spans]
 
 
-def _axis_sizes(lengths: list[int], trunk_layers: Sequence[keras.Layer], axis: int) -> list[int]:
+def _axis_sizes(lengths: list[int], convs: Convs, axis: int) -> list[int]:
     """Return the output size of every convolution along one axis (0 time, 1 rows, 2 columns), summed over the spans."""
     remaining, sizes = np.array(lengths), []
-    for layer in trunk_layers:
-        if isinstance(layer, layers.Conv3D):
-            remaining = remaining - layer.kernel_size[axis] + 1
+    for _, kernel, repeats in convs:
+        for _ in range(repeats):
+            remaining = remaining - kernel + 1
             sizes.append(int(remaining.sum()))
-        elif isinstance(layer, layers.MaxPooling3D):
-            remaining = remaining // layer.pool_size[axis]
+        if axis:  # a (1, 2, 2) pooling
+            remaining = remaining // 2
     return sizes

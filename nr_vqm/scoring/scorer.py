@@ -10,7 +10,7 @@ import numpy as np
 
 from nr_vqm.common import devices, fork_check
 from nr_vqm.dataset import label_origin, mos_scale
-from nr_vqm.models import cnn3d, head_table
+from nr_vqm.models import cnn3d, head_table, keras_engine
 from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
 from nr_vqm.runs import features, heads, interval_file, model_check
 from nr_vqm.runs.run_folder import RunFolder
@@ -254,7 +254,7 @@ def load_trunk(path: str | os.PathLike[str], *, made_by: str, precision: str) ->
         ValueError: it is damaged or was not written by nr-vqm.
     """
     model = model_check.load_model(path, made_by=made_by)
-    return SharedTrunk(cnn3d.with_dtype(model, precision))
+    return keras_engine.shared_trunk(cnn3d.with_dtype(model, precision))
 
 
 def _counted(frames: Iterable[np.ndarray], num_frames: int, on_frames: OnFrames) -> Iterator[np.ndarray]:

@@ -85,7 +85,7 @@ def test_precision(tiny_run, place_video):
     scores = {}
     for precision in ("float32", "mixed_bfloat16"):
         scorer = nr_vqm.load(tiny_run, precision=precision)
-        assert scorer.trunk.layers[1].compute_dtype == {"float32": "float32", "mixed_bfloat16": "bfloat16"}[precision]
+        assert scorer.trunk._engine._dtype == {"float32": "float32", "mixed_bfloat16": "bfloat16"}[precision]
         scores[precision] = scorer.score(place_video())
         assert scores[precision].precision == scores[precision].to_dict()["precision"] == precision
     assert scores["float32"].quality == pytest.approx(scores["mixed_bfloat16"].quality, abs=0.05)
@@ -109,7 +109,7 @@ def fill_the_memory(*_):
 @pytest.mark.slow
 def test_a_frame_that_exceeds_the_memory_gives_one_line(tiny_run, place_video, monkeypatch):
     scorer = nr_vqm.load(tiny_run)
-    monkeypatch.setattr(scorer.trunk, "_trunk", fill_the_memory)
+    monkeypatch.setattr(scorer.trunk._engine, "_trunk", fill_the_memory)
     ((_, error),) = scorer.score_many([place_video()])
     assert isinstance(error.__cause__, tf.errors.ResourceExhaustedError)
     assert str(error) == (

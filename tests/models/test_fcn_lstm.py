@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nr_vqm.models import cnn3d, fcn_lstm, lstm_head, network_sizes
-from nr_vqm.models.shared_trunk import SharedTrunk
+from nr_vqm.models import keras_engine
 from nr_vqm.video import clips
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.3}
@@ -36,7 +36,7 @@ def test_it_starts_with_the_outputs_of_the_3d_cnn_and_its_head():
     data, starts = inputs()
     outputs = np.asarray(model(data, training=False))
     assert outputs.shape == (3, 6)
-    trunk = SharedTrunk(cnn)
+    trunk = keras_engine.shared_trunk(cnn)
     for video in range(3):
         # A grid with a block at every multiple of the stride has the blocks of a region.
         grid = clips.ClipGrid(

@@ -3,8 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from nr_vqm.models import cnn3d, shared_trunk
-from nr_vqm.models.shared_trunk import SharedTrunk
+from nr_vqm.models import cnn3d, keras_engine, shared_trunk
 from nr_vqm.video import clips
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
@@ -43,7 +42,7 @@ def random_frames(num_frames, height, width):
 def test_equals_clip_by_clip(model, num_frames, height, width, num_groups, block_grid):
     frames = random_frames(num_frames, height, width)
     grid = clips.plan_grid(num_frames, height, width, num_groups=num_groups, block_grid=block_grid, **SIZES)
-    outputs = SharedTrunk(model).run(iter(frames), grid)
+    outputs = keras_engine.shared_trunk(model).run(iter(frames), grid)
     assert outputs.group_features.shape == (num_groups, 8)
     np.testing.assert_allclose(outputs.clip_quality, clip_by_clip(model, frames, grid), atol=1e-5)
 
@@ -66,20 +65,20 @@ def test_equals_clip_by_clip_on_any_grid(model, seed, monkeypatch):
     monkeypatch.setattr(shared_trunk, "CHUNK_FRAMES", (1, int(rng.integers(1, 12))))
     grid = random_grid(rng)
     frames = random_frames(grid.starts[-1] + 7 + int(rng.integers(0, 5)), grid.height, grid.width)
-    outputs = SharedTrunk(model).run(iter(frames), grid)
+    outputs = keras_engine.shared_trunk(model).run(iter(frames), grid)
     np.testing.assert_allclose(outputs.clip_quality, clip_by_clip(model, frames, grid), atol=1e-5)
 
 
 def test_the_trunk_is_compiled_once_for_all_sizes(model):
-    shared = SharedTrunk(model)
+    shared = keras_engine.shared_trunk(model)
     for num_frames, height, width in itertools.product((9, 14, 33), (24, 45), (31, 61)):
         grid = clips.plan_grid(num_frames, height, width, num_groups=3, block_grid=(2, 2), **SIZES)
         shared.run(random_frames(num_frames, height, width), grid)
-    assert shared._trunk.experimental_get_tracing_count() == 1
+    assert shared._engine._trunk.experimental_get_tracing_count() == 1
 
 
 def test_sizes_are_taken_from_the_network(model):
-    shared = SharedTrunk(model)
+    shared = keras_engine.shared_trunk(model)
     assert (shared.stride, shared.window_frames, shared.window_size) == (4, 3, 4)
 
 
@@ -87,4 +86,4 @@ def test_too_few_frames_are_refused(model):
     grid = clips.plan_grid(33, 45, 61, num_groups=5, block_grid=(2, 3), **SIZES)
     for count in (32, 3, 0):
         with pytest.raises(ValueError, match="needs 33 frames, the video ended before"):
-            SharedTrunk(model).run(iter(np.zeros((count, 45, 61, 3), np.uint8)), grid)
+            keras_engine.shared_trunk(model).run(iter(np.zeros((count, 45, 61, 3), np.uint8)), grid)

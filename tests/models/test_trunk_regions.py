@@ -22,9 +22,9 @@ def tiny_grid(*, starts=(0,), tops=(0,), lefts=(0,)):
 def test_multiply_adds_of_one_clip_worked_by_hand(layers):
     # conv1a 7x24x24 -> 5x22x22, pool 11x11, conv2a -> 4x10x10, conv2b -> 3x9x9
     macs = 27 * 3 * 3 * 5 * 22 * 22 + 8 * 3 * 4 * 4 * 10 * 10 + 8 * 4 * 4 * 3 * 9 * 9
-    assert trunk_regions.plan(tiny_grid(), layers).multiply_adds == macs
+    assert trunk_regions.plan(tiny_grid(), TINY["convs"]).multiply_adds == macs
     head = (3 * 4 * 4 * 4) * 11 + 11 * 8 + 8
-    assert trunk_regions.clip_multiply_adds(cnn3d.build_cnn3d(**TINY, dtype="float32")) == (macs, head)
+    assert cnn3d.clip_multiply_adds(cnn3d.build_cnn3d(**TINY, dtype="float32")) == (macs, head)
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,13 @@ def test_multiply_adds_of_one_clip_worked_by_hand(layers):
     ],
 )
 def test_overlapping_blocks_are_joined(layers, lefts, columns):
-    assert trunk_regions.plan(tiny_grid(lefts=lefts), layers).columns == columns
-    assert trunk_regions.plan(tiny_grid(tops=lefts), layers).rows == columns
+    assert trunk_regions.plan(tiny_grid(lefts=lefts), TINY["convs"]).columns == columns
+    assert trunk_regions.plan(tiny_grid(tops=lefts), TINY["convs"]).rows == columns
 
 
 def test_groups_without_common_frames_are_separate(layers):
     def times(*starts):
-        return trunk_regions.plan(tiny_grid(starts=starts), layers).times
+        return trunk_regions.plan(tiny_grid(starts=starts), TINY["convs"]).times
 
     assert times(0, 2, 4) == ((0, 2, 4),)
     assert times(0, 7, 14, 40) == ((0,), (7,), (14,), (40,))
@@ -55,7 +55,7 @@ def test_the_count_matches_keras_shapes_and_is_at_most_that_of_separate_or_joine
     rng = np.random.default_rng(0)
     for _ in range(5):
         starts, tops, lefts = (tuple(sorted((rng.integers(0, 20, 4) * step).tolist())) for step in (1, 4, 4))
-        plan = trunk_regions.plan(tiny_grid(starts=starts, tops=tops, lefts=lefts), layers)
+        plan = trunk_regions.plan(tiny_grid(starts=starts, tops=tops, lefts=lefts), TINY["convs"])
         spans = itertools.product(plan.times, plan.rows, plan.columns)
         counted = sum(work(layers, length(t, 7), length(r, 24), length(c, 24)) for t, r, c in spans)
         separate = len(set(starts)) * len(set(tops)) * len(set(lefts)) * work(layers, 7, 24, 24)
@@ -86,8 +86,8 @@ def test_the_count_of_the_paper_network():
     shared = {}
     for frames, height, width in [(240, 540, 960), (300, 1080, 1920)]:
         grid = clips.plan_grid(frames, height, width, stride=preset.block_stride, downscale=False, **sizes, **grids)
-        plan = trunk_regions.plan(grid, cnn3d.trunk_layers(model))
-        shared[height] = 1024 * trunk_regions.clip_multiply_adds(model)[0] / plan.multiply_adds, plan
+        plan = trunk_regions.plan(grid, preset.convs)
+        shared[height] = 1024 * cnn3d.clip_multiply_adds(model)[0] / plan.multiply_adds, plan
     assert shared[540][0] == pytest.approx(3.5, abs=0.1)
     assert [len(spans) for spans in (shared[540][1].times, shared[540][1].rows, shared[540][1].columns)] == [1, 1, 1]
     assert [len(spans) for spans in (shared[1080][1].rows, shared[1080][1].columns)] == [4, 8]

@@ -9,7 +9,8 @@ import pytest
 
 from nr_vqm.dataset import manifest
 from nr_vqm.models import cnn3d
-from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
+from nr_vqm.models import keras_engine
+from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.1}
@@ -22,7 +23,7 @@ def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
     model = cnn3d.build_cnn3d(**NETWORK, dtype=dtype)
     of_clips = keras.Model(model.input, [model.get_layer("fc2").output, model.output])
     frames = np.random.default_rng(0).integers(0, 256, (21, 45, 61, 3), np.uint8)
-    outputs = features.extract(frames, trunk=SharedTrunk(model), num_frames=21, height=45, width=61, **GRID)
+    outputs = features.extract(frames, trunk=keras_engine.shared_trunk(model), num_frames=21, height=45, width=61, **GRID)
     assert (outputs.group_features.dtype, outputs.clip_quality.dtype) == (np.float32, np.float32)
     places = [(start, top, left) for start in (0, 7, 14) for top in (0, 20) for left in (0, 20, 36)]
     clips = np.stack([frames[t : t + 7, row : row + 24, column : column + 24] for t, row, column in places])
@@ -32,7 +33,7 @@ def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
 
 
 def test_a_video_shorter_than_a_clip_is_refused():
-    trunk = SharedTrunk(cnn3d.build_cnn3d(**NETWORK, dtype="float32"))
+    trunk = keras_engine.shared_trunk(cnn3d.build_cnn3d(**NETWORK, dtype="float32"))
     with pytest.raises(ValueError, match="Too short: 6 frames; this model needs 7."):
         features.extract([], trunk=trunk, num_frames=6, height=45, width=61, **GRID)
 

@@ -7,7 +7,7 @@ import pytest
 from nr_vqm.common import devices
 from nr_vqm.dataset import manifest, mos_scale, video_batches
 from nr_vqm.models import cnn3d, lstm_head
-from nr_vqm.models.shared_trunk import SharedTrunk
+from nr_vqm.models import keras_engine
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.training import fcn_lstm_training, resumable_fit
 from nr_vqm.video import clips
@@ -134,7 +134,7 @@ def test_scoring_equals_the_training_model_on_the_full_grid(whole):
     folder, history = whole
     val = videos(7, 10, shuffle_seed=None)
     cnn, head = load(folder)
-    trunk, features = SharedTrunk(cnn), []
+    trunk, features = keras_engine.shared_trunk(cnn), []
     for index in range(len(val)):
         frames, starts, _, weight = val.read(index, (0, 1))
         for video in np.flatnonzero(weight):
