@@ -66,7 +66,7 @@ def measure(path: Path, preset: str, precision: str, *, frames: int, every: int)
         frames: number of frames to read.
         every: clip by clip, compute one of so many groups and scale the time up.
     """
-    from nr_vqm.models import keras_engine, trunk_regions
+    from nr_vqm.models import cnn3d, keras_engine, trunk_regions
 
     model, grid = build(preset, precision), plan_grid(preset, path, frames)
     shared = keras_engine.shared_trunk(model)
@@ -121,7 +121,7 @@ def clip_by_clip(
 
 def small_seconds(path: Path, precision: str, *, frames: int) -> float:
     """Measure the seconds of the preset `small` for its first video, including the compilation of the network."""
-    from nr_vqm.models import shared_trunk
+    from nr_vqm.models import keras_engine
 
     shared, grid = keras_engine.shared_trunk(build("small", precision)), plan_grid("small", path, frames)
     return timed(lambda: shared.run(read(path, frames), grid))[1]

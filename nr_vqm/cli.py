@@ -6,6 +6,7 @@ import sys
 
 import nr_vqm
 from nr_vqm import command_line
+from nr_vqm.common import devices
 from nr_vqm.models import head_table
 from nr_vqm.video import work_limits
 
@@ -99,6 +100,15 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=command_line.HelpFormatter,
         )
     )
+    _add_export(
+        subparsers.add_parser(
+            "export",
+            help="write the few files of a run that scoring needs",
+            description="Export a run: scoring with an export needs neither TensorFlow nor Keras.",
+            epilog="Example:\n  nr-vqm export runs/mine\n  nr-vqm score clip.mp4 --run runs/mine",
+            formatter_class=command_line.HelpFormatter,
+        )
+    )
     info = subparsers.add_parser(
         "info",
         help="describe a run",
@@ -106,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example:\n  nr-vqm info runs/mine --format json",
         formatter_class=command_line.HelpFormatter,
     )
-    info.add_argument("run", metavar="RUN", help="a run folder")
+    info.add_argument(
+        "run", nargs="?", metavar="RUN", help="a run folder or an export (default: $NR_VQM_RUN, else that of nr-vqm)"
+    )
     info.add_argument("--format", default="text", choices=("text", "json"), help="(default: text)")
     info.set_defaults(command=_info)
     doctor = subparsers.add_parser(
@@ -143,8 +155,9 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which model scores, on what, and how raw videos are read."""
     add = parser.add_argument
-    add("--run", required=True, metavar="DIR", help="a run folder with trained models")
+    add("--run", metavar="DIR", help="a run folder or an export (default: $NR_VQM_RUN, else the one of nr-vqm itself)")
     add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score")
+    add("--engine", choices=devices.ENGINES, help="of the 3D-CNN (default: openvino where there is an export)")
     add("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="format of .yuv files, such as 1920x1080:yuv420p:30")
     add("--stream", type=int, metavar="N", help="video stream to score, from 0 (default: the default one or largest)")
     add("--deinterlace", action="store_true", help="reconstruct the missing rows of interlaced frames before scoring")
@@ -199,6 +212,21 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     add("--max-memory", type=float, metavar="GB", help="memory for a video's frames (default: what is available)")
 
 
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run", metavar="RUN", help="a run folder with trained models")
+    add("out", nargs="?", metavar="OUT", help="folder to write or replace (default: RUN/export, which score then uses)")
+    add("--format", default="openvino", choices=("openvino", "onnx"), help="of the networks")
+    add(
+        "--check",
+        nargs="+",
+        default=[],
+        metavar="VIDEO",
+        help="compare the scores of these videos by Keras and by the export, besides those of generated ones",
+    )
+    parser.set_defaults(command=_export)
+
+
 # The commands are imported when they run, so that --help starts at once.
 
 
@@ -227,15 +255,31 @@ def _completion(parser: argparse.ArgumentParser) -> int:
     return 0
 
 
+def _export(args: argparse.Namespace) -> int:
+    """Export a run; return the exit code."""
+    devices.start("cpu", hide_startup_lines=True)
+    from nr_vqm.scoring import exporting
+
+    done = exporting.export(args.run, args.out, format=args.format, check=args.check)
+    print(
+        f"{done['folder']}: {done['bytes'] / 1e6:.1f} MB, heads {', '.join(done['heads'])}; "
+        f"scores differ by at most {done['difference']:.4f} on 1-5."
+    )
+    return 0
+
+
 def _info(args: argparse.Namespace) -> int:
-    """Print the facts about a run; return the exit code."""
-    from nr_vqm.runs import info
+    """Print the facts about a run or an export; return the exit code."""
+    from nr_vqm.runs import export_folder, export_info, info
+    from nr_vqm.scoring import model_source
 
     try:
-        facts = info.facts(args.run)
+        folder = model_source.folder_of(args.run)
+        module = export_info if export_folder.is_export(folder) else info
+        facts = module.facts(folder)
     except (ValueError, OSError) as error:
         raise command_line.Refusal(str(error), command_line.EXIT_NO_MODEL) from error
-    print(json.dumps(facts, indent=1, allow_nan=False) if args.format == "json" else info.to_text(facts))
+    print(json.dumps(facts, indent=1, allow_nan=False) if args.format == "json" else module.to_text(facts))
     return 0
 
 

@@ -8,15 +8,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-import nr_vqm
 from nr_vqm import command_line, score_output
-from nr_vqm.common import devices, folder_lock, parallel, safe_output
+from nr_vqm.common import folder_lock, parallel, safe_output
 from nr_vqm.models import head_table
-from nr_vqm.runs import interval_file, model_check
-from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import page_folder, score_page, score_plot, score_table, worker_tasks
+from nr_vqm.scoring import model_source, page_folder, score_page, score_plot, score_table, worker_tasks
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import raw_video, reader
 from nr_vqm.video.work_limits import WorkLimits
@@ -45,7 +42,7 @@ class _Job:
         rows: the file --out, or None.
         clips: the file --clips, or None.
         pages: the folder --html, or None.
-        model_id: of the run and the head.
+        source: the models of the head.
     """
 
     args: argparse.Namespace
@@ -55,7 +52,7 @@ class _Job:
     rows: score_table.RowFile | None
     clips: score_table.ClipFile | None
     pages: page_folder.PageFolder | None
-    model_id: str
+    source: model_source.ModelSource
 
 
 def score(args: argparse.Namespace) -> int:
@@ -82,12 +79,13 @@ def _prepare(args: argparse.Namespace) -> _Job:
     """Validate the options and the run before TensorFlow is loaded, which takes seconds."""
     options, limits = _or_exit(command_line.EXIT_USAGE, reading, args)
     videos, rows, clips = _or_exit(command_line.EXIT_USAGE, _check_options, args)
-    model_id = _or_exit(command_line.EXIT_NO_MODEL, model_check.check_run, args.run, args.head)
+    source = _or_exit(command_line.EXIT_NO_MODEL, model_source.find, args.run, args.head, engine=args.engine)
+    _or_exit(command_line.EXIT_USAGE, source.check, precision=args.precision, device=args.device)
     if rows:
-        _or_exit(command_line.EXIT_USAGE, rows.check_model, args.head, model_id)
+        _or_exit(command_line.EXIT_USAGE, rows.check_model, args.head, source.model_id)
     is_folder = args.html and page_folder.is_folder(args.html)
     pages = _or_exit(command_line.EXIT_USAGE, page_folder.PageFolder, args.html) if is_folder else None
-    return _Job(args, videos, options, limits, rows, clips, pages, model_id)
+    return _Job(args, videos, options, limits, rows, clips, pages, source)
 
 
 def reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
@@ -194,7 +192,7 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
         todo: (number, path) of each video; the number is part of the names of its plots.
         statuses: a list to append to, OK or FAILED; up to date also after an interruption.
     """
-    scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, job.args, job.limits)
+    scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, job)
     if scorer and job.args.verbose:
         print(f"{scorer!r}, {scorer.engine}, {scorer.precision}", file=sys.stderr)
     total, quiet = len(statuses) + len(todo), job.args.quiet
@@ -226,16 +224,13 @@ def _announced(todo: list[tuple[int, str]], printer: score_output.Printer) -> It
         yield number, path
 
 
-def _load(args: argparse.Namespace, limits: WorkLimits) -> "AnyScorer | None":
+def _load(job: _Job) -> "AnyScorer | None":
     """Load the Scorer; None if worker processes load their own."""
+    args, source = job.args, job.source
     if args.workers == 1 and not args.scheduler:
-        if head_table.needs_networks(args.head):
-            start = functools.partial(devices.start, args.device, hide_startup_lines=True)
-            _or_exit(command_line.EXIT_USAGE, start)
-        return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device, limits=limits)
-    # Damaged intervals are reported here, once, instead of by every worker.
-    if args.head != head_table.TEACHER:
-        interval_file.read(args.run, args.head, **RunFolder(args.run).read_preset().interval)
+        _or_exit(command_line.EXIT_USAGE, source.start, args.device, hide_startup_lines=True)
+        return source.load(precision=args.precision, device=args.device, limits=job.limits)
+    source.check_intervals()  # damaged ones are reported here, once, instead of by every worker
     return None
 
 
@@ -246,10 +241,10 @@ def _outcomes(
     if scorer:
         yield from scorer.score_many(paths, **vars(job.options), on_frames=printer.on_frames)
         return
-    args = job.args
-    settings = {"head": args.head, "model_id": job.model_id, "precision": args.precision, "device": args.device}
-    reading: dict[str, Any] = {"options": job.options, "limits": job.limits}
-    task = functools.partial(worker_tasks.score, run_dir=Path(args.run).resolve(), **reading, **settings)
+    args, source = job.args, job.source
+    settings = {name: getattr(args, name) for name in ("head", "engine", "precision", "device")}
+    settings |= {"run_dir": source.folder.resolve(), "model_id": source.model_id}
+    task = functools.partial(worker_tasks.score, options=job.options, limits=job.limits, **settings)
     outcomes = parallel.map_in_order(
         task,
         [Path(path).absolute() for path in paths],  # workers may run in another folder

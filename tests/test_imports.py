@@ -19,6 +19,7 @@ PACKAGES = {
 # A package of nr_vqm imports only those before it in this list.
 ORDER = [
     "common",
+    "pretrained",
     "video",
     "dataset",
     "models",
@@ -112,7 +113,7 @@ nr_vqm/evaluation/mos_mapping.py
 nr_vqm/handcrafted/cornia.py
 nr_vqm/models/svr_head.py
 nr_vqm/runs/model_check.py
-nr_vqm/scoring/loading.py
+nr_vqm/scoring/model_source.py
 nr_vqm/scoring/score_plot.py
 nr_vqm/scoring/score_table.py
 nr_vqm/scoring/worker_tasks.py

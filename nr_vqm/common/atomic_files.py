@@ -56,12 +56,44 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
 
 
+@contextlib.contextmanager
+def replace_folder_when_complete(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a folder of files under a temporary name, and rename it when the block succeeds.
+
+    An existing folder is moved aside first, so that for a moment no folder of this name exists.
+
+    Args:
+        folder: the folder to write or replace; its parents are created.
+
+    Yields:
+        the temporary folder, which is empty.
+    """
+    folder = Path(folder).absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    ending = f"part-{platform.node()}-{os.getpid()}-{threading.get_ident()}"
+    temporary, old = (folder.with_name(f".{folder.name}{kind}.{ending}") for kind in ("", "-old"))
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in temporary.iterdir():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(temporary)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(temporary, folder)
+        sync_folder(folder.parent)
+    finally:
+        for path in (temporary, old):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def drop_leftovers(folder: str | os.PathLike[str]) -> None:
     """Delete the temporary files of killed processes; those of running processes of this machine are kept."""
     for path in Path(folder).glob(".*.part-*"):
         node, _, ids = path.name.partition(".part-")[2].rpartition("-")[0].rpartition("-")
         if not (node == platform.node() and ids.isdecimal() and _runs(int(ids))):
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _runs(pid: int) -> bool:

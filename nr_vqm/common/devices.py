@@ -11,6 +11,7 @@ from typing import Any
 
 from nr_vqm.common import jax_processes
 
+ENGINES = ("openvino", "keras")  # what computes the 3D-CNN of a scorer: an export's, and a run's
 MAX_READING_THREADS = (
     16  # each holds a batch, 16 batches of preset paper take 0.6 GB; clips/s per thread: docs/scale.md
 )
@@ -230,9 +231,7 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     if "jax" in sys.modules and isinstance(error, sys.modules["jax"].errors.JaxRuntimeError):
         return "RESOURCE_EXHAUSTED" in str(error)
-    return "tensorflow" in sys.modules and isinstance(
-        error, sys.modules["tensorflow"].errors.ResourceExhaustedError
-    )
+    return "tensorflow" in sys.modules and isinstance(error, sys.modules["tensorflow"].errors.ResourceExhaustedError)
 
 
 def replicas(num_devices: int) -> Any:

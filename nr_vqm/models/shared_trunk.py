@@ -62,7 +62,7 @@ class Engine(Protocol):
         """Run the trunk over the next frames of a video: (trunk output, new states); see `cnn3d.streaming_trunk`."""
 
     def run_fully_connected(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compute (features, clip quality), float32 (batch, fc_dims[-1]) and (batch, 1), of trunk outputs (batch, n)."""
+        """Compute (features, clip quality), float32 (batch, fc_dims[-1]) and (batch, 1), of outputs (batch, n)."""
 
 
 class SharedTrunk:

@@ -134,18 +134,14 @@ def to_text(found: Mapping[str, Any]) -> str:
     """Format the result of `facts` as lines of text."""
     lines = [
         ("run", found["run"]),
-        ("trained on", found["trained_on"] or _trained_on(found)),
-        *([("tested on", _tested_on(found))] if found["trained_on"] else []),
-        ("labels", _labels_text(found)),
-        *([("", found["label_method"])] if found["label_method"] else []),
-        ("MOS", "{:g} to {:g}".format(*found["mos_range"])),
+        *origin_lines(found),
         ("preset", f"{found['preset']}, seed {found['seed']}"),
         ("precision", ", ".join(f"{stage} {name}" for stage, name in found["precision"].items()) or "-"),
         ("settings", ", ".join(found["settings"]) or "as in the preset"),
         ("clips", f"{found['clip']}, {found['grid']}"),
         *(("training" if not row else "", text) for row, text in enumerate(_progress(found["training"]))),
         *(("model" if not row else "", _model_text(*item)) for row, item in enumerate(found["models"].items())),
-        *(("test" if not row else "", _head_text(*item)) for row, item in enumerate(found["heads"].items())),
+        *(("test" if not row else "", text) for row, text in enumerate(test_lines(found))),
         *(
             ("interval" if not row else "", f"{head}: {_interval_text(item)}")
             for row, (head, item) in enumerate(found["intervals"].items())
@@ -155,6 +151,22 @@ def to_text(found: Mapping[str, Any]) -> str:
         ("versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items()) or "-"),
     ]
     return "\n".join(safe_output.printable(f"{name:12s}{text}") for name, text in lines)
+
+
+def origin_lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (name, text) of the lines about the videos and labels that a run was trained and tested on."""
+    return [
+        ("trained on", found["trained_on"] or _trained_on(found)),
+        *([("tested on", _tested_on(found))] if found["trained_on"] else []),
+        ("labels", _labels_text(found)),
+        *([("", found["label_method"])] if found["label_method"] else []),
+        ("MOS", "{:g} to {:g}".format(*found["mos_range"])),
+    ]
+
+
+def test_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return a line for each head with its figures on the test videos."""
+    return [_head_text(*item) for item in found["heads"].items()]
 
 
 def _trained_on(found: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,14 +77,39 @@ def read(
     table = _read_stage(run, row.stage)
     if head not in table:
         return None
+    return of_entry(
+        table[head],
+        head,
+        path=run.intervals(row.stage),
+        made_by=row.made_by,
+        neighbours=neighbours,
+        min_neighbours=min_neighbours,
+        floor=floor,
+    )
+
+
+def of_entry(
+    entry: Any, head: str, *, path: Path, made_by: str, neighbours: float, min_neighbours: int, floor: float
+) -> PredictionIntervals:
+    """Return the prediction intervals of the validation scores of one head.
+
+    Args:
+        entry: {'scores': [...], 'mos': [...]}, as read from a file.
+        head: the head, for the message.
+        path: the file, for the message.
+        made_by: the command that writes it, for the message.
+        neighbours, min_neighbours, floor: as in `read`.
+
+    Raises:
+        ValueError: the entry is damaged.
+    """
     try:
-        scores, mos = (np.array(table[head][name], dtype=np.float64) for name in ("scores", "mos"))
+        scores, mos = (np.array(entry[name], dtype=np.float64) for name in ("scores", "mos"))
         if scores.ndim != 1 or scores.shape != mos.shape or not np.isfinite([scores, mos]).all():
             raise ValueError("scores and mos must be lists of finite numbers of one length")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{run.intervals(row.stage)} has no usable validation scores of head {head!r} ({error}). "
-            f"Make it again: {row.made_by}."
+            f"{path} has no usable validation scores of head {head!r} ({error}). Make it again: {made_by}."
         ) from error
     return PredictionIntervals(scores, mos, neighbours=neighbours, min_neighbours=min_neighbours, floor=floor)
 

@@ -49,6 +49,7 @@ class RunFolder:
         self.comparison_tex = self.path / stage_records.COMPARISON_TEX
         self.results_table = self.path / stage_records.RESULTS_TABLE
         self.report = self.path / "report.html"
+        self.export = self.path / "export"
         self.teacher = self.path / "teacher.h5"  # a copy of the teacher that gave the labels, if one did
 
     def __eq__(self, other: object) -> bool:

@@ -1,15 +1,11 @@
-"""Load a trained run and score videos with it: the functions that `nr_vqm` exports."""
+"""Load trained models and score videos with them: the functions that `nr_vqm` exports."""
 
 import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nr_vqm import presets
-from nr_vqm.common import devices, fork_check
-from nr_vqm.models import head_table
-from nr_vqm.runs import model_check
-from nr_vqm.video import decoder_processes
+from nr_vqm.scoring import model_source
 from nr_vqm.video.work_limits import WorkLimits
 
 if TYPE_CHECKING:
@@ -19,23 +15,27 @@ if TYPE_CHECKING:
 
 
 def load(
-    run_dir: str | os.PathLike[str],
+    run_dir: str | os.PathLike[str] | None = None,
     *,
     head: str = "lstm",
+    engine: str | None = None,
     precision: str | None = None,
     device: str = "auto",
     limits: WorkLimits | None = None,
 ) -> "Scorer | FeatureScorer":
-    """Load a trained run for scoring.
+    """Load trained models for scoring.
 
     Args:
-        run_dir: a run folder that the stages train and compare have written.
+        run_dir: a run folder that the stages train and compare have written, or an export. None takes the one that the
+            environment variable NR_VQM_RUN names, or else the one that ships with nr-vqm.
         head: what predicts the video's quality, one of `head_table.SCORERS` such as 'lstm' or 'svr'. The heads on
             hand-crafted features, such as 'brisque', and 'teacher' need no TensorFlow and give no quality of clips.
-        precision: of the 3D-CNN: 'float32', 'mixed_bfloat16', or 'auto' for the fastest on this machine; None uses
-            the run's own setting.
-        device: 'auto', 'cpu', 'gpu', or one GPU such as 'gpu:1'. It must be chosen before TensorFlow's first
-            operation.
+        engine: what computes the 3D-CNN: 'openvino', for an export, or 'keras', for a run. None takes OpenVINO where
+            there is an export; it loads neither TensorFlow nor Keras.
+        precision: of the 3D-CNN computed by Keras: 'float32', 'mixed_bfloat16', or 'auto' for the fastest on this
+            machine; None uses the run's own setting. OpenVINO computes in float32.
+        device: of Keras: 'auto', 'cpu', 'gpu', or one GPU such as 'gpu:1'. It must be chosen before TensorFlow's first
+            operation. OpenVINO computes on the processor.
         limits: on the pixels, the time and the memory of each video file; None for the defaults of WorkLimits.
 
     Returns:
@@ -44,7 +44,7 @@ def load(
 
     Raises:
         FileNotFoundError: the run has no such model.
-        ValueError: a model is damaged or was not written by nr-vqm (checked before TensorFlow loads it), or the
+        ValueError: a model is damaged or was not written by nr-vqm (checked before it is loaded), or the engine, the
             precision or the device does not exist.
         RuntimeError: this process was forked from one that has loaded a run, in which TensorFlow would hang.
 
@@ -59,30 +59,16 @@ def load(
         >>> score.clip_quality.shape  # (num_groups, num_blocks)
         (5, 6)
     """
-    model_check.check_run(run_dir, head)
-    if precision not in (None, *presets.PRECISIONS):
-        raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
-    fork_check.mark()
-    decoder_processes.start()  # they start while TensorFlow is imported
-    if head == head_table.TEACHER:
-        from nr_vqm.scoring.teacher_scorer import TeacherScorer
-
-        return TeacherScorer(run_dir, limits=limits)
-    if not head_table.needs_networks(head):
-        from nr_vqm.scoring.rival_scorer import RivalScorer
-
-        return RivalScorer(run_dir, head=head, limits=limits)
-    devices.start(device)
-    from nr_vqm.scoring.scorer import Scorer
-
-    return Scorer(run_dir, head=head, precision=precision, limits=limits)
+    source = model_source.find(run_dir, head, engine=engine)
+    return source.load(precision=precision, device=device, limits=limits)
 
 
 def score(
     source: str | os.PathLike[str] | np.ndarray,
-    run_dir: str | os.PathLike[str],
+    run_dir: str | os.PathLike[str] | None = None,
     *,
     head: str = "lstm",
+    engine: str | None = None,
     precision: str | None = None,
     device: str = "auto",
     stream: int | None = None,
@@ -92,8 +78,9 @@ def score(
 
     Args:
         source: path of a video, or its frames: uint8 RGB, shape (num_frames, height, width, 3), values 0-255.
-        run_dir: the run folder, see `load`.
+        run_dir: the run folder or the export, see `load`.
         head: see `load`.
+        engine: see `load`.
         precision: see `load`.
         device: see `load`.
         stream: see `Scorer.score`.
@@ -114,5 +101,5 @@ def score(
         >>> score.head, score.frames, score.warnings
         ('svr', 9, ('100 % of the frames show one uniform colour: unlike the videos the model was trained on',))
     """
-    scorer = load(run_dir, head=head, precision=precision, device=device)
+    scorer = load(run_dir, head=head, engine=engine, precision=precision, device=device)
     return scorer.score(source, stream=stream, deinterlace=deinterlace)

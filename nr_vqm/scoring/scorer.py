@@ -2,21 +2,21 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from nr_vqm.common import devices, fork_check
+from nr_vqm.common import fork_check
 from nr_vqm.dataset import label_origin, mos_scale
-from nr_vqm.models import cnn3d, head_table, keras_engine
+from nr_vqm.models import head_table
 from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
-from nr_vqm.runs import features, heads, interval_file, model_check
-from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.runs import interval_file
 from nr_vqm.scoring import sources
 from nr_vqm.scoring.attempts import attempt
 from nr_vqm.scoring.content_check import ContentCheck
+from nr_vqm.scoring.head_model import HeadModel
 from nr_vqm.scoring.score import Score
 from nr_vqm.scoring.sources import Raw, Source
 from nr_vqm.video import clips, decoder_client, work_limits
@@ -30,57 +30,52 @@ THUMBNAIL_WIDTH = 192
 
 
 class Scorer:
-    """A run that is loaded for scoring; create it with `nr_vqm.load`.
+    """A run or an export that is loaded for scoring; create it with `nr_vqm.load`.
 
     Attributes:
-        run_dir: the run folder.
+        run_dir: the folder of the run or of the export.
         head: name of the head.
         model_id: 12 hexadecimal digits that identify the 3D-CNN and the head.
-        engine: library that computes the networks, 'keras'.
+        engine: library that computes the 3D-CNN, 'openvino' or 'keras'.
         precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'.
         labels: origin of the training labels, a key of `label_origin.ORIGINS`.
         mos_range: the two ends of the scale of the run's database.
         limits: the limits on the work for one video file.
+        trunk: the 3D-CNN.
     """
-
-    engine = "keras"
 
     def __init__(
         self,
-        run_dir: str | os.PathLike[str],
+        model: HeadModel,
+        trunk: SharedTrunk,
         *,
-        head: str,
-        precision: str | None = None,
+        engine: str,
+        precision: str,
         limits: WorkLimits | None = None,
     ) -> None:
-        """Load the 3D-CNN and one head.
+        """Combine a head and a 3D-CNN.
 
         Args:
-            run_dir: a run folder that the stages train and compare have written.
-            head: a key of `head_table.HEADS`.
-            precision: a Keras dtype policy, or 'auto' for the fastest on this machine; None uses the run's setting.
+            model: the head.
+            trunk: the 3D-CNN.
+            engine, precision: that compute it.
             limits: on the work for one video file; None for the defaults of WorkLimits.
-
-        Raises:
-            FileNotFoundError: a model is missing.
-            ValueError: a model is damaged or was not written by nr-vqm.
         """
-        self.model_id = model_check.check_run(run_dir, head)
-        self.run_dir = os.fspath(run_dir)
+        self.run_dir, self.head, self.model_id = model.folder, model.row.name, model.model_id
+        self.labels, self.mos_range = model.labels, model.mos_range
+        self.trunk, self.engine, self.precision = trunk, engine, precision
         self.limits = limits or WorkLimits()
-        run = RunFolder(run_dir)
-        self.head, self.preset, self.mos_range = head, run.read_preset(), run.read_mos_range()
-        _, self.labels = run.read_labels()
-        self.spread = interval_file.read(run_dir, head, **self.preset.interval)
-        self.precision = devices.chosen_precision(precision or self.preset.precision)
-        row = head_table.get(head)
-        made_by = model_check.cnn3d_made_by(row)
-        self.trunk = load_trunk(run.head_cnn3d(head), made_by=made_by, precision=self.precision)
-        self._pooling = heads.load(run_dir, head)
+        self._model = model
+
+    @property
+    def clip_settings(self) -> Mapping[str, Any]:
+        """Arguments of `clips.plan_grid`, except the stride."""
+        return self._model.clips
 
     def __repr__(self) -> str:
         low, high = self.mos_range
-        return f"Scorer({self.run_dir!r}, head {self.head}, {self.precision}, model {self.model_id}, {low:g}-{high:g})"
+        computed = f"head {self.head}, {self.engine} {self.precision}, model {self.model_id}"
+        return f"Scorer({self.run_dir!r}, {computed}, {low:g}-{high:g})"
 
     def score(
         self,
@@ -114,6 +109,12 @@ class Scorer:
             opened = sources.open_source(source, options, fps)
         with opened as frames:
             return self._score(frames, source, options, fps)
+
+    def clip_outputs(self, source: Source) -> ClipOutputs:
+        """Compute what the heads read of one video; arguments and errors as in `score`."""
+        options = ReadOptions()
+        with sources.open_source(source, options, 0.0) as frames:
+            return self._outputs(frames, source, options, 0.0, None)[1]
 
     def score_many(
         self,
@@ -180,10 +181,10 @@ class Scorer:
             work_limits.check_start(info.width, info.height, info.expected, with_model=True)
             found = self._outputs(frames, source, options, fps, on_frames)
         grid, outputs, images, content, num_frames = found
-        output = float(self._pooling.predict(_head_input(outputs, self._pooling.row)[None])[0])
+        output = float(self._model.predict(head_input(outputs, self._model.row)[None])[0])
         score = float(mos_scale.to_score(output, *self.mos_range))
         quality = mos_scale.to_unit_5(score, *self.mos_range)
-        low, high = interval_file.in_unit_of(self.spread, quality, self.mos_range)
+        low, high = interval_file.in_unit_of(self._model.intervals, quality, self.mos_range)
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
             labels=self.labels,
@@ -197,7 +198,7 @@ class Scorer:
             quality=quality,
             interval_low=low,
             interval_high=high,
-            percentile=self.spread.percentile(quality) if self.spread else None,
+            percentile=self._model.intervals.percentile(quality) if self._model.intervals else None,
             frames=num_frames,
             declared_frames=info.frames,
             width=info.width,
@@ -233,28 +234,11 @@ class Scorer:
         self, frames: Iterable[np.ndarray], num_frames: int, info: decoder_client.VideoInfo
     ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str]]":
         """Run the 3D-CNN over the frames; return (grid, outputs, images, warnings about the content)."""
-        clip_settings = self.preset.head_clips
-        grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **clip_settings)
+        grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **self._model.clips)
         middle_frames, content = _MiddleFrames(grid), ContentCheck()
         outputs = self.trunk.run(content.watch(middle_frames.collect(frames)), grid)
         images = middle_frames.images(int(np.argmin(outputs.clip_quality.mean(axis=1))))
         return grid, outputs, images, content.warnings()
-
-
-def load_trunk(path: str | os.PathLike[str], *, made_by: str, precision: str) -> SharedTrunk:
-    """Load a 3D-CNN of a run for whole videos.
-
-    Args:
-        path: its file.
-        made_by: the command that writes it, for messages.
-        precision: a Keras dtype policy.
-
-    Raises:
-        FileNotFoundError: the 3D-CNN is missing.
-        ValueError: it is damaged or was not written by nr-vqm.
-    """
-    model = model_check.load_model(path, made_by=made_by)
-    return keras_engine.shared_trunk(cnn3d.with_dtype(model, precision))
 
 
 def _counted(frames: Iterable[np.ndarray], num_frames: int, on_frames: OnFrames) -> Iterator[np.ndarray]:
@@ -305,12 +289,12 @@ def _jpeg(frame: np.ndarray, *, quality: int) -> bytes:
     return cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def _head_input(outputs: ClipOutputs, row: head_table.HeadRow) -> np.ndarray:
+def head_input(outputs: ClipOutputs, row: head_table.HeadRow) -> np.ndarray:
     """Return the input of a head for one video: the field of `features.HeadInputs` that it reads."""
     return {
         "clip_quality": outputs.clip_quality,
         "group_features": outputs.group_features,
-        "mean_features": features.mean_features(outputs.group_features),
+        "mean_features": outputs.group_features.mean(axis=0),  # as `features.mean_features`
     }[row.input]
 
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import manifest
-from nr_vqm.models import head_table
 from nr_vqm.presets import Preset
 from nr_vqm.runs import features
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import attempts, loading, score_table
+from nr_vqm.scoring import attempts, model_source, score_table
 from nr_vqm.video import reader
 from nr_vqm.video.work_limits import WorkLimits
 
@@ -52,6 +51,7 @@ def score(
     *,
     run_dir: Path,
     head: str,
+    engine: str | None,
     model_id: str,
     options: reader.ReadOptions,
     limits: WorkLimits,
@@ -62,8 +62,9 @@ def score(
 
     Args:
         path: the video.
-        run_dir: the run folder.
+        run_dir: a run folder or an export.
         head: see `nr_vqm.load`.
+        engine: see `nr_vqm.load`.
         model_id: of the models that the command found; a worker may have loaded earlier ones, or see other files.
         options: how files are read that leave a choice.
         limits: on the work for one video.
@@ -77,7 +78,7 @@ def score(
         ValueError: the worker's models are not those of `model_id`.
     """
     with _LOADING:
-        loaded = _load_scorer(run_dir, head, model_id, precision, device, limits)
+        loaded = _load_scorer(run_dir, head, engine, model_id, precision, device, limits)
     result, error = attempts.attempt(functools.partial(loaded.score, **vars(options)), path)
     # Not every exception can be pickled for another process, a ValueError can.
     return result, None if error is None else ValueError(score_table.error_text(error))
@@ -86,32 +87,33 @@ def score(
 @functools.lru_cache(maxsize=1)
 def _load_trunk(run_dir: Path, made_from: str, precision: str, device: str) -> "tuple[SharedTrunk, Preset]":
     devices.start(device, hide_startup_lines=True)  # must precede the import of TensorFlow
-    from nr_vqm.scoring import scorer
+    from nr_vqm.scoring import keras_models
 
     run = RunFolder(run_dir)
     if atomic_files.sha256(run.cnn3d) != made_from:
         raise ValueError(f"{run.cnn3d} has changed since the extraction started. Start it again: make features.")
-    return scorer.load_trunk(run.cnn3d, made_by="make train", precision=precision), run.read_preset()
+    return keras_models.load_trunk(run.cnn3d, made_by="make train", precision=precision), run.read_preset()
 
 
 @functools.lru_cache(maxsize=1)
 def _load_scorer(
-    run_dir: Path, head: str, model_id: str, precision: str | None, device: str, limits: WorkLimits
+    run_dir: Path,
+    head: str,
+    engine: str | None,
+    model_id: str,
+    precision: str | None,
+    device: str,
+    limits: WorkLimits,
 ) -> "Scorer | FeatureScorer":
-    loaded: Scorer | FeatureScorer
-    if not head_table.needs_networks(head):
-        loaded = loading.load(run_dir, head=head, limits=limits)
-    else:
-        devices.start(device, hide_startup_lines=True)  # must precede the import of TensorFlow
-        from nr_vqm.scoring import scorer
-
-        loaded = scorer.Scorer(run_dir, head=head, precision=precision, limits=limits)
-    if loaded.model_id != model_id:
+    source = model_source.find(run_dir, head, engine=engine)
+    if source.model_id != model_id:
         raise ValueError(
             f"The models of {run_dir} on a worker differ from those on this machine, or have changed since the start. "
             "Run the command again."
         )
-    return loaded
+    if source.engine == "keras":
+        devices.start(device, hide_startup_lines=True)
+    return source.load(precision=precision, device=device, limits=limits)
 
 
 def _extract(one: manifest.Video, trunk: "SharedTrunk", preset: Preset) -> "ClipOutputs":

@@ -2,8 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from nr_vqm.models import cnn3d, fcn_lstm, lstm_head, network_sizes
-from nr_vqm.models import keras_engine
+from nr_vqm.models import cnn3d, fcn_lstm, keras_engine, lstm_head, network_sizes
 from nr_vqm.video import clips
 
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.3}

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from nr_vqm.dataset import manifest
-from nr_vqm.models import cnn3d
-from nr_vqm.models import keras_engine
+from nr_vqm.models import cnn3d, keras_engine
 from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features
 
@@ -23,7 +22,9 @@ def test_groups_are_times_and_blocks_are_places(dtype, tolerance):
     model = cnn3d.build_cnn3d(**NETWORK, dtype=dtype)
     of_clips = keras.Model(model.input, [model.get_layer("fc2").output, model.output])
     frames = np.random.default_rng(0).integers(0, 256, (21, 45, 61, 3), np.uint8)
-    outputs = features.extract(frames, trunk=keras_engine.shared_trunk(model), num_frames=21, height=45, width=61, **GRID)
+    outputs = features.extract(
+        frames, trunk=keras_engine.shared_trunk(model), num_frames=21, height=45, width=61, **GRID
+    )
     assert (outputs.group_features.dtype, outputs.clip_quality.dtype) == (np.float32, np.float32)
     places = [(start, top, left) for start in (0, 7, 14) for top in (0, 20) for left in (0, 20, 36)]
     clips = np.stack([frames[t : t + 7, row : row + 24, column : column + 24] for t, row, column in places])

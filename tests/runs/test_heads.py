@@ -1,5 +1,6 @@
 """Every head of the table can be fitted, saved, loaded and used to score."""
 
+import dataclasses
 import json
 import shutil
 
@@ -119,7 +120,7 @@ def test_comparing_and_scoring_give_the_same_score(tiny_run, output, score):
     rows = fitted_head.score_rows(constant, synthetic_inputs(3), repeat=0)
     assert [one["score"] for one in rows] == [score] * 3
     scorer = nr_vqm.load(tiny_run, head="mean")  # on 0-100, too
-    scorer._pooling = constant
+    scorer._model = dataclasses.replace(scorer._model, predict=constant.predict)
     scored = scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
     assert (scored.score, scored.quality) == (score, 1 + score / 25)
 
@@ -130,7 +131,7 @@ def test_a_head_whose_output_is_not_finite_is_refused(tiny_run, output):
     with pytest.raises(ValueError, match="gave no finite number for a video"):
         fitted_head.score_rows(broken, synthetic_inputs(3), repeat=0)
     scorer = nr_vqm.load(tiny_run, head="mean")
-    scorer._pooling = broken
+    scorer._model = dataclasses.replace(scorer._model, predict=broken.predict)
     with pytest.raises(ValueError, match="gave no finite number for a video"):
         scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
 

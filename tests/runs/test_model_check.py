@@ -239,6 +239,7 @@ def test_a_worker_with_other_models_is_refused(run_dir):
             "x.mp4",
             run_dir=run_dir,
             head="svr",
+            engine=None,
             model_id="0" * 12,
             options=ReadOptions(),
             limits=WorkLimits(),

@@ -127,7 +127,7 @@ def test_properties_of_a_score(run_dir, clip):
 
 def test_repr_of_a_scorer(run_dir):
     loaded = nr_vqm.load(run_dir, precision="float32")
-    assert repr(loaded) == f"Scorer('{run_dir}', head lstm, float32, model {loaded.model_id}, 0-100)"
+    assert repr(loaded) == f"Scorer('{run_dir}', head lstm, keras float32, model {loaded.model_id}, 0-100)"
 
 
 def test_every_clip_has_its_time_position_and_quality(run_dir, clip):

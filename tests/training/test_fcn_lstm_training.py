@@ -6,8 +6,7 @@ import pytest
 
 from nr_vqm.common import devices
 from nr_vqm.dataset import manifest, mos_scale, video_batches
-from nr_vqm.models import cnn3d, lstm_head
-from nr_vqm.models import keras_engine
+from nr_vqm.models import cnn3d, keras_engine, lstm_head
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.training import fcn_lstm_training, resumable_fit
 from nr_vqm.video import clips

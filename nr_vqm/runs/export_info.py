@@ -1,0 +1,74 @@
+"""Describe an export: the run that it was made from, its heads, files and accuracy."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from nr_vqm.common import safe_output
+from nr_vqm.runs import info
+from nr_vqm.runs.export_folder import RECORD, ExportFolder
+
+
+def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Collect the facts of an export.
+
+    Args:
+        path: the export.
+
+    Returns:
+        Values for JSON, as `nr-vqm info --format json` prints them: those of `info.facts` that the export has, and
+        'export' with its folder, format, largest difference from the run, and model_id of each head.
+
+    Raises:
+        FileNotFoundError: there is no export in the folder.
+        ValueError: its record is damaged.
+    """
+    export = ExportFolder(path)
+    record = export.record
+    about = {
+        "folder": str(export.path),
+        "format": export.format,
+        "created_by": record.get("created_by"),
+        "difference": record.get("difference"),
+        "model_ids": {name: export.head(name)["model_id"] for name in export.heads},
+        "validation_videos": {name: _num_videos(export, name) for name in export.heads},
+    }
+    return {**record["facts"], "export": about, "bytes": _num_bytes(export)}
+
+
+def _num_videos(export: ExportFolder, name: str) -> int:
+    intervals = export.intervals(name)
+    return intervals.num_videos if intervals else 0
+
+
+def _num_bytes(export: ExportFolder) -> int:
+    """Return the size of all files of the export."""
+    names = [RECORD, *export.record["files"]]
+    return sum((export.path / name).stat().st_size for name in names)
+
+
+def to_text(found: Mapping[str, Any]) -> str:
+    """Format the result of `facts` as lines of text.
+
+    Raises:
+        ValueError: the record lacks a fact.
+    """
+    about = found["export"]
+    try:
+        lines = [
+            ("export", f"{about['folder']}, {about['format']}, by {about['created_by']}"),
+            *info.origin_lines(found),
+            ("preset", found["preset"]),
+            ("settings", ", ".join(found["settings"]) or "as in the preset"),
+            ("clips", f"{found['clip']}, {found['grid']}"),
+            *(("test" if not row else "", text) for row, text in enumerate(info.test_lines(found))),
+            *(
+                ("heads" if not row else "", f"{name}: model {model_id}, {about['validation_videos'][name]} val videos")
+                for row, (name, model_id) in enumerate(about["model_ids"].items())
+            ),
+            ("accuracy", f"scores differ from those of the run by at most {about['difference']:.4f} on 1-5"),
+            ("size", f"{found['bytes'] / 1e6:,.1f} MB"),
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{about['folder']} lacks a fact ({error}). Make it again: nr-vqm export RUN.") from error
+    return "\n".join(safe_output.printable(f"{name:12s}{text}") for name, text in lines)

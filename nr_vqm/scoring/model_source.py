@@ -1,0 +1,145 @@
+"""Find the models that scoring uses: those of a run, of its export, or of the run that ships with nr-vqm."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nr_vqm import presets, pretrained
+from nr_vqm.common import devices
+from nr_vqm.models import head_table
+from nr_vqm.runs import export_folder, interval_file, model_check
+from nr_vqm.runs.export_folder import ExportFolder
+from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.video.work_limits import WorkLimits
+
+if TYPE_CHECKING:
+    from nr_vqm.scoring.feature_scorer import FeatureScorer
+    from nr_vqm.scoring.scorer import Scorer
+
+RUN_VARIABLE = "NR_VQM_RUN"  # a run folder or an export, used where none is named
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """A folder with the models of one head.
+
+    Attributes:
+        folder: a run folder or an export.
+        head: name of the head.
+        engine: 'openvino' for an export, 'keras' for a run; 'numpy' for a head on hand-crafted features.
+        model_id: 12 hexadecimal digits that identify the models.
+    """
+
+    folder: Path
+    head: str
+    engine: str
+    model_id: str
+
+    def check(self, *, precision: str | None, device: str) -> None:
+        """Check that the engine can compute as requested; arguments as in `nr_vqm.load`.
+
+        Raises:
+            ValueError: there is no such precision, or only Keras can compute this.
+        """
+        if precision not in (None, *presets.PRECISIONS):
+            raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
+        if self.engine != "openvino":
+            return
+        wanted = {"precision": precision if precision == "mixed_bfloat16" else None}
+        wanted["device"] = device if device not in ("auto", "cpu") else None
+        for name, value in wanted.items():
+            if value:
+                raise ValueError(
+                    f"{name.capitalize()} {value!r} needs the engine 'keras' (--engine keras): {self.folder} is "
+                    "computed by OpenVINO, on the processor in float32."
+                )
+
+    def check_intervals(self) -> None:
+        """Raise ValueError if the validation scores for the prediction intervals are damaged."""
+        if self.head == head_table.TEACHER:
+            return
+        if export_folder.is_export(self.folder):
+            ExportFolder(self.folder).intervals(self.head)
+        else:
+            interval_file.read(self.folder, self.head, **RunFolder(self.folder).read_preset().interval)
+
+    def load(self, *, precision: str | None, device: str, limits: WorkLimits | None = None) -> "Scorer | FeatureScorer":
+        """Load the models; arguments as in `nr_vqm.load`."""
+        self.check(precision=precision, device=device)
+        if self.head == head_table.TEACHER:
+            from nr_vqm.scoring.teacher_scorer import TeacherScorer
+
+            return TeacherScorer(self.folder, limits=limits)
+        if self.engine == "numpy":
+            from nr_vqm.scoring import rival_scorer
+
+            return rival_scorer.load_scorer(self.folder, self.head, limits=limits)
+        if self.engine == "openvino":
+            from nr_vqm.scoring import exported_models
+
+            return exported_models.load_scorer(ExportFolder(self.folder), self.head, limits=limits)
+        devices.start(device)  # must precede the import of TensorFlow
+        from nr_vqm.scoring import keras_models
+
+        return keras_models.load_scorer(self.folder, self.head, precision=precision, limits=limits)
+
+
+def find(run: str | os.PathLike[str] | None, head: str, *, engine: str | None = None) -> ModelSource:
+    """Find and check the models of a head. Loads neither TensorFlow nor OpenVINO.
+
+    Args:
+        run: a run folder or an export; None takes that of NR_VQM_RUN, or the one that ships with nr-vqm.
+        head: one of `head_table.SCORERS`.
+        engine: one of `devices.ENGINES`; None takes the export of a run where it has one, else the run.
+
+    Raises:
+        FileNotFoundError: the folder has no such models.
+        ValueError: a file is damaged or was not written by nr-vqm, or the folder has no models for the engine.
+    """
+    folder, by_networks = folder_of(run), head_table.needs_networks(head)
+    if engine not in (None, *devices.ENGINES):
+        raise ValueError(f"An engine is one of {', '.join(devices.ENGINES)}. Received: {engine!r}.")
+    if engine and not by_networks:
+        raise ValueError(f"Head {head!r} is computed by NumPy and has no other engine. Omit the engine.")
+    export = _export_of(folder, head, engine)
+    if export is None:
+        return ModelSource(folder, head, "keras" if by_networks else "numpy", model_check.check_run(folder, head))
+    return ModelSource(export.path, head, "openvino" if by_networks else "numpy", export.head(head)["model_id"])
+
+
+def folder_of(run: str | os.PathLike[str] | None) -> Path:
+    """Return the folder to score with: the given one, that of NR_VQM_RUN, or the one that ships with nr-vqm.
+
+    Raises:
+        FileNotFoundError: none is given, and none ships with this installation.
+    """
+    chosen = run or os.environ.get(RUN_VARIABLE) or pretrained.FOLDER
+    if chosen == pretrained.FOLDER and not export_folder.is_export(chosen):
+        raise FileNotFoundError(
+            f"This installation has no pretrained run. Name a run: --run FOLDER, or {RUN_VARIABLE}."
+        )
+    return Path(chosen)
+
+
+def _export_of(folder: Path, head: str, engine: str | None) -> ExportFolder | None:
+    """Return the export to use; None to use the run itself."""
+    if export_folder.is_export(folder):
+        if engine == "keras":
+            raise ValueError(
+                f"{folder} is an export, which has no Keras files. Name the run that it was made from: --run FOLDER."
+            )
+        return ExportFolder(folder)
+    inside = RunFolder(folder).export
+    if engine == "keras" or not export_folder.is_export(inside):
+        if engine == "openvino":
+            raise FileNotFoundError(f"{folder} has no export for OpenVINO. Make it first: nr-vqm export {folder}.")
+        return None
+    export = ExportFolder(inside)
+    if engine is None and head not in export.heads:
+        return None
+    if model_check.check_run(folder, head) != export.head(head)["model_id"]:
+        raise ValueError(
+            f"{inside} was made from other models than {folder} has now. Make it again: nr-vqm export {folder}."
+        )
+    return export
