@@ -6,13 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import nr_vqm
 from nr_vqm import command_line, progress, score_command, score_output
-from nr_vqm.common import atomic_files, devices
+from nr_vqm.common import atomic_files
 from nr_vqm.common.safe_output import printable
-from nr_vqm.models import head_table
-from nr_vqm.runs import model_check
-from nr_vqm.scoring import score_comparison, score_table
+from nr_vqm.scoring import model_source, score_comparison, score_table
 from nr_vqm.scoring.score import Score
 from nr_vqm.video.reader import ReadOptions
 from nr_vqm.video.work_limits import WorkLimits
@@ -49,10 +46,10 @@ def compare(args: argparse.Namespace) -> int:
 
 def _score_both(args: argparse.Namespace, options: ReadOptions, limits: WorkLimits) -> Sequence[Score]:
     try:
-        model_check.check_run(args.run, args.head)
-        if head_table.needs_networks(args.head):
-            devices.start(args.device, hide_startup_lines=True)
-        scorer = nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device, limits=limits)
+        source = model_source.find(args.run, args.head, engine=args.engine)
+        source.check(precision=args.precision, device=args.device)
+        source.start(args.device, hide_startup_lines=True)
+        scorer = source.load(precision=args.precision, device=args.device, limits=limits)
     except (ValueError, OSError) as error:
         raise command_line.Refusal(str(error), command_line.EXIT_NO_MODEL) from error
     if args.verbose:

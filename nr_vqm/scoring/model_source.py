@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nr_vqm import presets, pretrained
-from nr_vqm.common import devices
+from nr_vqm.common import devices, fork_check
 from nr_vqm.models import head_table
 from nr_vqm.runs import export_folder, interval_file, model_check
 from nr_vqm.runs.export_folder import ExportFolder
 from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.video import decoder_processes
 from nr_vqm.video.work_limits import WorkLimits
 
 if TYPE_CHECKING:
@@ -64,9 +65,22 @@ class ModelSource:
         else:
             interval_file.read(self.folder, self.head, **RunFolder(self.folder).read_preset().interval)
 
+    def start(self, device: str, *, hide_startup_lines: bool = False) -> None:
+        """Start decoders and, for Keras, TensorFlow. Call it before TensorFlow is imported; arguments as there.
+
+        Raises:
+            ValueError: see `devices.start`.
+            RuntimeError: see `fork_check.mark`.
+        """
+        fork_check.mark()
+        decoder_processes.start()  # they start while TensorFlow or OpenVINO is imported
+        if self.engine == "keras":
+            devices.start(device, hide_startup_lines=hide_startup_lines)
+
     def load(self, *, precision: str | None, device: str, limits: WorkLimits | None = None) -> "Scorer | FeatureScorer":
         """Load the models; arguments as in `nr_vqm.load`."""
         self.check(precision=precision, device=device)
+        self.start(device)
         if self.head == head_table.TEACHER:
             from nr_vqm.scoring.teacher_scorer import TeacherScorer
 
@@ -79,7 +93,6 @@ class ModelSource:
             from nr_vqm.scoring import exported_models
 
             return exported_models.load_scorer(ExportFolder(self.folder), self.head, limits=limits)
-        devices.start(device)  # must precede the import of TensorFlow
         from nr_vqm.scoring import keras_models
 
         return keras_models.load_scorer(self.folder, self.head, precision=precision, limits=limits)

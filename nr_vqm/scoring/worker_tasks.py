@@ -111,8 +111,7 @@ def _load_scorer(
             f"The models of {run_dir} on a worker differ from those on this machine, or have changed since the start. "
             "Run the command again."
         )
-    if source.engine == "keras":
-        devices.start(device, hide_startup_lines=True)
+    source.start(device, hide_startup_lines=True)
     return source.load(precision=precision, device=device, limits=limits)
 
 
