@@ -217,6 +217,12 @@ def run(
         code = _fail(str(stop) or usual, EXIT_INTERRUPTED)
     except InterruptedError as error:
         code = _fail(str(error), EXIT_STOPPED)
+    except ModuleNotFoundError as error:
+        if os.environ.get("NR_VQM_TRACEBACK") == "1" or str(error.name).startswith("nr_vqm"):
+            raise
+        code = _fail(
+            f"This command needs the package {error.name}. Install it: pip install 'nr-vqm[train]'.", EXIT_FAILED
+        )
     except (ValueError, OSError) as error:
         if os.environ.get("NR_VQM_TRACEBACK") == "1":
             raise

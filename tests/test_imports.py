@@ -215,6 +215,7 @@ benchmarks.chaos
 benchmarks.plan
 benchmarks.rivals
 benchmarks.score
+benchmarks.cold_start
 benchmarks.comparison
 benchmarks.svr_search
 """.strip().splitlines()

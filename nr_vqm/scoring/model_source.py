@@ -1,6 +1,7 @@
 """Find the models that scoring uses: those of a run, of its export, or of the run that ships with nr-vqm."""
 
 import dataclasses
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,11 @@ class ModelSource:
         """
         if precision not in (None, *presets.PRECISIONS):
             raise ValueError(f"A precision is one of {', '.join(presets.PRECISIONS)}. Received: {precision!r}.")
+        if self.engine == "keras" and importlib.util.find_spec("keras") is None:
+            raise ValueError(
+                f"{self.folder} needs Keras, which is not installed. Name an export of it (nr-vqm export), or install "
+                "Keras: pip install 'nr-vqm[train]'."
+            )
         if self.engine != "openvino":
             return
         wanted = {"precision": precision if precision == "mixed_bfloat16" else None}

@@ -3,7 +3,6 @@
 import doctest
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,14 +45,6 @@ def test_python_m_nr_vqm_is_the_command():
     command = [sys.executable, "-m", "nr_vqm", "--version"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert printed == f"nr-vqm {nr_vqm.__version__}\n"
-
-
-@pytest.mark.slow
-def test_the_wheel_has_the_type_marker_and_the_template(tmp_path):
-    command = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
-    subprocess.run([sys.executable, "-m", *command], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert {"nr_vqm/py.typed", "nr_vqm/scoring/score.html.j2"} <= set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_scores_as_a_data_frame(tiny_run, place_video):

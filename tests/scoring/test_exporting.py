@@ -1,0 +1,252 @@
+"""An export gives the scores of its run, without TensorFlow, and is refused where it is damaged or foreign."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nr_vqm
+from nr_vqm.common import atomic_files
+from nr_vqm.runs import export_folder, export_info, interval_file
+from nr_vqm.runs.export_folder import ExportFolder
+from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.scoring import export_check, exporting, model_source
+
+ROOT = Path(nr_vqm.__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run, tmp_path_factory):
+    """A run with validation scores of its LSTM head, on a scale of 0-100."""
+    folder = tmp_path_factory.mktemp("exported") / "run"
+    shutil.copytree(tiny_run, folder)
+    values = np.linspace(1, 5, 30)
+    with RunFolder(folder).stage("compare"):
+        interval_file.write(folder, {"lstm": (values, values[::-1])})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    """What the export reports, of an export in the folder of the run."""
+    return exporting.export(run)
+
+
+@pytest.fixture
+def copy(exported, tmp_path):
+    """A copy of the export that a test may change."""
+    return Path(shutil.copytree(exported["folder"], tmp_path / "export"))
+
+
+@pytest.fixture
+def clip(place_video):
+    return place_video(num_frames=23, height=40, width=61)
+
+
+def rewrite(folder, name, content):
+    """Replace a file of an export, with a record that states its checksum."""
+    (folder / name).write_bytes(content)
+    record = json.loads((folder / export_folder.RECORD).read_text())
+    export_folder.write_record(
+        folder, **{key: value for key, value in record.items() if key not in ("schema", "files")}
+    )
+
+
+@pytest.mark.parametrize("head", ["lstm", "svr", "mean"])
+def test_both_engines_give_the_same_score(run, exported, clip, head):
+    by_export = nr_vqm.load(run, head=head).score(clip)
+    by_run = nr_vqm.load(run, head=head, engine="keras", precision="float32").score(clip)
+    assert (by_export.engine, by_export.precision) == ("openvino", "float32")
+    assert (by_run.engine, by_run.precision) == ("keras", "float32")
+    assert by_export.model_id == by_run.model_id
+    assert by_export.quality == pytest.approx(by_run.quality, abs=export_check.MAX_DIFFERENCE)
+    np.testing.assert_allclose(by_export.clip_quality, by_run.clip_quality, atol=export_check.MAX_DIFFERENCE)
+    assert by_export.interval == pytest.approx(by_run.interval, abs=0.5) if head == "lstm" else by_run.interval is None
+
+
+def test_an_export_reports_its_heads_and_the_difference(exported, run):
+    assert exported["heads"] == ["lstm", "svr", "mean"]
+    assert 0 < exported["difference"] <= export_check.MAX_DIFFERENCE
+    export = ExportFolder(run / "export")
+    assert export.record["difference"] == exported["difference"]
+    assert (export.labels, export.mos_range) == ("people", (0.0, 100.0))
+    assert sorted(path.name for path in export.path.iterdir()) == [
+        "clip_head.bin", "clip_head.xml", "export.json", "heads.npz", "trunk.bin", "trunk.xml"
+    ]  # fmt: skip
+
+
+def test_info_describes_an_export(exported):
+    found = export_info.facts(exported["folder"])
+    text = export_info.to_text(found)
+    assert found["export"]["validation_videos"] == {"lstm": 30, "svr": 0, "mean": 0}
+    assert f"scores differ from those of the run by at most {exported['difference']:.4f}" in text
+    assert "labels      people's opinions (MOS)" in text
+
+
+def test_scoring_with_an_export_loads_neither_tensorflow_nor_keras(exported, clip):
+    code = "import sys, nr_vqm\n"
+    code += f"score = nr_vqm.load({exported['folder']!r}).score({str(clip)!r})\n"
+    code += f"nr_vqm.load({exported['folder']!r}, head='svr').score({str(clip)!r})\n"
+    code += "heavy = {'tensorflow', 'keras', 'sklearn', 'skops', 'h5py', 'matplotlib', 'distributed'}\n"
+    code += "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    code += "assert score.engine == 'openvino'"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_onnx_gives_the_same_scores(run, exported, clip, tmp_path):
+    done = exporting.export(run, tmp_path / "new" / "onnx", format="onnx", check=[clip])
+    assert (tmp_path / "new" / "onnx" / "trunk.onnx").exists()
+    assert done["difference"] <= export_check.MAX_DIFFERENCE
+    score = nr_vqm.load(done["folder"]).score(clip)
+    assert score.quality == pytest.approx(nr_vqm.load(run).score(clip).quality, abs=1e-4)
+
+
+def test_an_export_that_differs_from_its_run_is_refused_and_the_earlier_one_kept(run, exported, monkeypatch):
+    before = atomic_files.sha256(Path(exported["folder"]) / "export.json")
+    monkeypatch.setattr(export_check, "MAX_DIFFERENCE", 0.0)
+    with pytest.raises(
+        ValueError, match=r"An export may differ from its run by 0.0 on 1-5, that of .* differs by 0\.0"
+    ):
+        exporting.export(run)
+    assert atomic_files.sha256(Path(exported["folder"]) / "export.json") == before
+    assert [path.name for path in run.glob(".export*")] == []
+
+
+def test_a_folder_with_something_else_is_not_replaced(run, tmp_path):
+    with pytest.raises(ValueError, match=r"exists and is not an export. Choose another folder, or remove it"):
+        exporting.export(run, tmp_path)
+
+
+def test_the_export_of_other_models_is_refused(run, exported, tmp_path):
+    other = Path(shutil.copytree(run, tmp_path / "run"))
+    RunFolder(other).update_facts(mos_range=[1, 5])
+    with pytest.raises(ValueError, match=r"was made from other models than .* has now. Make it again: nr-vqm export"):
+        nr_vqm.load(other)
+    assert nr_vqm.load(other, engine="keras").engine == "keras"
+
+
+def test_an_engine_without_its_files_is_refused(tiny_run, copy):
+    with pytest.raises(FileNotFoundError, match=r"has no export for OpenVINO. Make it first: nr-vqm export"):
+        model_source.find(tiny_run, "lstm", engine="openvino")
+    with pytest.raises(ValueError, match=r"is an export, which has no Keras files. Name the run"):
+        model_source.find(copy, "lstm", engine="keras")
+    with pytest.raises(ValueError, match="An engine is one of openvino, keras. Received: 'torch'"):
+        model_source.find(copy, "lstm", engine="torch")
+    with pytest.raises(ValueError, match=r"has the heads lstm, svr, mean, not 'niqe'. Name one of these"):
+        model_source.find(copy, "niqe")
+    with pytest.raises(ValueError, match="Head 'niqe' is computed by NumPy and has no other engine"):
+        model_source.find(copy, "niqe", engine="openvino")
+
+
+@pytest.mark.parametrize("options", [{"precision": "mixed_bfloat16"}, {"device": "gpu"}])
+def test_only_keras_has_other_precisions_and_devices(copy, options):
+    with pytest.raises(ValueError, match=r"needs the engine 'keras' \(--engine keras\)"):
+        nr_vqm.load(copy, **options)
+
+
+def test_the_run_to_score_with(copy, tiny_run, monkeypatch, tmp_path):
+    monkeypatch.setattr("nr_vqm.pretrained.FOLDER", copy)
+    assert model_source.find(None, "lstm").folder == copy
+    monkeypatch.setenv("NR_VQM_RUN", str(tiny_run))
+    assert model_source.find(None, "lstm").folder == tiny_run
+    assert model_source.find(copy, "lstm").folder == copy
+    monkeypatch.delenv("NR_VQM_RUN")
+    monkeypatch.setattr("nr_vqm.pretrained.FOLDER", tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="This installation has no pretrained run. Name a run: --run FOLDER"):
+        model_source.find(None, "lstm")
+
+
+@pytest.mark.parametrize("name", ["trunk.xml", "trunk.bin", "clip_head.bin", "heads.npz"])
+def test_a_changed_file_is_refused(copy, name):
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"is not the file that was exported: its checksum differs"):
+        nr_vqm.load(copy)
+    (copy / name).write_bytes(bytes(content) + b"more")
+    with pytest.raises(ValueError, match=r"bytes, which export.json does not state"):
+        nr_vqm.load(copy)
+    (copy / name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"is missing. Make it first: nr-vqm export RUN"):
+        nr_vqm.load(copy)
+
+
+def test_a_network_with_another_operation_is_refused(copy):
+    text = (copy / "trunk.xml").read_text().replace('type="ReLU"', 'type="Sigmoid"')
+    rewrite(copy, "trunk.xml", text.encode())
+    with pytest.raises(ValueError, match=r"it has the operation 'Sigmoid'; only Add, .* are loaded"):
+        nr_vqm.load(copy)
+
+
+def test_a_network_of_other_sizes_is_refused(copy):
+    for suffix in (".xml", ".bin"):
+        rewrite(copy, f"trunk{suffix}", (copy / f"clip_head{suffix}").read_bytes())
+    with pytest.raises(ValueError, match=r"the last axes of its inputs must have the sizes \[3, 3, 3, 4\], found"):
+        nr_vqm.load(copy)
+
+
+def test_weights_that_are_not_finite_are_refused(copy):
+    size = (copy / "clip_head.bin").stat().st_size
+    rewrite(copy, "clip_head.bin", np.full(size // 2, np.nan, np.float16).tobytes() + b"\0" * (size % 2))
+    with pytest.raises(ValueError, match="must be finite numbers"):
+        nr_vqm.load(copy)
+
+
+def test_a_damaged_network_is_refused(copy):
+    rewrite(copy, "trunk.xml", b"<net")
+    with pytest.raises(ValueError, match=r"must hold the network of its preset: OpenVINO cannot read it"):
+        nr_vqm.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda heads: heads.pop("lstm.bias"), "the arrays .* are needed, found"),
+        (lambda heads: heads.update({"lstm.bias": heads["lstm.bias"][:4]}), r"bias must hold finite floats of shape"),
+        (lambda heads: heads.update({"lstm.fc": heads["lstm.fc"] * np.nan}), "fc must hold finite floats"),
+        (lambda heads: heads.update({"lstm.more": np.zeros(3)}), "are needed, found"),
+        (lambda heads: heads.update({"lstm.bias": np.array([{}])}), "Object arrays cannot be loaded"),
+    ],
+)
+def test_damaged_arrays_are_refused(copy, change, message):
+    with np.load(copy / "heads.npz") as archive:
+        heads = dict(archive)
+    change(heads)
+    np.savez(copy / "heads.npz", **heads)
+    rewrite(copy, "heads.npz", (copy / "heads.npz").read_bytes())
+    with pytest.raises(ValueError, match=f"has no usable arrays of head 'lstm': {message}"):
+        nr_vqm.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 99}, "has schema 99, 1 is needed"),
+        ({"format": "pickle"}, "needs a format of openvino, onnx"),
+        ({"heads": []}, "must hold an object as 'heads'"),
+        ({"labels": "guessed"}, "The origin of the labels is needed"),
+        ({"mos_range": [5, 1]}, "needs the MOS scale"),
+        ({"heads": {"lstm": {"model_id": "../x"}}}, "has a damaged entry of head 'lstm'"),
+    ],
+)
+def test_a_damaged_record_is_refused(copy, change, message):
+    record = json.loads((copy / "export.json").read_text()) | change
+    (copy / "export.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=message):
+        nr_vqm.load(copy)
+
+
+def test_onnx_with_external_data_is_refused(run, exported, tmp_path):
+    import onnx
+
+    done = exporting.export(run, tmp_path / "onnx", format="onnx")
+    folder = Path(done["folder"])
+    network = onnx.load(folder / "clip_head.onnx")
+    onnx.save_model(network, tmp_path / "clip_head.onnx", save_as_external_data=True, size_threshold=0)
+    rewrite(folder, "clip_head.onnx", (tmp_path / "clip_head.onnx").read_bytes())
+    with pytest.raises(ValueError, match="it names files with external data, which are not read"):
+        nr_vqm.load(folder)
