@@ -13,7 +13,7 @@ from nr_vqm.video import work_limits
 FORMATS = ("text", "json", "jsonl", "csv")
 EPILOG = """
 Examples:
-  nr-vqm score clip.mp4 --run runs/mine
+  nr-vqm score clip.mp4
   nr-vqm score videos/ --run runs/mine --out scores.csv --resume
   nr-vqm compare before.mp4 after.mp4 --run runs/mine --html page.html
   nr-vqm COMMAND --help
@@ -27,6 +27,7 @@ Exit codes:
   143  stopped by SIGTERM
 
 Environment variables:
+  NR_VQM_RUN=FOLDER   the run or export to score with where --run names none
   NR_VQM_TRACEBACK=1  show the traceback of an error instead of one line
   NO_COLOR=1          progress without colours
   CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, TF_NUM_INTRAOP_THREADS

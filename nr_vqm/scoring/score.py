@@ -22,7 +22,7 @@ class Score:
         path: the video file; empty for an array of frames.
         labels: origin of the labels that the run was trained on, a key of `label_origin.ORIGINS`.
         head: name of the head, a key of `head_table.HEADS`.
-        engine: library that computed the networks, 'keras'; 'numpy' for a head on hand-crafted features.
+        engine: library that computed the networks, 'openvino' or 'keras'; 'numpy' for a head on hand-crafted features.
         model_id: 12 hexadecimal digits that identify the 3D-CNN and the head.
         precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'; of hand-crafted features 'float64'.
         score: the prediction of the MOS that people would give, from `scale_min` to `scale_max`.
