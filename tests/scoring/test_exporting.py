@@ -208,7 +208,7 @@ def test_a_damaged_network_is_refused(copy):
         (lambda heads: heads.pop("lstm.bias"), "the arrays .* are needed, found"),
         (lambda heads: heads.update({"lstm.bias": heads["lstm.bias"][:4]}), r"bias must hold finite floats of shape"),
         (lambda heads: heads.update({"lstm.fc": heads["lstm.fc"] * np.nan}), "fc must hold finite floats"),
-        (lambda heads: heads.update({"lstm.more": np.zeros(3)}), "are needed, found"),
+        (lambda heads: heads.update({"lstm.more": np.zeros(3)}), "the arrays .* are needed, found"),
         (lambda heads: heads.update({"lstm.bias": np.array([{}])}), "Object arrays cannot be loaded"),
     ],
 )
