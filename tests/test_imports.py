@@ -202,6 +202,7 @@ nr_vqm score
 nr_vqm.cli score
 nr_vqm.cli serve
 nr_vqm.cli info
+nr_vqm.cli export
 nr_vqm.cli doctor
 nr_vqm.cli compare
 nr_vqm.cli completion
