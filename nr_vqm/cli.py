@@ -156,9 +156,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which model scores, on what, and how raw videos are read."""
     add = parser.add_argument
-    add("--run", metavar="DIR", help="a run folder or an export (default: $NR_VQM_RUN, else the one of nr-vqm itself)")
-    add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score")
-    add("--engine", choices=devices.ENGINES, help="of the 3D-CNN (default: openvino where there is an export)")
+    _add_run_options(parser)
     add("--raw", metavar="WIDTHxHEIGHT:FORMAT:FPS", help="format of .yuv files, such as 1920x1080:yuv420p:30")
     add("--stream", type=int, metavar="N", help="video stream to score, from 0 (default: the default one or largest)")
     add("--deinterlace", action="store_true", help="reconstruct the missing rows of interlaced frames before scoring")
@@ -191,8 +189,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--run", required=True, metavar="DIR", help="a run folder with trained models")
-    add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score")
+    _add_run_options(parser)
     add("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
     add("--port", type=int, default=8000, help="port to listen on; 0 chooses a free one")
     add("--max-upload", type=float, default=200.0, metavar="MB", help="size of an uploaded file")
@@ -203,6 +200,14 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     command_line.add_device_option(parser)
     command_line.add_precision_option(parser)
     parser.set_defaults(command=_serve)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select the models, the arguments of `model_source.find`."""
+    add = parser.add_argument
+    add("--run", metavar="DIR", help="a run folder or an export (default: $NR_VQM_RUN, else the one of nr-vqm itself)")
+    add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score")
+    add("--engine", choices=devices.ENGINES, help="of the 3D-CNN (default: openvino where there is an export)")
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:

@@ -4,12 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-import nr_vqm
 from nr_vqm import command_line
-from nr_vqm.common import devices
-from nr_vqm.models import head_table
-from nr_vqm.runs import model_check
-from nr_vqm.scoring import upload_server
+from nr_vqm.scoring import model_source, upload_server
 from nr_vqm.video.work_limits import WorkLimits
 
 if TYPE_CHECKING:
@@ -44,10 +40,10 @@ def serve(args: argparse.Namespace) -> int:
 def _load(args: argparse.Namespace) -> "Scorer | FeatureScorer":
     """Load the run with limits that fit uploads."""
     try:
-        model_check.check_run(args.run, args.head)
-        if head_table.needs_networks(args.head):
-            devices.start(args.device, hide_startup_lines=True)
         limits = WorkLimits(max_pixels=args.max_pixels, max_seconds=args.max_seconds)
-        return nr_vqm.load(args.run, head=args.head, precision=args.precision, device=args.device, limits=limits)
+        source = model_source.find(args.run, args.head, engine=args.engine)
+        source.check(precision=args.precision, device=args.device)
+        source.start(args.device, hide_startup_lines=True)
+        return source.load(precision=args.precision, device=args.device, limits=limits)
     except (ValueError, OSError) as error:
         raise command_line.Refusal(str(error), command_line.EXIT_NO_MODEL) from error
