@@ -1,6 +1,7 @@
 """Score and compare videos with a trained run, describe a run, or check this machine."""
 
 import argparse
+import importlib.util
 import json
 import sys
 
@@ -292,9 +293,9 @@ def _info(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     """Print one line per check; return EXIT_FAILED if one of them failed."""
     from nr_vqm import doctor
-    from nr_vqm.common import devices
 
-    devices.start(hide_startup_lines=True)
+    if importlib.util.find_spec("tensorflow"):  # it is not needed to score with an export
+        devices.start(hide_startup_lines=True)
     failed = 0
     for finding in doctor.examine(args.folder):
         failed += not finding.ok

@@ -1,6 +1,7 @@
 """Checks of the installation: versions, devices, memory, disk space and decoding of every codec."""
 
 import dataclasses
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -70,13 +71,15 @@ def _versions() -> dict[str, str]:
 
 
 def _devices() -> str:
-    """Describe CPU cores, GPUs and the precision of scores."""
+    """Describe CPU cores, GPUs and the precision of scores that Keras computes."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return f"{devices.cores()} CPU cores; without TensorFlow, which only training and --engine keras need"
     import tensorflow as tf
 
     details = map(tf.config.experimental.get_device_details, devices.visible_gpus())
     gpus = [one.get("device_name", "GPU") for one in details]
     names = ", ".join(gpus) or "no GPU"
-    return f"{devices.cores()} CPU cores, {names}; scores are computed in {devices.best_precision()}"
+    return f"{devices.cores()} CPU cores, {names}; Keras computes scores in {devices.best_precision()}"
 
 
 def _disk(folder: str | os.PathLike[str]) -> Finding:

@@ -58,3 +58,8 @@ def test_versions_are_those_of_the_distributions_that_are_installed(tmp_path, mo
     assert found.pop("python") == platform.python_version()
     assert found == {"tensorflow-cpu": "2.21.0", "opencv-python": "4.14.0", "numpy": "2"}
     assert of_doctor.items() > found.items()
+
+
+def test_doctor_without_tensorflow(monkeypatch):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    assert doctor._devices().endswith(" CPU cores; without TensorFlow, which only training and --engine keras need")

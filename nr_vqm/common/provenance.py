@@ -8,6 +8,7 @@ from pathlib import Path
 PACKAGES = (
     "tensorflow",
     "keras",
+    "openvino",
     "numpy",
     "scipy",
     "sklearn",
