@@ -53,9 +53,8 @@ class HelpFormatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help or ""
-        if action.default in (None, False, argparse.SUPPRESS) or action.default == [] or "(default:" in text:
-            return text
-        return f"{text} (default: %(default)s)"
+        nothing = action.default is None or action.default is False or action.default in ([], argparse.SUPPRESS)
+        return text if nothing or "(default:" in text else f"{text} (default: %(default)s)"
 
 
 def new_parser(

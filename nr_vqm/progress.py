@@ -32,7 +32,7 @@ class Bar:
     """A progress bar for a known number of items. Use it as a context manager; it disappears at the end.
 
     Attributes:
-        shown: whether there is a bar; if not, all methods have no effect.
+        shown: whether there is a bar; if not, the methods show nothing.
     """
 
     def __init__(self, total: int, unit: str, *, done: int = 0, quiet: bool = False) -> None:

@@ -256,6 +256,12 @@ def test_help_ends_with_an_example_and_shows_no_empty_default(help_texts, comman
     assert "(default: None)" not in help_texts[command]["printed"]
 
 
+def test_help_shows_a_default_of_zero(help_texts):
+    assert re.search(
+        r"number of the split in the file.*\(default: 0\)", help_texts["experiments.train_cnn"]["printed"], re.S
+    )
+
+
 def test_data_prep_never_loads_tensorflow():
     code = "import sys, data_prep.__main__, data_prep.messages, data_prep.synthetic.database\n"
     code += "assert not {'tensorflow', 'keras'} & set(sys.modules)"
