@@ -99,13 +99,19 @@ def test_frames_can_be_written_to(tmp_path):
     assert (tmp_path / "a.yuv").read_bytes() == bytes(462)
 
 
-@pytest.mark.parametrize(("size", "frames"), [(0, "0.00"), (461, "1.00"), (3 * 462 + 100, "3.22")])
+@pytest.mark.parametrize(("size", "frames"), [(461, "1.00"), (3 * 462 + 100, "3.22")])
 def test_a_truncated_file_is_refused(tmp_path, size, frames):
     (tmp_path / "a.yuv").write_bytes(bytes(size))
     message = f"A whole number of 22x14 yuv420p frames of 462 bytes is needed, .*a.yuv has {size:,} bytes: {frames}"
     for read in (reader.probe, reader.count_frames, lambda *args: list(reader.read_frames(*args))):
         with pytest.raises(ValueError, match=message):
             read(tmp_path / "a.yuv", format_of())
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    (tmp_path / "a.yuv").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a\.yuv: the file is empty"):
+        reader.probe(tmp_path / "a.yuv", format_of())
 
 
 def test_a_file_without_a_format_is_refused(tmp_path):
