@@ -3,11 +3,14 @@
 import base64
 import hashlib
 import re
+import shutil
 
 import pytest
+from sample_scores import make_score
 
 from nr_vqm.scoring import page_folder
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert(1)</script>.mp4"
 
 
@@ -91,3 +94,33 @@ def test_names_of_pages_are_safe(path, name):
 @pytest.mark.parametrize(("name", "is_folder"), [("a.html", False), ("A.HTM", False), ("pages", True), ("p.d/", True)])
 def test_a_name_that_does_not_end_in_html_is_a_folder(name, is_folder):
     assert page_folder.is_folder(name) == is_folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_index_can_be_sorted_in_a_browser(tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    with page_folder.PageFolder(tmp_path) as folder:
+        for number, (name, score) in enumerate([("b.mp4", 90.0), ("c.mp4", 7.5), ("a.mp4", 60.0)], start=1):
+            folder.add(number, row(name, score), make_score(path=name))
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 400, "height": 800})
+        page.goto((tmp_path / "index.html").as_uri())
+
+        def names():
+            return page.locator("tbody th").all_inner_texts()
+
+        assert names() == ["b.mp4", "c.mp4", "a.mp4"]
+        page.click("th button:has-text('score')")
+        assert names() == ["c.mp4", "a.mp4", "b.mp4"]
+        page.click("th button:has-text('score')")
+        assert names() == ["b.mp4", "a.mp4", "c.mp4"]
+        page.click("th button:has-text('video')")
+        assert names() == ["a.mp4", "b.mp4", "c.mp4"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert page.evaluate("[...document.images].every((image) => image.complete)")
+        assert page.evaluate("document.images[0].naturalWidth") == 72  # the thumbnail may be loaded
+        page.click("text=b.mp4")
+        page.wait_for_selector(".plot")
+        browser.close()
