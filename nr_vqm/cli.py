@@ -16,7 +16,7 @@ EPILOG = """
 Examples:
   nr-vqm score clip.mp4
   nr-vqm score videos/ --run runs/mine --out scores.csv --resume
-  nr-vqm compare before.mp4 after.mp4 --run runs/mine --html page.html
+  nr-vqm compare before.mp4 after.mp4 --html page.html
   nr-vqm COMMAND --help
 
 Exit codes:
@@ -36,7 +36,7 @@ Environment variables:
 """
 COMPARE_EPILOG = """
 Example:
-  nr-vqm compare before.mp4 after.mp4 --run runs/mine --html page.html
+  nr-vqm compare before.mp4 after.mp4 --html page.html
 
 Exit codes: 0 compared, 1 a video cannot be scored, 2 wrong options, 3 no usable model, 130 interrupted.
 """
@@ -48,7 +48,7 @@ Exit codes: 2 wrong options, 3 no usable model, 130 ended by Ctrl-C.
 """
 SCORE_EPILOG = """
 Examples:
-  nr-vqm score clip.mp4 --run runs/mine
+  nr-vqm score clip.mp4
   nr-vqm score videos/ 'more/**/*.mp4' --run runs/mine --out scores.csv --html page.html
   find . -name '*.mp4' -print0 | nr-vqm score --from-file - --run runs/mine --format jsonl
   nr-vqm score videos/ --run runs/mine --out scores.csv --retry-failed

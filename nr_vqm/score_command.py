@@ -194,7 +194,7 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
     """
     scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, job)
     if scorer and job.args.verbose:
-        print(f"{scorer!r}, {scorer.engine}, {scorer.precision}", file=sys.stderr)
+        print(scorer, file=sys.stderr)
     total, quiet = len(statuses) + len(todo), job.args.quiet
     printer = score_output.Printer(job.args.format, total=total, done=len(statuses), quiet=quiet)
     with printer, job.rows or contextlib.nullcontext(), job.clips or contextlib.nullcontext():
