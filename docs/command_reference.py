@@ -16,6 +16,7 @@ COMMANDS = {
     "nr_vqm score": "nr-vqm score",
     "nr_vqm compare": "nr-vqm compare",
     "nr_vqm serve": "nr-vqm serve",
+    "nr_vqm export": "nr-vqm export",
     "nr_vqm info": "nr-vqm info",
     "nr_vqm doctor": "nr-vqm doctor",
     "nr_vqm completion": "nr-vqm completion",

@@ -83,6 +83,16 @@ def test_the_command_reference_has_the_help_texts():
         command_reference.help_text("this")  # a module that is no command
 
 
+def test_the_command_reference_is_complete():
+    usage = command_reference.help_text("nr_vqm")
+    commands = re.findall(r"^ {4}(\w+)", usage.partition("COMMAND\n")[2].partition("options:")[0], re.MULTILINE)
+    assert len(commands) > 5
+    assert {f"nr_vqm {command}" for command in commands} <= set(command_reference.COMMANDS)
+    modules = {name.split()[0] for name in command_reference.COMMANDS}
+    thin = [path for path in (ROOT / "experiments").glob("*.py") if 'if __name__ == "__main__"' in path.read_text()]
+    assert {f"experiments.{path.stem}" for path in thin} <= modules
+
+
 def test_the_figures_of_the_concepts_exist_and_have_a_description():
     figures = re.findall(r"!\[([^\]]+)\]\(figures/(\w+)\.svg\)", (ROOT / "docs/concepts.md").read_text())
     assert {name for _, name in figures} == {"clips", "shared_trunk", "heads", "splits"}
