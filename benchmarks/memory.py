@@ -31,15 +31,15 @@ def main(argv: list[str] | None = None) -> None:
             path = Path(folder) / f"{size}.mp4"
             score.write_video(path, (args.frames, height, width))
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                measured = pool.apply(measure, (path, args.preset, Path(folder) / "run"))
+                measured, trunk_bytes = pool.apply(measure, (path, args.preset, Path(folder) / "run"))
             path.unlink()
-            estimate = work_limits.needed_bytes(width, height, with_model=True)
+            estimate = work_limits.needed_bytes(width, height, trunk_bytes=trunk_bytes)
             figures |= {f"gb_{size}": measured / 1e9, f"estimate_over_measured_{size}": estimate / measured}
     command_line.print_figures(figures, limits=dict.fromkeys(_ratios(figures), 1.0), json_path=args.json)
 
 
-def measure(path: Path, preset: str, run_dir: Path) -> int:
-    """Score a video; return the bytes that the process has grown by at most, and those of its decoder.
+def measure(path: Path, preset: str, run_dir: Path) -> tuple[int, float]:
+    """Score a video; return the bytes of growth and of the decoder, and the estimated bytes per pixel of a chunk.
 
     Args:
         path: the video.
@@ -59,7 +59,7 @@ def measure(path: Path, preset: str, run_dir: Path) -> int:
     scorer.score(path)
     after = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     decoder = sum(_peak(worker.process.pid) for worker in decoder_processes._idle)
-    return after - before + decoder
+    return after - before + decoder, scorer.trunk.bytes_per_pixel
 
 
 def _resident() -> int:

@@ -20,6 +20,7 @@ from nr_vqm.video import clips
 
 CHUNK_PIXELS = 4_000_000  # pixels per chunk: limits memory; no value makes the trunk compute anything twice
 CHUNK_FRAMES = (4, 32)  # minimum and maximum frames of a chunk: short ones copy much, longer ones are not faster
+ACTIVATION_BYTES = 4  # of a filter and pixel: measured with `python -m benchmarks.memory`, decision 0011
 FC_BATCH = 256  # clips per call of the fully connected layers: their weights are read once per call
 
 
@@ -83,6 +84,12 @@ class SharedTrunk:
         self.window_frames, self.window_size, _, _ = shapes[-1]
         self._delay = engine.clip_frames - self.window_frames  # input frames before the first output
         self._engine = engine
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Estimated memory for each pixel of a chunk of frames, in bytes: the activations of all convolutions."""
+        stages = enumerate(self.convs)  # each pooling leaves a quarter of the pixels
+        return ACTIVATION_BYTES * sum(filters * repeats / 4**stage for stage, (filters, _, repeats) in stages)
 
     def run(self, frames: Iterable[np.ndarray], grid: clips.ClipGrid) -> ClipOutputs:
         """Compute the clip qualities and the mean features of every group of one video.

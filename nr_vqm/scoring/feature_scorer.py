@@ -87,7 +87,7 @@ class FeatureScorer(abc.ABC):
         start = time.monotonic()
         with self.limits.enforced():
             info = reader.probe(source, raw)
-            work_limits.check_start(info.width, info.height, info.expected, with_model=False)
+            work_limits.check_start(info.width, info.height, info.expected)
             score, notes = self._predict(source, raw)
         quality = mos_scale.to_unit_5(score, *self.mos_range)
         low, high = interval_file.in_unit_of(self._spread, quality, self.mos_range)

@@ -178,7 +178,7 @@ class Scorer:
         start = time.monotonic()
         with self.limits.enforced():
             info = frames.info
-            work_limits.check_start(info.width, info.height, info.expected, with_model=True)
+            work_limits.check_start(info.width, info.height, info.expected, trunk_bytes=self.trunk.bytes_per_pixel)
             found = self._outputs(frames, source, options, fps, on_frames)
         grid, outputs, images, content, num_frames = found
         output = float(self._model.predict(head_input(outputs, self._model.row)[None])[0])

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from nr_vqm.common import memory
 
 # Measured with `python -m benchmarks.memory`, decision 0011: of each pixel of a frame, the frames of the decoder, the
-# ring buffer and the copies of the reader; of each pixel of a chunk of frames, the activations of the 3D-CNN.
+# ring buffer and the copies of the reader.
 BYTES_PER_PIXEL = 110
-MODEL_BYTES_PER_PIXEL = 200
 CHUNK_FRAMES, CHUNK_PIXELS = 32, 4_000_000  # at most, as in `shared_trunk`
 
 
@@ -53,13 +52,13 @@ class WorkLimits:
 _current: contextvars.ContextVar[tuple[WorkLimits, float] | None] = contextvars.ContextVar("work limits", default=None)
 
 
-def check_start(width: int, height: int, num_frames: int, *, with_model: bool) -> None:
+def check_start(width: int, height: int, num_frames: int, *, trunk_bytes: float = 0.0) -> None:
     """Check, before the work starts, the limits that apply in this thread.
 
     Args:
         width, height: frame size in pixels.
         num_frames: number of frames that the file declares; 0 if unknown.
-        with_model: whether the 3D-CNN runs over the frames.
+        trunk_bytes: `SharedTrunk.bytes_per_pixel` of the 3D-CNN that runs over the frames, if one does.
 
     Raises:
         LimitExceeded: the video has too many pixels, or its frames probably do not fit in memory.
@@ -71,7 +70,7 @@ def check_start(width: int, height: int, num_frames: int, *, with_model: bool) -
     limit, source = current[0].max_memory, "allowed"
     if limit is None:
         limit, source = memory.available_bytes(), "available"
-    needed = needed_bytes(width, height, with_model=with_model)
+    needed = needed_bytes(width, height, trunk_bytes=trunk_bytes)
     if limit is not None and needed > limit:
         raise LimitExceeded(
             f"A video of {width}x{height} needs about {needed / 1e9:.2g} GB of memory, {limit / 1e9:.2g} GB are "
@@ -79,11 +78,11 @@ def check_start(width: int, height: int, num_frames: int, *, with_model: bool) -
         )
 
 
-def needed_bytes(width: int, height: int, *, with_model: bool) -> int:
+def needed_bytes(width: int, height: int, *, trunk_bytes: float = 0.0) -> float:
     """Estimate the memory for one video, in bytes, in addition to the loaded models; arguments as in `check_start`."""
     pixels = width * height
     chunk = min(CHUNK_FRAMES * pixels, CHUNK_PIXELS)
-    return BYTES_PER_PIXEL * pixels + MODEL_BYTES_PER_PIXEL * chunk * with_model
+    return BYTES_PER_PIXEL * pixels + trunk_bytes * chunk
 
 
 def check_progress(width: int, height: int, num_frames: int) -> None:
