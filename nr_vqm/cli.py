@@ -231,6 +231,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         metavar="VIDEO",
         help="compare the scores of these videos by Keras and by the export, besides those of generated ones",
     )
+    add(
+        "--validation",
+        metavar="RUN",
+        help="a test of RUN on another database (make cross_database), which then gives intervals and percentiles",
+    )
     parser.set_defaults(command=_export)
 
 
@@ -267,7 +272,7 @@ def _export(args: argparse.Namespace) -> int:
     devices.start("cpu", hide_startup_lines=True)
     from nr_vqm.scoring import exporting
 
-    done = exporting.export(args.run, args.out, format=args.format, check=args.check)
+    done = exporting.export(args.run, args.out, format=args.format, check=args.check, validation=args.validation)
     print(
         f"{done['folder']}: {done['bytes'] / 1e6:.1f} MB, heads {', '.join(done['heads'])}; "
         f"scores differ by at most {done['difference']:.4f} on 1-5."

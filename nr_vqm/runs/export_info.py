@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nr_vqm.common import safe_output
+from nr_vqm.dataset import label_origin
 from nr_vqm.runs import info
 from nr_vqm.runs.export_folder import RECORD, ExportFolder
 
@@ -31,6 +32,7 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
         "created_by": record.get("created_by"),
         "difference": record.get("difference"),
         "model_ids": {name: export.head(name)["model_id"] for name in export.heads},
+        "validation": record.get("validation"),
         "validation_videos": {name: _num_videos(export, name) for name in export.heads},
     }
     return {**record["facts"], "export": about, "bytes": _num_bytes(export)}
@@ -66,9 +68,17 @@ def to_text(found: Mapping[str, Any]) -> str:
                 ("heads" if not row else "", f"{name}: model {model_id}, {about['validation_videos'][name]} val videos")
                 for row, (name, model_id) in enumerate(about["model_ids"].items())
             ),
+            ("intervals", _validation(about["validation"])),
             ("accuracy", f"scores differ from those of the run by at most {about['difference']:.4f} on 1-5"),
             ("size", f"{found['bytes'] / 1e6:,.1f} MB"),
         ]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{about['folder']} lacks a fact ({error}). Make it again: nr-vqm export RUN.") from error
     return "\n".join(safe_output.printable(f"{name:12s}{text}") for name, text in lines)
+
+
+def _validation(found: Mapping[str, str] | None) -> str:
+    """Say which videos give the prediction intervals."""
+    if found is None:
+        return "from the run's own validation videos"
+    return f"from {label_origin.ORIGINS[found['labels']]} of {found['database']}"

@@ -2,12 +2,15 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import nr_vqm
 from nr_vqm.common import atomic_files
+from nr_vqm.dataset import mos_scale
+from nr_vqm.evaluation import comparison
 from nr_vqm.handcrafted import methods
 from nr_vqm.models import head_arrays, head_table, line_head, network_export, numpy_heads, svr_head
 from nr_vqm.runs import export_folder, heads, info, interval_file, model_check
@@ -28,32 +31,37 @@ def export(
     *,
     format: str = "openvino",
     check: Sequence[str | os.PathLike[str]] = (),
+    validation: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Export a run for scoring without TensorFlow.
 
-    All heads that read the run's 3D-CNN are exported, and those on hand-crafted features that need no codebook.
+    All heads that read the run's 3D-CNN are exported, those on hand-crafted features that need no codebook, and the
+    teacher, if the run has one.
 
     Args:
         run_dir: a run folder that the stages train and compare have written.
         out: the folder to write; an earlier export is replaced. None writes it into the run folder.
         format: of the networks, a key of `export_folder.FORMATS`.
         check: videos to compare the scores of; those of generated frames are always compared.
+        validation: a test of the run on another database (`make cross_database`), whose scores and MOS then give the
+            prediction intervals and percentiles, instead of the run's own validation videos.
 
     Returns:
         'folder'; 'heads', their names; 'bytes' of all files; 'difference', the largest one of the scores on 1-5.
 
     Raises:
         FileNotFoundError: the run has no trained 3D-CNN.
-        ValueError: the run is damaged; `out` holds something else; or the scores differ by more than
-            `export_check.MAX_DIFFERENCE`.
+        ValueError: the run is damaged; `validation` is no test of it; `out` holds something else; or the scores differ
+            by more than `export_check.MAX_DIFFERENCE`.
     """
     run = RunFolder(run_dir)
     folder = run.export if out is None else Path(out)
     if folder.exists() and not export_folder.is_export(folder):
         raise ValueError(f"{folder} exists and is not an export. Choose another folder, or remove it.")
     names = _heads(run)
+    entries, described = _validation(run, None if validation is None else RunFolder(validation))
     with atomic_files.replace_folder_when_complete(folder) as temporary:
-        record = _write(run, temporary, names, format=format)
+        record = _write(run, temporary, {name: entries.get(name) for name in names}, format=format) | described
         difference = export_check.largest_difference(run, ExportFolder(temporary), videos=check)
         export_folder.write_record(temporary, **record, difference=difference)
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -70,8 +78,34 @@ def _heads(run: RunFolder) -> list[str]:
     return names
 
 
-def _write(run: RunFolder, folder: Path, names: Sequence[str], *, format: str) -> dict[str, Any]:
-    """Write all files of an export into an empty folder; return its record."""
+def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the validation scores of each head, and what the record says about them."""
+    if test is None:
+        return dict(interval_file.read_all(run)), {}
+    if not test.cnn3d.exists() or test.check_file(test.cnn3d) != run.check_file(run.cnn3d):
+        raise ValueError(f"{test} is not a test of {run}: its 3D-CNN is another one. Make it by: make cross_database.")
+    rows, ends = comparison.read_scores(test.scores), test.read_mos_range()
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        entry = found.setdefault(row["head"], {"scores": [], "mos": []})
+        entry["scores"].append(round(mos_scale.to_unit_5(row["score"], *ends), 4))
+        entry["mos"].append(round(mos_scale.to_unit_5(row["mos"], *ends), 4))
+    database = str(test.read_facts().get("database")).partition(", trained on ")[0]
+    return found, {"validation": {"database": database, "labels": test.read_labels()[0]}}
+
+
+def _write(
+    run: RunFolder, folder: Path, intervals: Mapping[str, Mapping[str, Any] | None], *, format: str
+) -> dict[str, Any]:
+    """Write all files of an export into an empty folder; return its record.
+
+    Args:
+        run: the run.
+        folder: the folder.
+        intervals: the validation scores of each head to export, None for a head that has none.
+        format: of the networks.
+    """
+    names = list(intervals)
     facts = info.facts(run)
     record = {
         "format": format,
@@ -79,21 +113,23 @@ def _write(run: RunFolder, folder: Path, names: Sequence[str], *, format: str) -
         "preset": dataclasses.asdict(run.read_preset()),
         "mos_range": list(run.read_mos_range()),
         "labels": run.read_labels()[1],
-        "heads": {name: _head_entry(run, name) for name in names},
+        "heads": {name: _head_entry(run, name, entry) for name, entry in intervals.items()},
         "facts": {name: facts[name] for name in FACTS},
     }
     export_folder.write_arrays(folder / export_folder.HEADS, {name: _arrays(run, name) for name in names})
+    if run.teacher.exists():
+        shutil.copyfile(run.teacher, folder / run.teacher.name)
     model = model_check.load_model(run.cnn3d, made_by="make train")
     network_export.write(model, folder / export_folder.TRUNK, folder / export_folder.CLIP_HEAD, format=format)
     export_folder.write_record(folder, **record)
     return record
 
 
-def _head_entry(run: RunFolder, name: str) -> dict[str, Any]:
+def _head_entry(run: RunFolder, name: str, intervals: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the entry of a head in the record."""
     row = head_table.get(name)
     entry: dict[str, Any] = {"model_id": model_check.check_run(run, name)}
-    if intervals := interval_file.read_all(run).get(name):
+    if intervals:
         entry["intervals"] = intervals
     if row.is_rival:
         entry["version"] = run.stage_settings(row.stage).get("version")

@@ -121,6 +121,8 @@ def find(run: str | os.PathLike[str] | None, head: str, *, engine: str | None = 
         raise ValueError(f"An engine is one of {', '.join(devices.ENGINES)}. Received: {engine!r}.")
     if engine and not by_networks:
         raise ValueError(f"Head {head!r} is computed by NumPy and has no other engine. Omit the engine.")
+    if head == head_table.TEACHER:
+        return ModelSource(folder, head, "numpy", model_check.check_run(folder, head))
     export = _export_of(folder, head, engine)
     if export is None:
         return ModelSource(folder, head, "keras" if by_networks else "numpy", model_check.check_run(folder, head))

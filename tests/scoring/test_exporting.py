@@ -15,6 +15,7 @@ from nr_vqm.runs import export_folder, export_info, interval_file
 from nr_vqm.runs.export_folder import ExportFolder
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import export_check, exporting, model_source
+from nr_vqm.teacher import regression, teacher
 
 ROOT = Path(nr_vqm.__file__).parent.parent
 
@@ -66,6 +67,44 @@ def test_both_engines_give_the_same_score(run, exported, clip, head):
     assert by_export.quality == pytest.approx(by_run.quality, abs=export_check.MAX_DIFFERENCE)
     np.testing.assert_allclose(by_export.clip_quality, by_run.clip_quality, atol=export_check.MAX_DIFFERENCE)
     assert by_export.interval == pytest.approx(by_run.interval, abs=0.5) if head == "lstm" else by_run.interval is None
+
+
+def test_a_test_on_another_database_gives_intervals_and_percentiles(run, tmp_path, clip):
+    test = RunFolder(shutil.copytree(run, tmp_path / "test", ignore=shutil.ignore_patterns("export", "intervals.json")))
+    test.update_facts(database="konvid1k, trained on csv", trained_on="csv", mos_range=[0.0, 4.0])
+    rows = [f"0,{head},v{i},v{i},{i % 5},{4 - i % 5}" for head in ("lstm", "svr") for i in range(25)]
+    test.scores.write_text("\n".join(["repeat,head,video_id,content,mos,score", *rows]) + "\n")
+    exporting.export(run, tmp_path / "export", validation=test)
+    export = ExportFolder(tmp_path / "export")
+    assert export.record["validation"] == {"database": "konvid1k", "labels": "people"}
+    for head in ("lstm", "svr"):
+        assert export.intervals(head).num_videos == 25
+    assert export.intervals("mean") is None
+    np.testing.assert_array_equal(np.unique(export.intervals("lstm").errors), [-4, -2, 0, 2, 4])
+    score = nr_vqm.load(tmp_path / "export").score(clip)
+    assert score.percentile is not None
+    assert score.interval_low < score.score < score.interval_high
+    assert "intervals   from people's opinions (MOS) of konvid1k" in export_info.to_text(export_info.facts(export.path))
+
+
+def test_a_test_of_another_run_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="is not a test of .*: its 3D-CNN is another one"):
+        exporting.export(run, tmp_path / "export", validation=tmp_path)
+
+
+def test_the_teacher_is_exported(run, tmp_path, place_video):
+    with_teacher = RunFolder(shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("export")))
+    features = np.random.default_rng(3).normal(1, 1, size=(60, 36))
+    mos = np.clip(3 + features[:, 2] / 2, 1, 5)
+    search = regression.Search(num_trees=2, depth=2)
+    fitted = regression.fit(features, mos, kind="both", svr_settings={"c": 1.0, "gamma": 0.05}, search=search)
+    teacher.save(with_teacher.teacher, teacher.Teacher(("brisque",), fitted, mos, mos, {}))
+    exporting.export(with_teacher, tmp_path / "export")
+    assert "teacher.h5" in ExportFolder(tmp_path / "export").record["files"]
+    video = place_video(num_frames=20, height=64, width=80)
+    by_run, by_export = (nr_vqm.score(video, one, head="teacher") for one in (with_teacher, tmp_path / "export"))
+    assert by_run.score == by_export.score
+    assert by_run.model_id == by_export.model_id
 
 
 def test_an_export_reports_its_heads_and_the_difference(exported, run):
