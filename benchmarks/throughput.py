@@ -84,13 +84,15 @@ def measure(videos: Path, run: Path, count: int, *, mode: str, workers: int) -> 
     if process.returncode:
         raise ValueError(f"The command failed with exit code {process.returncode}: {' '.join(command)}.")
     seconds = time.monotonic() - started
-    start, end = memory(samples, count)
-    return {
+    figures = {
         "videos_per_hour": 3600 * count / seconds,
         "cpu_hours_per_1000": sum(samples[-1][2].values()) / 3.6 / count,
         "memory_gb": max(sample[1] for sample in samples) / 1e9,
-        "memory_start_over_end": start / end,
     }
+    if found := memory(samples, count):
+        start, end = found
+        figures["memory_start_over_end"] = start / end
+    return figures
 
 
 _Sample = tuple[int, int, dict[int, float]]  # finished videos, bytes of all processes, processor seconds of each
@@ -112,14 +114,15 @@ def _samples(process: subprocess.Popen[bytes], rows: Path) -> Iterator[_Sample]:
         time.sleep(SAMPLE_SECONDS)
 
 
-def memory(samples: list[_Sample], count: int) -> tuple[float, float]:
-    """Return the largest memory between a tenth and a third of the videos, and in the last quarter, in bytes."""
+def memory(samples: list[_Sample], count: int) -> tuple[float, float] | None:
+    """Return the largest memory between a tenth and a third of the videos, and in the last quarter, in bytes.
+
+    None if too few videos were scored for a sample in both.
+    """
     tenth, third, quarter = count / 10, count / 3, 3 * count / 4
     start = [used for finished, used, _ in samples if tenth <= finished <= third]
     end = [used for finished, used, _ in samples if quarter <= finished < count]
-    if not start or not end:
-        raise ValueError(f"More videos are needed to see the memory over time. Received: {count}.")
-    return float(max(start)), float(max(end))
+    return (float(max(start)), float(max(end))) if start and end else None
 
 
 @contextlib.contextmanager
