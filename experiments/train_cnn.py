@@ -204,6 +204,7 @@ def _train(
             warmup_epochs=preset.warmup_epochs,
             accumulate=preset.accumulate,
             patience=preset.patience,
+            keep=preset.keep_epoch,
             start_clips=preset.start_clips,
             start_roughness=preset.start_roughness,
             seed=preset.seed,
@@ -213,9 +214,9 @@ def _train(
             stop_requested=stop_asked,
         )
     if jax_processes.is_first():
-        best = training_state.best_epoch(history)
-        error = history[best - 1]["val_mse"]
-        print(f"Best epoch {best} of {len(history)}: val mse {error:.3f}. Saved {run.cnn3d}")
+        kept = len(history) if preset.keep_epoch == "last" else training_state.best_epoch(history)
+        error = history[kept - 1]["val_mse"]
+        print(f"The network of epoch {kept} of {len(history)}: val mse {error:.3f}. Saved {run.cnn3d}")
 
 
 def _batches(

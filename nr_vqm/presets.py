@@ -12,6 +12,7 @@ from nr_vqm import setting_values
 from nr_vqm.models import network_sizes
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+KEEP_EPOCHS = ("best", "last")
 SVR_FIT_ON = ("train", "train+val")
 CONTENTS_LEVELS = ("teacher", "none")
 CONTENTS_LOSSES = ("both", "vmaf", "tables")
@@ -41,6 +42,7 @@ class Preset:
     learning_rate: float = 1e-4
     warmup_epochs: float = 1.0
     patience: int = 10
+    keep_epoch: str = "best"  # the network with the lowest validation error; or "last", where few contents validate
     mirror: bool = True  # flip training clips horizontally and vertically, each with probability 0.5
     start_clips: int = 8  # clips by which the initial weights are scaled; more change little and need memory
     start_roughness: float = 0.2  # share of random weights in the averaging layers at initialisation
@@ -208,7 +210,14 @@ PRESETS = {
     "small": _SMALL,
     # Real video: more of every frame is seen, as the quality of a place says less about the video than in the demo.
     "default": dataclasses.replace(
-        _SMALL, name="default", train_grid=(3, 4), epochs=8, learning_rate=3e-4, train_fraction=0.8, val_fraction=0.1
+        _SMALL,
+        name="default",
+        train_grid=(3, 4),
+        epochs=8,
+        keep_epoch="last",
+        learning_rate=3e-4,
+        train_fraction=0.8,
+        val_fraction=0.1,
     ),
     # For tests: all sizes differ, so that swapped axes cannot pass.
     "tiny": Preset(
@@ -366,7 +375,12 @@ def _check_choices(preset: Preset) -> None:
             "Settings 'train_fraction' and 'val_fraction' must leave a part for test: their sum must be below 1. "
             f"Received: {preset.train_fraction:g} and {preset.val_fraction:g}."
         )
-    choices = {"svr_fit_on": SVR_FIT_ON, "contents_level": CONTENTS_LEVELS, "contents_loss": CONTENTS_LOSSES}
+    choices = {
+        "svr_fit_on": SVR_FIT_ON,
+        "keep_epoch": KEEP_EPOCHS,
+        "contents_level": CONTENTS_LEVELS,
+        "contents_loss": CONTENTS_LOSSES,
+    }
     for name, allowed in choices.items():
         if getattr(preset, name) not in allowed:
             raise ValueError(

@@ -29,6 +29,7 @@ def fit_cnn3d(
     warmup_epochs: float,
     accumulate: int,
     patience: int,
+    keep: str = "best",
     start_clips: int,
     start_roughness: float,
     seed: int,
@@ -37,7 +38,7 @@ def fit_cnn3d(
     on_batch: Callable[[float], None] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
-    """Train the 3D-CNN and save the network of the best epoch as the run's cnn3d.keras.
+    """Train the 3D-CNN and save the network of the best epoch, or of the last one, as the run's cnn3d.keras.
 
     The complete training state is saved after every epoch, and every `resumable_fit.SAVE_SECONDS` within one. A
     stopped training resumes from it, and its result is identical to an uninterrupted run. The state includes the best
@@ -56,6 +57,7 @@ def fit_cnn3d(
         warmup_epochs: epochs of linear growth from zero.
         accumulate: number of batches whose mean gradient makes one step, for batches that exceed a device's memory.
         patience: stop after this many epochs without a lower validation error.
+        keep: 'best' keeps the network of the epoch with the lowest validation error, 'last' that of the last epoch.
         start_clips: number of clips of the first batch that scale the initial weights.
         start_roughness: `roughness` of `initial_weights.initialise`.
         seed: seed of the initial weights.
@@ -84,7 +86,7 @@ def fit_cnn3d(
     saver = resumable_fit.SaveTraining(
         run, state, train,
         validate=lambda trained: validation.validate(trained, val, workers=workers),
-        network=network_file, unit="clips", epochs=epochs, patience=patience,
+        network=network_file, unit="clips", epochs=epochs, patience=patience, keep=keep,
         on_epoch=on_epoch, on_batch=on_batch, stop_requested=stop_requested,
     )  # fmt: skip
     with devices.explain_out_of_memory(_too_large(train.batch_size, accumulate)):

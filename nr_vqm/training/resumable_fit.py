@@ -23,7 +23,7 @@ EpochCallback = Callable[[dict, float], None]
 
 @dataclasses.dataclass(frozen=True)
 class SavedNetwork:
-    """The network of the best epoch in the run folder.
+    """The network of the best or the last epoch in the run folder.
 
     Attributes:
         path: the file, or the first of several.
@@ -101,6 +101,7 @@ class SaveTraining(keras.callbacks.Callback):
         unit: str,
         epochs: int,
         patience: int,
+        keep: str = "best",
         on_epoch: EpochCallback | None,
         on_batch: Callable[[float], None] | None,
         stop_requested: Callable[[], bool],
@@ -112,10 +113,11 @@ class SaveTraining(keras.callbacks.Callback):
             state: the state of the training, which is updated in place.
             train: the training batches.
             validate: model -> figures of the epoch, of which 'val_mse' chooses the best epoch.
-            network: where the network of the best epoch is saved.
+            network: where the network of the best epoch is saved, or of the last one.
             unit: what a batch consists of, 'clips' or 'videos'.
             epochs: maximum number of epochs.
             patience: stop after this many epochs without a lower validation error.
+            keep: 'best' saves the network of the epoch with the lowest validation error, 'last' that of the last epoch.
             on_epoch: called in the first process after every epoch with the epoch's row of the history and the
                 estimated seconds left.
             on_batch: called in the first process after every batch with the finished share of the epoch, 0-1.
@@ -125,7 +127,7 @@ class SaveTraining(keras.callbacks.Callback):
         self.run, self.state, self.train = run, state, train
         self.validate, self.network, self.unit = validate, network, unit
         self.on_epoch, self.on_batch, self.stop_requested = on_epoch, on_batch, stop_requested
-        self.limits = {"epochs": epochs, "patience": patience}
+        self.keep, self.limits = keep, {"epochs": epochs, "patience": patience}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Arrange the batches of the epoch; restore the metrics of the batches that were done before a stop."""
@@ -153,7 +155,8 @@ class SaveTraining(keras.callbacks.Callback):
         row = self._history_row(epoch, logs)
         logs.update({name: value for name, value in row.items() if value is not None})  # for TensorBoard
         self.state.history.append(row)
-        if training_state.best_epoch(self.state.history) == epoch + 1 and jax_processes.is_first():
+        is_kept = self.keep == "last" or training_state.best_epoch(self.state.history) == epoch + 1
+        if is_kept and jax_processes.is_first():
             self.network.save(self.model)
             self.state.network = self.network.sha256()
         self._save(batches=0)
