@@ -331,3 +331,16 @@ def test_a_batch_that_exceeds_the_memory_names_the_settings_to_change(data_dir, 
 )
 def test_the_advice_for_too_little_memory_keeps_the_clips_per_step(batch_size, accumulate, advice):
     assert advice in cnn3d_training._too_large(batch_size, accumulate)
+
+
+def test_the_last_network_can_be_kept_instead_of_the_best(data_dir, tmp_path):
+    rising = {"learning_rate": 3.0, "epochs": 3}  # diverges: the first epoch is the best one
+    kept = {}
+    for keep in ("best", "last"):
+        history = fit(data_dir, tmp_path / keep, keep=keep, **rising)
+        assert training_state.best_epoch(history) < 3
+        kept[keep] = keras.models.load_model(tmp_path / keep / "cnn3d.keras", compile=False).get_weights()
+    state = RunFolder(tmp_path / "last").training_weights(3, 0)
+    last = keras.models.load_model(state).get_weights()
+    assert all(np.array_equal(one, other) for one, other in zip(kept["last"], last, strict=True))
+    assert not all(np.array_equal(one, other) for one, other in zip(kept["best"], last, strict=True))
