@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 
 import nr_vqm
+from nr_vqm import cli, command_line
 from nr_vqm.common import atomic_files
 from nr_vqm.runs import export_folder, export_info, interval_file
 from nr_vqm.runs.export_folder import ExportFolder
@@ -289,3 +291,36 @@ def test_onnx_with_external_data_is_refused(run, exported, tmp_path):
     rewrite(folder, "clip_head.onnx", (tmp_path / "clip_head.onnx").read_bytes())
     with pytest.raises(ValueError, match="it names files with external data, which are not read"):
         nr_vqm.load(folder)
+
+
+def test_the_commands(run, clip, tmp_path, monkeypatch):
+    printed = commands.succeed(cli.main, "export", run, tmp_path / "out")
+    assert printed.startswith(f"{tmp_path / 'out'}: ")
+    assert "heads lstm, svr, mean" in printed
+    monkeypatch.setenv("NR_VQM_RUN", str(tmp_path / "out"))
+    (row,) = json.loads(commands.succeed(cli.main, "score", clip, "--format", "json"))
+    assert (row["status"], row["engine"]) == ("ok", "openvino")
+    assert f"export      {tmp_path / 'out'}, openvino" in commands.succeed(cli.main, "info")
+    for option, value in (("--precision", "mixed_bfloat16"), ("--device", "gpu")):
+        ended = commands.run(cli.main, "score", clip, option, value)
+        assert ended.code == command_line.EXIT_USAGE
+        assert "needs the engine 'keras' (--engine keras)" in ended.err
+    ended = commands.run(cli.main, "score", clip, "--engine", "keras")
+    assert ended.code == command_line.EXIT_NO_MODEL
+    assert "is an export, which has no Keras files" in ended.err
+
+
+def test_a_missing_package_is_named_in_one_line():
+    def main(argv):
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
+
+    assert commands.fail(main) == (
+        "error: This command needs the package scipy. Install it: pip install 'nr-vqm[train]'.\n"
+    )
+
+
+def test_a_run_without_keras_is_refused(tiny_run, monkeypatch):
+    source = model_source.find(tiny_run, "lstm")
+    monkeypatch.setattr(model_source.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"needs Keras, which is not installed. Name an export of it"):
+        source.load(precision=None, device="auto")
