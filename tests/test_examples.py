@@ -42,7 +42,7 @@ def test_the_notebook_runs(tiny_run, tmp_path, monkeypatch):
     notebook = nbformat.read(path, 4)
     for cell in code_cells(notebook):
         cell["outputs"] = []
-    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client = nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()  # raises CellExecutionError with the traceback of a cell
     *_, page, _, table = (cell["outputs"] for cell in code_cells(notebook))
     assert 'class="nrvqm"' in page[-1]["data"]["text/html"]
