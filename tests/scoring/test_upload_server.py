@@ -196,7 +196,7 @@ def test_the_page_in_a_browser(tiny_run, tmp_path):
             browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 400, "height": 900})
             problems = []
-            page.on("pageerror", problems.append)
+            page.on("pageerror", lambda error: problems.append(error))
             page.set_default_timeout(300_000)  # the machine may be busy
             page.goto(address)
             for name, message in [("large.mp4", "The file is too large"), ("notes.mp4", "Cannot read notes.mp4")]:
