@@ -5,6 +5,7 @@ Each command is a process of its own, the two engines in turn. Without --run the
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -38,39 +39,37 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure(run: Path, video: Path, *, repeats: int) -> dict[str, float]:
-    """Measure the median time and the largest memory of one process of each engine, in turn.
+    """Measure the median time and memory of one process of each engine, in turn.
 
     Args:
         run: a run folder with an export.
         video: the video that is scored.
         repeats: number of processes of each engine.
     """
-    seconds: dict[str, list[float]] = {engine: [] for engine in devices.ENGINES}
-    memory: dict[str, list[float]] = {engine: [] for engine in devices.ENGINES}
+    names = dict(zip(devices.ENGINES, ("export", "keras"), strict=True))
+    found: dict[str, list[float]] = {}
     for _ in range(repeats):
-        for engine in devices.ENGINES:
+        for engine, name in names.items():
             started = time.monotonic()
-            memory[engine].append(_command("score", str(video), "--run", str(run), "--engine", engine) / 1e9)
-            seconds[engine].append(time.monotonic() - started)
-    export, keras = (statistics.median(seconds[engine]) for engine in devices.ENGINES)
-    return {
-        "export_seconds": export,
-        "keras_seconds": keras,
-        "keras_over_export": keras / export,
-        "target_over_export": TARGET_SECONDS / export,
-        "export_gb": max(memory["openvino"]),
-        "keras_gb": max(memory["keras"]),
+            usage = _command("score", str(video), "--run", str(run), "--engine", engine)
+            found.setdefault(f"{name}_seconds", []).append(time.monotonic() - started)
+            found.setdefault(f"{name}_processor_seconds", []).append(usage.ru_utime + usage.ru_stime)
+            found.setdefault(f"{name}_gb", []).append(1024 * usage.ru_maxrss / 1e9)
+    figures = {name: statistics.median(values) for name, values in found.items()}
+    return figures | {
+        "keras_over_export": figures["keras_seconds"] / figures["export_seconds"],
+        "target_over_export": TARGET_SECONDS / figures["export_seconds"],
     }
 
 
-def _command(*arguments: str) -> int:
-    """Run nr-vqm; return the bytes of memory of its largest process."""
+def _command(*arguments: str) -> resource.struct_rusage:
+    """Run nr-vqm; return the time and the memory that it and its processes used."""
     process = subprocess.Popen([sys.executable, "-m", "nr_vqm", *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise ValueError(f"nr-vqm {arguments[0]} has ended with exit code {process.returncode}.")
-    return 1024 * usage.ru_maxrss
+    return usage
 
 
 def _untrained(folder: Path, preset: str) -> Path:
