@@ -68,6 +68,7 @@ def test_videos_have_all_frames(database):
         assert distortions.decode((database / row["path"]).read_bytes()).shape == (20, 40, 56, 3)
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(database, tmp_path):
     synthetic.make_database(tmp_path, num_videos=14, workers=2, **SETTINGS)
     assert contents(tmp_path) == contents(database)
@@ -157,6 +158,7 @@ def test_stronger_distortions_change_the_frames_more(name):
     assert np.all(np.diff(distances) > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("up", ["linear", "cubic", "lanczos"])
 @pytest.mark.parametrize("blur", [1.5, 3.0])
 def test_scaling_is_equivalent_to_its_nominal_blur(up, blur):
@@ -230,6 +232,7 @@ def test_all_streams_keep_every_frame(changes):
     assert distortions.apply(np.random.default_rng(1), plan, clip(13)).shape == (13, 48, 72, 3)
 
 
+@pytest.mark.slow
 def test_distribution_of_distortions():
     plans = [distortion_plan.make_plan(np.random.default_rng([4, i]), num_frames=48, fps=24) for i in range(400)]
     distorted = [plan for plan in plans if plan.strengths]
