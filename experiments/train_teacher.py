@@ -29,19 +29,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     counts = {name: int(np.count_nonzero(rows.database == name)) for name in published_rows.DATABASES}
     print(", ".join(f"{name}: {count:,} videos" for name, count in counts.items()), flush=True)
     search = regression.Search()
-    choice = cross_validation.choose(rows, search)
+    choices = [tuple(args.sets.split("+"))] if args.sets else cross_validation.FEATURE_CHOICES
+    choice = cross_validation.choose(rows, search, choices)
     print(f"chosen on all videos: {choice.candidate}", flush=True)
     facts: dict[str, Any] = {"candidate": str(choice.candidate), "videos": counts}
     facts |= {"leave_out_sha256": atomic_files.sha256(leave_out), "versions": provenance.versions()}
     facts |= {"scale_maps": {name: vars(one) for name, one in cross_validation.scale_maps(rows).items()}}
-    together = cross_validation.nested(rows, search, num_jobs=args.jobs, progress=_show_progress)
+    together = cross_validation.nested(rows, search, choices=choices, num_jobs=args.jobs, progress=_show_progress)
     facts["agreement"] = _nested_agreement(rows, together, args.resamples)
     model = cross_validation.fit(rows, choice.candidate, choice, search)
     fitted = teacher.Teacher(choice.candidate.feature_sets, model, together.chosen, together.aligned, facts)
     teacher.save(args.out, fitted)
     print(f"Saved in {args.out}, {os.stat(args.out).st_size / 1e6:.2f} MB", flush=True)
     if args.compare:
-        facts["agreement"] |= _other_agreement(rows, search, args)
+        facts["agreement"] |= _other_agreement(rows, search, choices, args)
         teacher.save(args.out, dataclasses.replace(fitted, facts=facts))
 
 
@@ -58,19 +59,19 @@ def _nested_agreement(rows: "Rows", together: "cross_validation.Nested", resampl
     return found
 
 
-def _other_agreement(rows: "Rows", search: Any, args: argparse.Namespace) -> dict[str, Any]:
+def _other_agreement(rows: "Rows", search: Any, choices: Any, args: argparse.Namespace) -> dict[str, Any]:
     """Print and return the agreement of teachers that are fitted on one database, or tested on an unseen one."""
     from nr_vqm.teacher import cross_validation
 
     across: dict[str, Any] = {}
     alone: dict[str, Any] = {}
-    for name, (predicted, _) in cross_validation.across(rows, search).items():
+    for name, (predicted, _) in cross_validation.across(rows, search, choices).items():
         mine = rows.database == name
         across |= _agreement(rows.take(mine), predicted, None, args.resamples)
     _print(found := {"fitted on the other two databases": across})
     for name in across:
         part = rows.take(rows.database == name)
-        result = cross_validation.nested(part, search, num_jobs=args.jobs)
+        result = cross_validation.nested(part, search, choices=choices, num_jobs=args.jobs)
         alone |= _agreement(part, result.chosen, result.aligned, args.resamples)
     _print({"nested, this database alone": alone})
     return found | {"nested, this database alone": alone}
@@ -130,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
         "--compare",
         action="store_true",
         help="also fit on two databases and test on the third, and on each database alone",
+    )
+    parser.add_argument(
+        "--sets", choices=("brisque", "videval", "brisque+videval"), help="use these features instead of choosing"
     )
     parser.add_argument("--jobs", type=command_line.positive, default=os.cpu_count(), help="number of processes")
     parser.add_argument(

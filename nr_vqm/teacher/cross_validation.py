@@ -28,7 +28,9 @@ class Candidate:
         return f"{self.kind} of {'+'.join(self.feature_sets)}"
 
 
-CANDIDATES = tuple(Candidate(sets, kind) for sets, kind in itertools.product(FEATURE_CHOICES, regression.KINDS))
+def candidates(choices: Sequence[tuple[str, ...]]) -> list[Candidate]:
+    """Return all candidates with one of these feature sets."""
+    return [Candidate(sets, kind) for sets, kind in itertools.product(choices, regression.KINDS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,16 +103,16 @@ def criterion(rows: Rows, predicted: np.ndarray) -> float:
     return float(np.mean(values))
 
 
-def choose(rows: Rows, search: regression.Search) -> Choice:
-    """Choose features, regression and settings by cross-validation on `rows`."""
+def choose(rows: Rows, search: regression.Search, choices: Sequence[tuple[str, ...]] = FEATURE_CHOICES) -> Choice:
+    """Choose features, of `choices`, regression and settings by cross-validation on `rows`."""
     settings: dict[tuple[str, ...], dict[str, float]] = {}
     agreement: dict[Candidate, float] = {}
     folds = assign_folds(rows.database, num_folds=search.inner_folds, seed=search.seed)
-    for sets in FEATURE_CHOICES:
+    for sets in choices:
         svr, trees, settings[sets] = _search(rows, sets, search, folds)
         for kind, predicted in {"svr": svr, "trees": trees, "both": (svr + trees) / 2}.items():
             agreement[Candidate(sets, kind)] = criterion(rows, predicted)
-    return Choice(max(CANDIDATES, key=lambda one: agreement[one]), settings, agreement)
+    return Choice(max(agreement, key=lambda one: agreement[one]), settings, agreement)
 
 
 def _search(
@@ -144,6 +146,7 @@ def nested(
     rows: Rows,
     search: regression.Search,
     *,
+    choices: Sequence[tuple[str, ...]] = FEATURE_CHOICES,
     num_jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Nested:
@@ -152,6 +155,7 @@ def nested(
     Args:
         rows: videos of one or several databases.
         search: settings of the regressions.
+        choices: the feature sets to choose from.
         num_jobs: number of processes; the result does not depend on it.
         progress: called with the number of completed folds and their total.
     """
@@ -159,38 +163,40 @@ def nested(
 
     folds = assign_folds(rows.database, num_folds=search.folds, seed=search.seed)
     calls = [
-        joblib.delayed(_predict_fold)(rows.take(folds != fold), rows.take(folds == fold), search)
+        joblib.delayed(_predict_fold)(rows.take(folds != fold), rows.take(folds == fold), search, choices)
         for fold in range(search.folds)
     ]
-    predicted = {one: np.empty(len(rows.mos)) for one in CANDIDATES}
-    chosen, aligned, choices = np.empty(len(rows.mos)), np.empty(len(rows.mos)), []
+    predicted = {one: np.empty(len(rows.mos)) for one in candidates(choices)}
+    chosen, aligned, chosen_by_fold = np.empty(len(rows.mos)), np.empty(len(rows.mos)), []
     with joblib.parallel_config("loky", n_jobs=num_jobs, inner_max_num_threads=1):
         for fold, (found, mos, choice) in enumerate(joblib.Parallel(return_as="generator")(calls)):
             test = folds == fold
             for one, values in found.items():
                 predicted[one][test] = values
             chosen[test], aligned[test] = found[choice.candidate], mos
-            choices.append(choice)
+            chosen_by_fold.append(choice)
             if progress:
                 progress(fold + 1, search.folds)
-    return Nested(predicted, chosen, aligned, choices)
+    return Nested(predicted, chosen, aligned, chosen_by_fold)
 
 
 def _predict_fold(
-    train: Rows, test: Rows, search: regression.Search
+    train: Rows, test: Rows, search: regression.Search, choices: Sequence[tuple[str, ...]]
 ) -> tuple[dict[Candidate, np.ndarray], np.ndarray, Choice]:
     """Return every candidate's predictions of the test part, its aligned MOS, and the training part's choice."""
-    choice = choose(train, search)
-    found = {one: fit(train, one, choice, search).predict(test.matrix(one.feature_sets)) for one in CANDIDATES}
+    choice = choose(train, search, choices)
+    found = {one: fit(train, one, choice, search).predict(test.matrix(one.feature_sets)) for one in choice.agreement}
     return found, aligned_mos(test, scale_maps(train)), choice
 
 
-def across(rows: Rows, search: regression.Search) -> dict[str, tuple[np.ndarray, Choice]]:
+def across(
+    rows: Rows, search: regression.Search, choices: Sequence[tuple[str, ...]] = FEATURE_CHOICES
+) -> dict[str, tuple[np.ndarray, Choice]]:
     """Predict every database by a teacher that was chosen and fitted on the others: {database: (values, choice)}."""
     found = {}
     for name in np.unique(rows.database):
         train, test = rows.take(rows.database != name), rows.take(rows.database == name)
-        choice = choose(train, search)
+        choice = choose(train, search, choices)
         model = fit(train, choice.candidate, choice, search)
         found[str(name)] = (model.predict(test.matrix(choice.candidate.feature_sets)), choice)
     return found
