@@ -10,10 +10,14 @@ from nr_vqm.handcrafted.methods import METHODS
 from nr_vqm.teacher import regression, teacher
 
 
-def test_the_command_fits_a_teacher(tmp_path, monkeypatch, capsys):
-    published.write(tmp_path)
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
     quick = functools.partial(regression.Search, c=(1.0,), gamma=(0.05,), num_trees=3, depth=2, folds=2, inner_folds=2)
     monkeypatch.setattr(regression, "Search", quick)
+
+
+def test_the_command_fits_a_teacher(tmp_path, capsys):
+    published.write(tmp_path)
     out = tmp_path / "teacher.h5"
     train_teacher.main(
         ["--features", str(tmp_path), "--out", str(out), "--jobs", "1", "--resamples", "20", "--compare"]
@@ -35,3 +39,13 @@ def test_a_missing_list_of_rows_ends_the_command_with_one_line(tmp_path):
     (tmp_path / "leave_out.csv").unlink()
     with pytest.raises(FileNotFoundError, match="no fit may use"):
         train_teacher.main(["--features", str(tmp_path), "--out", str(tmp_path / "teacher.h5")])
+
+
+def test_the_features_may_be_given(tmp_path):
+    published.write(tmp_path)
+    out = tmp_path / "teacher.h5"
+    options = ["--out", str(out), "--jobs", "1", "--resamples", "20", "--sets", "brisque"]
+    train_teacher.main(["--features", str(tmp_path), *options])
+    loaded = teacher.load(out)
+    assert loaded.feature_sets == ("brisque",)
+    assert {name.rpartition(" of ")[2] for name in loaded.facts["agreement"] if " of " in name} == {"brisque"}
