@@ -236,6 +236,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a test of RUN on another database (make cross_database), which then gives intervals and percentiles",
     )
+    add("--teacher", metavar="FILE", help="teacher.h5 for --head teacher (default: that of RUN, if it has one)")
     parser.set_defaults(command=_export)
 
 
@@ -272,7 +273,9 @@ def _export(args: argparse.Namespace) -> int:
     devices.start("cpu", hide_startup_lines=True)
     from nr_vqm.scoring import exporting
 
-    done = exporting.export(args.run, args.out, format=args.format, check=args.check, validation=args.validation)
+    done = exporting.export(
+        args.run, args.out, format=args.format, check=args.check, validation=args.validation, teacher=args.teacher
+    )
     print(
         f"{done['folder']}: {done['bytes'] / 1e6:.1f} MB, heads {', '.join(done['heads'])}; "
         f"scores differ by at most {done['difference']:.4f} on 1-5."

@@ -17,6 +17,7 @@ from nr_vqm.runs import export_folder, heads, info, interval_file, model_check
 from nr_vqm.runs.export_folder import ExportFolder
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import export_check
+from nr_vqm.teacher import teacher as teachers
 
 # The facts of a run that its export states, as `info.facts` names them.
 FACTS = (
@@ -32,6 +33,7 @@ def export(
     format: str = "openvino",
     check: Sequence[str | os.PathLike[str]] = (),
     validation: str | os.PathLike[str] | None = None,
+    teacher: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Export a run for scoring without TensorFlow.
 
@@ -45,6 +47,7 @@ def export(
         check: videos to compare the scores of; those of generated frames are always compared.
         validation: a test of the run on another database (`make cross_database`), whose scores and MOS then give the
             prediction intervals and percentiles, instead of the run's own validation videos.
+        teacher: another teacher.h5 than that of the run, for head 'teacher'.
 
     Returns:
         'folder'; 'heads', their names; 'bytes' of all files; 'difference', the largest one of the scores on 1-5.
@@ -61,6 +64,7 @@ def export(
     names = _heads(run)
     entries, described = _validation(run, None if validation is None else RunFolder(validation))
     with atomic_files.replace_folder_when_complete(folder) as temporary:
+        _copy_teacher(Path(teacher) if teacher else run.teacher, temporary, required=teacher is not None)
         record = _write(run, temporary, {name: entries.get(name) for name in names}, format=format) | described
         difference = export_check.largest_difference(run, ExportFolder(temporary), videos=check)
         export_folder.write_record(temporary, **record, difference=difference)
@@ -76,6 +80,13 @@ def _heads(run: RunFolder) -> list[str]:
         if possible and (row.file is None or run.head(row.name).exists()):
             names.append(row.name)
     return names
+
+
+def _copy_teacher(path: Path, folder: Path, *, required: bool) -> None:
+    """Copy a teacher into the export, if there is one."""
+    if required or path.exists():
+        teachers.load(path)
+        shutil.copyfile(path, RunFolder(folder).teacher)
 
 
 def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -117,8 +128,6 @@ def _write(
         "facts": {name: facts[name] for name in FACTS},
     }
     export_folder.write_arrays(folder / export_folder.HEADS, {name: _arrays(run, name) for name in names})
-    if run.teacher.exists():
-        shutil.copyfile(run.teacher, folder / run.teacher.name)
     model = model_check.load_model(run.cnn3d, made_by="make train")
     network_export.write(model, folder / export_folder.TRUNK, folder / export_folder.CLIP_HEAD, format=format)
     export_folder.write_record(folder, **record)

@@ -107,6 +107,10 @@ def test_the_teacher_is_exported(run, tmp_path, place_video):
     by_run, by_export = (nr_vqm.score(video, one, head="teacher") for one in (with_teacher, tmp_path / "export"))
     assert by_run.score == by_export.score
     assert by_run.model_id == by_export.model_id
+    exporting.export(run, tmp_path / "export", teacher=with_teacher.teacher)
+    assert nr_vqm.score(video, tmp_path / "export", head="teacher").model_id == by_run.model_id
+    with pytest.raises(FileNotFoundError, match=r"none\.h5"):
+        exporting.export(run, tmp_path / "other", teacher=tmp_path / "none.h5")
 
 
 def test_an_export_reports_its_heads_and_the_difference(exported, run):
