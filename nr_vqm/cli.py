@@ -207,7 +207,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the models, the arguments of `model_source.find`."""
     add = parser.add_argument
     add("--run", metavar="DIR", help="a run folder or an export (default: $NR_VQM_RUN, else the one of nr-vqm itself)")
-    add("--head", default="lstm", choices=head_table.SCORERS, help="head that predicts the score")
+    add("--head", choices=head_table.SCORERS, help="head that predicts the score (default: lstm, or that of an export)")
     add("--engine", choices=devices.ENGINES, help="of the 3D-CNN (default: openvino where there is an export)")
 
 
@@ -236,6 +236,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a test of RUN on another database (make cross_database), which then gives intervals and percentiles",
     )
+    add("--head", choices=head_table.HEADS, help="the head that scores with the export where none is named (lstm)")
     add("--teacher", metavar="FILE", help="teacher.h5 for --head teacher (default: that of RUN, if it has one)")
     parser.set_defaults(command=_export)
 
@@ -274,7 +275,13 @@ def _export(args: argparse.Namespace) -> int:
     from nr_vqm.scoring import exporting
 
     done = exporting.export(
-        args.run, args.out, format=args.format, check=args.check, validation=args.validation, teacher=args.teacher
+        args.run,
+        args.out,
+        format=args.format,
+        check=args.check,
+        validation=args.validation,
+        teacher=args.teacher,
+        head=args.head,
     )
     print(
         f"{done['folder']}: {done['bytes'] / 1e6:.1f} MB, heads {', '.join(done['heads'])}; "

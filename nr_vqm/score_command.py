@@ -82,7 +82,7 @@ def _prepare(args: argparse.Namespace) -> _Job:
     source = _or_exit(command_line.EXIT_NO_MODEL, model_source.find, args.run, args.head, engine=args.engine)
     _or_exit(command_line.EXIT_USAGE, source.check, precision=args.precision, device=args.device)
     if rows:
-        _or_exit(command_line.EXIT_USAGE, rows.check_model, args.head, source.model_id)
+        _or_exit(command_line.EXIT_USAGE, rows.check_model, source.head, source.model_id)
     is_folder = args.html and page_folder.is_folder(args.html)
     pages = _or_exit(command_line.EXIT_USAGE, page_folder.PageFolder, args.html) if is_folder else None
     return _Job(args, videos, options, limits, rows, clips, pages, source)
@@ -90,7 +90,7 @@ def _prepare(args: argparse.Namespace) -> _Job:
 
 def reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
     """Return how files are read, and the limits on the work for each."""
-    if not head_table.needs_networks(args.head) and (args.stream is not None or args.deinterlace):
+    if _reads_features(args) and (args.stream is not None or args.deinterlace):
         raise ValueError(
             f"Head {args.head!r} reads videos as they are. Omit --stream and --deinterlace, or choose a head of the "
             "3D-CNN."
@@ -98,6 +98,11 @@ def reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
     raw = raw_video.parse(args.raw) if args.raw else None
     limits = WorkLimits(args.max_pixels, args.max_seconds, args.max_memory and args.max_memory * 1e9)
     return reader.ReadOptions(raw, args.stream, args.deinterlace), limits
+
+
+def _reads_features(args: argparse.Namespace) -> bool:
+    """Return whether a head on hand-crafted features, or the teacher, was asked for."""
+    return args.head is not None and not head_table.needs_networks(args.head)
 
 
 def _check_options(
@@ -108,7 +113,7 @@ def _check_options(
         raise ValueError(f"{option} continues an output file, and none is given. Add --out FILE.")
     if args.plot and Path(args.plot).suffix.lower() != ".png":
         raise ValueError(f"--plot needs a name that ends in .png. Received: {args.plot}.")
-    if not head_table.needs_networks(args.head) and (args.plot or args.clips):
+    if _reads_features(args) and (args.plot or args.clips):
         raise ValueError(
             f"--plot and --clips show the quality of clips, which head {args.head!r} does not predict. Omit them, or "
             "choose a head of the 3D-CNN."

@@ -74,6 +74,17 @@ class ExportFolder:
         """Names of the heads, in the order of `head_table`."""
         return [name for name in head_table.HEADS if name in self.record["heads"]]
 
+    @property
+    def default_head(self) -> str:
+        """The head that scores where none is named.
+
+        Raises:
+            ValueError: the export does not have it.
+        """
+        name = self.record.get("default_head", "lstm")
+        self.head(name)
+        return str(name)
+
     def head(self, name: str) -> dict[str, Any]:
         """Return the entry of a head in the record: 'model_id', 'intervals', and 'version' of hand-crafted features.
 

@@ -34,6 +34,7 @@ def export(
     check: Sequence[str | os.PathLike[str]] = (),
     validation: str | os.PathLike[str] | None = None,
     teacher: str | os.PathLike[str] | None = None,
+    head: str | None = None,
 ) -> dict[str, Any]:
     """Export a run for scoring without TensorFlow.
 
@@ -48,6 +49,7 @@ def export(
         validation: a test of the run on another database (`make cross_database`), whose scores and MOS then give the
             prediction intervals and percentiles, instead of the run's own validation videos.
         teacher: another teacher.h5 than that of the run, for head 'teacher'.
+        head: the head that scores where none is named; None takes 'lstm'.
 
     Returns:
         'folder'; 'heads', their names; 'bytes' of all files; 'difference', the largest one of the scores on 1-5.
@@ -61,11 +63,14 @@ def export(
     folder = run.export if out is None else Path(out)
     if folder.exists() and not export_folder.is_export(folder):
         raise ValueError(f"{folder} exists and is not an export. Choose another folder, or remove it.")
-    names = _heads(run)
+    names, chosen = _heads(run), head or "lstm"
+    if chosen not in names:
+        raise ValueError(f"{run} has the heads {', '.join(names)}, not {chosen!r}. Name one of these.")
     entries, described = _validation(run, None if validation is None else RunFolder(validation))
     with atomic_files.replace_folder_when_complete(folder) as temporary:
         _copy_teacher(Path(teacher) if teacher else run.teacher, temporary, required=teacher is not None)
-        record = _write(run, temporary, {name: entries.get(name) for name in names}, format=format) | described
+        record = _write(run, temporary, {name: entries.get(name) for name in names}, format=format)
+        record |= described | {"default_head": chosen}
         difference = export_check.largest_difference(run, ExportFolder(temporary), videos=check)
         export_folder.write_record(temporary, **record, difference=difference)
     size = sum(path.stat().st_size for path in folder.iterdir())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def load(
     run_dir: str | os.PathLike[str] | None = None,
     *,
-    head: str = "lstm",
+    head: str | None = None,
     engine: str | None = None,
     precision: str | None = None,
     device: str = "auto",
@@ -28,8 +28,9 @@ def load(
     Args:
         run_dir: a run folder that the stages train and compare have written, or an export. None takes the one that the
             environment variable NR_VQM_RUN names, or else the one that ships with nr-vqm.
-        head: what predicts the video's quality, one of `head_table.SCORERS` such as 'lstm' or 'svr'. The heads on
-            hand-crafted features, such as 'brisque', and 'teacher' need no TensorFlow and give no quality of clips.
+        head: what predicts the video's quality, one of `head_table.SCORERS` such as 'lstm' or 'svr'; None takes that of
+            the export, 'lstm' where it names none. The heads on hand-crafted features, such as 'brisque', and 'teacher'
+            need no TensorFlow and give no quality of clips.
         engine: what computes the 3D-CNN: 'openvino', for an export, or 'keras', for a run. None takes OpenVINO where
             there is an export; it loads neither TensorFlow nor Keras.
         precision: of the 3D-CNN computed by Keras: 'float32', 'mixed_bfloat16', or 'auto' for the fastest on this
@@ -67,7 +68,7 @@ def score(
     source: str | os.PathLike[str] | np.ndarray,
     run_dir: str | os.PathLike[str] | None = None,
     *,
-    head: str = "lstm",
+    head: str | None = None,
     engine: str | None = None,
     precision: str | None = None,
     device: str = "auto",

@@ -104,19 +104,21 @@ class ModelSource:
         return keras_models.load_scorer(self.folder, self.head, precision=precision, limits=limits)
 
 
-def find(run: str | os.PathLike[str] | None, head: str, *, engine: str | None = None) -> ModelSource:
+def find(run: str | os.PathLike[str] | None, head: str | None, *, engine: str | None = None) -> ModelSource:
     """Find and check the models of a head. Loads neither TensorFlow nor OpenVINO.
 
     Args:
         run: a run folder or an export; None takes that of NR_VQM_RUN, or the one that ships with nr-vqm.
-        head: one of `head_table.SCORERS`.
+        head: one of `head_table.SCORERS`; None takes that of the export, 'lstm' where it names none.
         engine: one of `devices.ENGINES`; None takes the export of a run where it has one, else the run.
 
     Raises:
         FileNotFoundError: the folder has no such models.
         ValueError: a file is damaged or was not written by nr-vqm, or the folder has no models for the engine.
     """
-    folder, by_networks = folder_of(run), head_table.needs_networks(head)
+    folder = folder_of(run)
+    head = head or _default_head(folder)
+    by_networks = head_table.needs_networks(head)
     if engine not in (None, *devices.ENGINES):
         raise ValueError(f"An engine is one of {', '.join(devices.ENGINES)}. Received: {engine!r}.")
     if engine and not by_networks:
@@ -141,6 +143,14 @@ def folder_of(run: str | os.PathLike[str] | None) -> Path:
             f"This installation has no pretrained run. Name a run: --run FOLDER, or {RUN_VARIABLE}."
         )
     return Path(chosen)
+
+
+def _default_head(folder: Path) -> str:
+    """Return the head that scores where none is named."""
+    for one in (folder, RunFolder(folder).export):
+        if export_folder.is_export(one):
+            return ExportFolder(one).default_head
+    return "lstm"
 
 
 def _export_of(folder: Path, head: str, engine: str | None) -> ExportFolder | None:

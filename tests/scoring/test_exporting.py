@@ -89,6 +89,15 @@ def test_a_test_on_another_database_gives_intervals_and_percentiles(run, tmp_pat
     assert "intervals   from people's opinions (MOS) of konvid1k" in export_info.to_text(export_info.facts(export.path))
 
 
+def test_an_export_names_the_head_that_scores(run, tmp_path, clip):
+    exporting.export(run, tmp_path / "export", head="svr")
+    assert nr_vqm.load(tmp_path / "export").score(clip).head == "svr"
+    assert nr_vqm.load(tmp_path / "export", head="lstm").score(clip).head == "lstm"
+    assert model_source.find(run, None).head == "lstm"
+    with pytest.raises(ValueError, match="has the heads lstm, svr, mean, not 'niqe'"):
+        exporting.export(run, tmp_path / "other", head="niqe")
+
+
 def test_a_test_of_another_run_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="is not a test of .*: its 3D-CNN is another one"):
         exporting.export(run, tmp_path / "export", validation=tmp_path)
