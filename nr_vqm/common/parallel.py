@@ -91,6 +91,7 @@ def _on_cluster(
         ahead: number of items to submit at a time.
     """
     from distributed import CancelledError, KilledWorker, as_completed
+    from distributed.comm import CommClosedError
 
     numbers: dict[Any, int] = {}  # index of the item of every submitted future
     ready: dict[int, Result] = {}  # finished results that wait for an earlier one
@@ -114,7 +115,7 @@ def _on_cluster(
             if on_death is None:
                 raise WorkerDied(f"{items[number]!r:.150}: {why}") from None
             ready[number] = on_death(items[number], WorkerDied(why))
-        except CancelledError:
+        except (CancelledError, CommClosedError):
             raise _lost(client) from None
         while position in ready:
             result = ready.pop(position)

@@ -78,7 +78,7 @@ def test_it_scores_as_it_was_tested(whole):
     for row in comparison.read_scores(run / "fcn_lstm_test_scores.csv"):
         (video,) = (data / "synthetic" / "videos").glob(f"{row['video_id']}.*")
         score = scorer.score(video)
-        assert score.mos == pytest.approx(row["score"], abs=2e-3)
+        assert score.score == pytest.approx(row["score"], abs=2e-3)
         assert score.clip_quality.shape == (5, 6)
     assert scorer.model_id != nr_vqm.load(run, head="lstm_features").model_id
     # It has convolutions of its own, which the training has changed.
