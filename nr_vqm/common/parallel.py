@@ -91,7 +91,7 @@ def _on_cluster(
         ahead: number of items to submit at a time.
     """
     from distributed import CancelledError, KilledWorker, as_completed
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     numbers: dict[Any, int] = {}  # index of the item of every submitted future
     ready: dict[int, Result] = {}  # finished results that wait for an earlier one
