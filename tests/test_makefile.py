@@ -129,7 +129,7 @@ def test_the_teacher_is_fitted_on_published_features():
 
 
 def test_the_demo_ends_with_next_steps(tmp_path):
-    command = ["make", "demo", "MAKE=true", f"BIN={tmp_path}", f"RUN={tmp_path}/it's"]
+    command = ["make", "--no-print-directory", "demo", "MAKE=true", f"BIN={tmp_path}", f"RUN={tmp_path}/it's"]
     printed = subprocess.run(command, cwd=commands.ROOT, capture_output=True, text=True, check=True).stdout
     lines = printed[printed.index("Next steps:") :].splitlines()
     assert f"  {tmp_path}/nr-vqm score your.mp4 --run {tmp_path}/it's --html page.html" in lines
