@@ -8,6 +8,7 @@ database with preset `tiny`; prep runs two worker processes, which are killed wi
 
 import dataclasses
 import itertools
+import json
 import os
 import random
 import re
@@ -238,12 +239,17 @@ def _different_text(whole, broken, name):
 
 
 def _lines(path):
-    """Return the lines of a text file, without the hours of results.md; an empty list if the file is missing."""
+    """Return the lines of a text file, without measured times; an empty list if the file is missing."""
     if not path.exists():
         return []
     text = path.read_text()
     if path.name == stage_records.RESULTS_TABLE:
         text = re.sub(r"\| \d+\.\d\d \| (?=\d+ \|)", "| hours | ", text)
+        text = re.sub(r"^(\| [^|]+ \| [^|]+ \|) \d+\.\d+ \|", r"\1 seconds a video |", text, flags=re.MULTILINE)
+    if path.name == stage_records.METRICS:
+        metrics = json.loads(text)
+        metrics.pop("seconds_per_video", None)
+        text = json.dumps(metrics, indent=1)
     return text.splitlines()
 
 
