@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-from threadpoolctl import threadpool_limits
 
 from benchmarks.rival_methods import MEASURED, run
 from nr_vqm import command_line
@@ -43,10 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not paths:
         raise ValueError(f"A video of at least 96x96 that declares a frame rate is needed, {args.videos} has none.")
     seconds = {}
-    with threadpool_limits(1):
-        for name in names:
-            seconds[name] = measure(name, paths)
-            print_profile(name, paths[0])
+    for name in names:
+        seconds[name] = measure(name, paths)
+        print_profile(name, paths[0])
     units = {name: "frame" if MEASURED[name].per_frame else "video" for name in names}
     figures = {f"{name}_seconds_a_{units[name]}": seconds[name] for name in names}
     command_line.print_figures(figures, limits={}, json_path=args.json)

@@ -247,8 +247,8 @@ def _outcomes(
         yield from scorer.score_many(paths, **vars(job.options), on_frames=printer.on_frames)
         return
     args, source = job.args, job.source
-    settings = {name: getattr(args, name) for name in ("head", "engine", "precision", "device")}
-    settings |= {"run_dir": source.folder.resolve(), "model_id": source.model_id}
+    settings = {name: getattr(args, name) for name in ("engine", "precision", "device")}
+    settings |= {"run_dir": source.folder.resolve(), "head": source.head, "model_id": source.model_id}
     task = functools.partial(worker_tasks.score, options=job.options, limits=job.limits, **settings)
     outcomes = parallel.map_in_order(
         task,

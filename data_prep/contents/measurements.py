@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from data_prep.contents import pseudo_labels, vmaf
 from nr_vqm.common import atomic_files
@@ -101,8 +100,7 @@ def _features(item: tuple[str, str, str], *, out_dir: Path) -> list[float | None
     if stored.get("version") != METHODS[name].version:
         cv2.setNumThreads(1)
         try:
-            with threadpool_limits(1):  # threads of several workers would wait for each other
-                values = METHODS[name].video_features(out_dir / file)
+            values = METHODS[name].compute(out_dir / file)
         except ValueError as error:
             return str(error)
         numbers = [float(value) if np.isfinite(value) else None for value in values]

@@ -87,7 +87,7 @@ def _on_cluster(
 
     Args:
         client: distributed.Client.
-        function, items, on_death: see `each`.
+        function, items, on_death: see `map_in_order`.
         ahead: number of items to submit at a time.
     """
     from distributed import CancelledError, KilledWorker, as_completed

@@ -46,7 +46,7 @@ def write_part(one: manifest.Video, *, file: RivalFile, codebook: Path | None) -
 def _compute(method: methods.Method, one: manifest.Video, codebook: cornia.Codebook | None) -> np.ndarray:
     """Return the features of one video; ValueError if they cannot be computed."""
     cv2.setNumThreads(1)
-    with threadpool_limits(1), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what the decoder reports is in the manifest already
         found = method.compute(one.path, raw=one.raw, codebook=codebook, video_id=one.video_id)
     if not np.isfinite(found).any():

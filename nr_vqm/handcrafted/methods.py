@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nr_vqm.handcrafted import brisque, cornia, friquee, niqe, video_bliinds, videval
 from nr_vqm.models import head_table
@@ -43,15 +44,16 @@ class Method:
         *,
         raw: RawFormat | str | None = None,
         codebook: cornia.Codebook | None = None,
-        video_id: str,
+        video_id: str = "",
     ) -> np.ndarray:
-        """Compute the features of a video file.
+        """Compute the features of a video file, in one thread: several are slower, most of all in several workers.
 
         Args:
             path: the video file.
             raw: format of a headerless .yuv file, as a `RawFormat` or its text form; None for all other files.
             codebook: from `cornia.load_codebook`; only a method that needs a codebook reads it.
-            video_id: identifier of the video, which seeds a random choice of patches.
+            video_id: identifier of the video, which seeds a random choice of patches; only a method that needs a
+                codebook reads it.
 
         Returns:
             float64, shape (num_features,); NaN where the method leaves a value undefined.
@@ -60,11 +62,12 @@ class Method:
             FileNotFoundError: the file does not exist.
             ValueError: the method needs a codebook and got none, or the features of this video cannot be computed.
         """
-        if not self.needs_codebook:
-            return self.video_features(path, raw=raw)
-        if codebook is None:
+        if self.needs_codebook and codebook is None:
             raise ValueError(f"{self.label} needs a codebook, found none. Learn one first: make rivals.")
-        return self.video_features(path, codebook, video_id=video_id, raw=raw)
+        with threadpool_limits(1):
+            if self.needs_codebook:
+                return self.video_features(path, codebook, video_id=video_id, raw=raw)
+            return self.video_features(path, raw=raw)
 
 
 # In the order of tables.

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from nr_vqm.common import fork_check
 from nr_vqm.dataset import label_origin, mos_scale
@@ -160,7 +159,7 @@ def with_notes(compute: Callable[[], np.ndarray], path: str | os.PathLike[str]) 
     Returns:
         The features, and reasons to doubt the score.
     """
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:  # more threads are slower
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         features = compute()
     notes = [str(one.message).removeprefix(f"{path}: ") for one in caught if one.category is UserWarning]

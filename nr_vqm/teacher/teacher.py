@@ -68,7 +68,7 @@ class Teacher:
             FileNotFoundError: the file does not exist.
             ValueError: the video cannot be decoded, declares no frame rate, is too short or has no texture.
         """
-        return np.concatenate([METHODS[name].video_features(path, raw=raw) for name in self.feature_sets])
+        return np.concatenate([METHODS[name].compute(path, raw=raw) for name in self.feature_sets])
 
     def predict(self, features: np.ndarray) -> float:
         """Predict the MOS, 1-5, from the features of `measure`."""
