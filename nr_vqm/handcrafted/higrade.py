@@ -11,7 +11,9 @@ from nr_vqm.handcrafted import bicubic, natural_scene
 
 NUM_FEATURES = 8
 LOG_OFFSET = 0.1
-CROSS = np.array([[0, 1, 0], [-1, 0, -1], [0, 1, 0]], np.float64)  # the neighbours above and below less those beside
+CROSS = np.array(
+    [[0, 1, 0], [-1, 0, -1], [0, 1, 0]], np.float64
+)  # the upper and lower neighbours less the left and right
 
 
 def feature_names() -> list[str]:

@@ -130,7 +130,7 @@ CASES = {
         warning="interlaced video, deinterlaced",
     ),
     # streams
-    "cover picture": Case(
+    "cover image": Case(
         "a.mp4", f"-f lavfi -i color=red:size=320x200:duration=0.04 -map 0 -map 1 {X264} -c:v:1 mjpeg -pix_fmt:v:1 "
         "yuvj420p -disposition:v:1 attached_pic",
     ),
