@@ -40,6 +40,11 @@ Example:
 
 Exit codes: 0 compared, 1 a video cannot be scored, 2 wrong options, 3 no usable model, 130 interrupted.
 """
+EXPORT_EPILOG = """
+Example:
+  nr-vqm export runs/mine
+  nr-vqm score clip.mp4 --run runs/mine
+"""
 SERVE_EPILOG = """
 Example:
   nr-vqm serve --run runs/mine --max-upload 50
@@ -74,74 +79,42 @@ def _parser() -> argparse.ArgumentParser:
     """Return the parser of `nr-vqm`."""
     top = command_line.new_parser("nr-vqm", __doc__, epilog=EPILOG)
     top.add_argument("--version", action="version", version=f"nr-vqm {nr_vqm.__version__}")
-    subparsers = top.add_subparsers(required=True, metavar="COMMAND")
-    _add_score(
-        subparsers.add_parser(
-            "score",
-            help="score videos",
-            description="Score videos with a trained run.",
-            epilog=SCORE_EPILOG,
-            formatter_class=command_line.HelpFormatter,
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, help: str, description: str, epilog: str) -> argparse.ArgumentParser:
+        formatter = command_line.HelpFormatter
+        return commands.add_parser(
+            name, help=help, description=description, epilog=epilog, formatter_class=formatter, allow_abbrev=False
         )
-    )
-    _add_compare(
-        subparsers.add_parser(
-            "compare",
-            help="compare the scores of two videos",
-            description="Score two videos, and say whether the difference is significant.",
-            epilog=COMPARE_EPILOG,
-            formatter_class=command_line.HelpFormatter,
-        )
-    )
-    _add_serve(
-        subparsers.add_parser(
-            "serve",
-            help="score uploaded videos in a web browser",
-            description="Score videos that are uploaded in a web browser. Only this machine can reach the server.",
-            epilog=SERVE_EPILOG,
-            formatter_class=command_line.HelpFormatter,
-        )
-    )
-    _add_export(
-        subparsers.add_parser(
-            "export",
-            help="write the few files of a run that scoring needs",
-            description="Export a run: scoring with an export needs neither TensorFlow nor Keras.",
-            epilog="Example:\n  nr-vqm export runs/mine\n  nr-vqm score clip.mp4 --run runs/mine",
-            formatter_class=command_line.HelpFormatter,
-        )
-    )
-    info = subparsers.add_parser(
-        "info",
-        help="describe a run",
-        description="Describe a run, including one that is still being trained.",
-        epilog="Example:\n  nr-vqm info runs/mine --format json",
-        formatter_class=command_line.HelpFormatter,
-    )
-    info.add_argument(
-        "run", nargs="?", metavar="RUN", help="a run folder or an export (default: $NR_VQM_RUN, else that of nr-vqm)"
-    )
-    info.add_argument("--format", default="text", choices=("text", "json"), help="(default: text)")
-    info.set_defaults(command=_info)
-    doctor = subparsers.add_parser(
-        "doctor",
-        help="check versions, devices, codecs and disk",
-        description="Check versions, devices, memory and disk, and decode a test video of each codec.",
-        epilog="Example:\n  nr-vqm doctor --folder runs",
-        formatter_class=command_line.HelpFormatter,
+
+    _add_score(add("score", "score videos", "Score videos with a trained run.", SCORE_EPILOG))
+    described = "Score two videos, and say whether the difference is significant."
+    _add_compare(add("compare", "compare the scores of two videos", described, COMPARE_EPILOG))
+    described = "Score videos that are uploaded in a web browser. Only this machine can reach the server."
+    _add_serve(add("serve", "score uploaded videos in a web browser", described, SERVE_EPILOG))
+    described = "Export a run: scoring with an export needs neither TensorFlow nor Keras."
+    _add_export(add("export", "write the few files of a run that scoring needs", described, EXPORT_EPILOG))
+    described = "Describe a run, including one that is still being trained."
+    _add_info(add("info", "describe a run", described, "Example:\n  nr-vqm info runs/mine --format json"))
+    described = "Check versions, devices, memory and disk, and decode a test video of each codec."
+    doctor = add(
+        "doctor", "check versions, devices, codecs and disk", described, "Example:\n  nr-vqm doctor --folder runs"
     )
     doctor.add_argument("--folder", default=".", metavar="DIR", help="where runs will be written")
     doctor.set_defaults(command=_doctor)
-    shell = subparsers.add_parser(
-        "completion",
-        help="print the completion script of a shell",
-        description="Print the script that completes commands, options and their values in a shell.",
-        epilog='Example, in ~/.bashrc:\n  eval "$(nr-vqm completion bash)"',
-        formatter_class=command_line.HelpFormatter,
-    )
+    described = "Print the script that completes commands, options and their values in a shell."
+    example = 'Example, in ~/.bashrc:\n  eval "$(nr-vqm completion bash)"'
+    shell = add("completion", "print the completion script of a shell", described, example)
     shell.add_argument("shell", choices=("bash",), help="the shell")
     shell.set_defaults(command=lambda args: _completion(top))
     return top
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run", nargs="?", metavar="RUN", help="a run folder or an export (default: $NR_VQM_RUN, else that of nr-vqm)")
+    add("--format", default="text", choices=("text", "json"), help="(default: text)")
+    parser.set_defaults(command=_info)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
