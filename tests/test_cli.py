@@ -69,7 +69,7 @@ def test_formats(tiny_run, folder, format, capsys):
     code, out = score(clip, clip, "--run", tiny_run, "--format", format, capsys=capsys)
     assert code == 0
     if format == "text":
-        assert out.out.count(f"{expected:.2f}  on 0-100, people's opinions (MOS)  ") == 2
+        assert out.out.count(f"{round(expected, 3):.2f}  on 0-100, people's opinions (MOS)  ") == 2
         return
     rows = {
         "json": json.loads,
