@@ -9,7 +9,7 @@ from pathlib import Path
 from nr_vqm import command_line, progress, score_command, score_output
 from nr_vqm.common import atomic_files
 from nr_vqm.common.safe_output import printable
-from nr_vqm.scoring import model_source, score_comparison, score_table
+from nr_vqm.scoring import score_comparison, score_table
 from nr_vqm.scoring.score import Score
 from nr_vqm.video.reader import ReadOptions
 from nr_vqm.video.work_limits import WorkLimits
@@ -45,13 +45,7 @@ def compare(args: argparse.Namespace) -> int:
 
 
 def _score_both(args: argparse.Namespace, options: ReadOptions, limits: WorkLimits) -> Sequence[Score]:
-    try:
-        source = model_source.find(args.run, args.head, engine=args.engine)
-        source.check(precision=args.precision, device=args.device)
-        source.start(args.device, hide_startup_lines=True)
-        scorer = source.load(precision=args.precision, device=args.device, limits=limits)
-    except (ValueError, OSError) as error:
-        raise command_line.Refusal(str(error), command_line.EXIT_NO_MODEL) from error
+    scorer = score_command.load_scorer(args, limits)
     if args.verbose:
         print(scorer, file=sys.stderr)
     scores = []

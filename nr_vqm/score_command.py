@@ -100,6 +100,20 @@ def reading(args: argparse.Namespace) -> tuple[reader.ReadOptions, WorkLimits]:
     return reader.ReadOptions(raw, args.stream, args.deinterlace), limits
 
 
+def load_scorer(args: argparse.Namespace, limits: WorkLimits) -> "AnyScorer":
+    """Find, check and load the models that the options name, with a limit on the work for one video.
+
+    Raises:
+        command_line.Refusal: the run is not usable, or the engine cannot compute as requested.
+    """
+    source = _or_exit(command_line.EXIT_NO_MODEL, model_source.find, args.run, args.head, engine=args.engine)
+    _or_exit(command_line.EXIT_USAGE, source.check, precision=args.precision, device=args.device)
+    _or_exit(command_line.EXIT_USAGE, source.start, args.device, hide_startup_lines=True)
+    return _or_exit(
+        command_line.EXIT_NO_MODEL, source.load, precision=args.precision, device=args.device, limits=limits
+    )
+
+
 def _reads_features(args: argparse.Namespace) -> bool:
     """Return whether a head on hand-crafted features, or the teacher, was asked for."""
     return args.head is not None and not head_table.needs_networks(args.head)

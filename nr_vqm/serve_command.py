@@ -2,15 +2,10 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
-from nr_vqm import command_line
-from nr_vqm.scoring import model_source, upload_server
+from nr_vqm import command_line, score_command
+from nr_vqm.scoring import upload_server
 from nr_vqm.video.work_limits import WorkLimits
-
-if TYPE_CHECKING:
-    from nr_vqm.scoring.feature_scorer import FeatureScorer
-    from nr_vqm.scoring.scorer import Scorer
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -23,7 +18,11 @@ def serve(args: argparse.Namespace) -> int:
         command_line.Refusal: the run is not usable, or the address cannot be listened on.
     """
     limits = upload_server.UploadLimits(round(args.max_upload * 1e6), args.max_duration, args.max_waiting)
-    scorer = _load(args)
+    try:
+        work = WorkLimits(max_pixels=args.max_pixels, max_seconds=args.max_seconds)
+    except ValueError as error:
+        raise command_line.Refusal(str(error), command_line.EXIT_USAGE) from error
+    scorer = score_command.load_scorer(args, work)
     try:
         server = upload_server.UploadServer(scorer, host=args.host, port=args.port, limits=limits)
     except OSError as error:
@@ -35,15 +34,3 @@ def serve(args: argparse.Namespace) -> int:
             print("Anyone who can reach this machine can upload videos, without encryption.", file=sys.stderr)
         server.serve_forever()
     return 0
-
-
-def _load(args: argparse.Namespace) -> "Scorer | FeatureScorer":
-    """Load the run with limits that fit uploads."""
-    try:
-        limits = WorkLimits(max_pixels=args.max_pixels, max_seconds=args.max_seconds)
-        source = model_source.find(args.run, args.head, engine=args.engine)
-        source.check(precision=args.precision, device=args.device)
-        source.start(args.device, hide_startup_lines=True)
-        return source.load(precision=args.precision, device=args.device, limits=limits)
-    except (ValueError, OSError) as error:
-        raise command_line.Refusal(str(error), command_line.EXIT_NO_MODEL) from error
