@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from nr_vqm.common import fork_check
-from nr_vqm.dataset import label_origin, mos_scale
+from nr_vqm.dataset import label_origin
 from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
-from nr_vqm.runs import interval_file
 from nr_vqm.scoring import sources
 from nr_vqm.scoring.attempts import attempt
-from nr_vqm.scoring.score import Score
+from nr_vqm.scoring.score import Score, prediction
 from nr_vqm.video import clips, raw_video, reader, work_limits
 from nr_vqm.video.work_limits import WorkLimits
 
@@ -88,22 +87,9 @@ class FeatureScorer(abc.ABC):
             info = reader.probe(source, raw)
             work_limits.check_start(info.width, info.height, info.expected)
             score, notes = self._predict(source, raw)
-        quality = mos_scale.to_unit_5(score, *self.mos_range)
-        low, high = interval_file.in_unit_of(self._spread, quality, self.mos_range)
         return Score(
             path=str(source),
-            labels=self.labels,
-            head=self.head,
-            engine=self.engine,
-            model_id=self.model_id,
-            precision=self.precision,
-            score=score,
-            scale_min=self.mos_range[0],
-            scale_max=self.mos_range[1],
-            quality=quality,
-            interval_low=low,
-            interval_high=high,
-            percentile=self._spread.percentile(quality) if self._spread else None,
+            **prediction(self, score, self.mos_range, self._spread),
             frames=info.expected,
             declared_frames=info.frames,
             width=info.width,

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nr_vqm.dataset import label_origin
+from nr_vqm.dataset import label_origin, mos_scale
+from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
+from nr_vqm.runs import interval_file
 from nr_vqm.scoring import score_page, score_plot
 from nr_vqm.video import clips
 
@@ -163,6 +165,31 @@ class Score:
 
     def _repr_html_(self) -> str:
         return score_page.render_fragment(self)
+
+
+def prediction(
+    scorer: Any, score: float, mos_range: tuple[float, float], intervals: PredictionIntervals | None
+) -> dict[str, Any]:
+    """Return the attributes of a `Score` that state the prediction and what made it.
+
+    Args:
+        scorer: has labels, head, engine, model_id and precision.
+        score: in the unit of `mos_range`.
+        mos_range: the two ends of the scale.
+        intervals: of the head, or None.
+    """
+    quality = mos_scale.to_unit_5(score, *mos_range)
+    low, high = interval_file.in_unit_of(intervals, quality, mos_range)
+    names = ("labels", "head", "engine", "model_id", "precision")
+    return {name: getattr(scorer, name) for name in names} | {
+        "score": score,
+        "scale_min": mos_range[0],
+        "scale_max": mos_range[1],
+        "quality": quality,
+        "interval_low": low,
+        "interval_high": high,
+        "percentile": intervals.percentile(quality) if intervals else None,
+    }
 
 
 def _rounded(value: Any) -> Any:

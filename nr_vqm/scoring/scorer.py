@@ -12,12 +12,11 @@ from nr_vqm.common import fork_check
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.models import head_table
 from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
-from nr_vqm.runs import interval_file
 from nr_vqm.scoring import sources
 from nr_vqm.scoring.attempts import attempt
 from nr_vqm.scoring.content_check import ContentCheck
 from nr_vqm.scoring.head_model import HeadModel
-from nr_vqm.scoring.score import Score
+from nr_vqm.scoring.score import Score, prediction
 from nr_vqm.scoring.sources import Raw, Source
 from nr_vqm.video import clips, decoder_client, work_limits
 from nr_vqm.video.reader import ReadOptions
@@ -183,22 +182,9 @@ class Scorer:
         grid, outputs, images, content, num_frames = found
         output = float(self._model.predict(head_input(outputs, self._model.row)[None])[0])
         score = float(mos_scale.to_score(output, *self.mos_range))
-        quality = mos_scale.to_unit_5(score, *self.mos_range)
-        low, high = interval_file.in_unit_of(self._model.intervals, quality, self.mos_range)
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
-            labels=self.labels,
-            head=self.head,
-            engine=self.engine,
-            model_id=self.model_id,
-            precision=self.precision,
-            score=score,
-            scale_min=self.mos_range[0],
-            scale_max=self.mos_range[1],
-            quality=quality,
-            interval_low=low,
-            interval_high=high,
-            percentile=self._model.intervals.percentile(quality) if self._model.intervals else None,
+            **prediction(self, score, self.mos_range, self._model.intervals),
             frames=num_frames,
             declared_frames=info.frames,
             width=info.width,
