@@ -31,18 +31,19 @@ def main(argv: list[str] | None = None) -> None:
             path = Path(folder) / f"{size}.mp4"
             score.write_video(path, (args.frames, height, width))
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                measured, trunk_bytes = pool.apply(measure, (path, args.preset, Path(folder) / "run"))
+                measured, trunk_bytes = pool.apply(measure, (path, SIZES[size], args.preset, Path(folder) / "run"))
             path.unlink()
             estimate = work_limits.needed_bytes(width, height, trunk_bytes=trunk_bytes)
             figures |= {f"gb_{size}": measured / 1e9, f"estimate_over_measured_{size}": estimate / measured}
     command_line.print_figures(figures, limits=dict.fromkeys(_ratios(figures), 1.0), json_path=args.json)
 
 
-def measure(path: Path, preset: str, run_dir: Path) -> tuple[int, float]:
-    """Score a video; return the bytes of growth and of the decoder, and the estimated bytes per pixel of a chunk.
+def measure(path: Path, size: tuple[int, int], preset: str, run_dir: Path) -> tuple[int, float]:
+    """Score a video; return the bytes of growth and of the decoder, and the estimated bytes of the network.
 
     Args:
         path: the video.
+        size: its height and width.
         preset: name of the preset.
         run_dir: folder for an untrained run.
     """
@@ -53,13 +54,13 @@ def measure(path: Path, preset: str, run_dir: Path) -> tuple[int, float]:
     if not run_dir.exists():
         untrained_run.write(run_dir, presets.get_preset(preset), mos_range=(1.0, 5.0), labels="synthetic")
     scorer = nr_vqm.load(run_dir, head="svr", device="cpu")
-    size = presets.get_preset(preset).clip_size
-    scorer.score(np.zeros((presets.get_preset(preset).clip_frames, size, size, 3), np.uint8))  # compiles the network
+    clip = presets.get_preset(preset)
+    scorer.score(np.zeros((clip.clip_frames, clip.clip_size, clip.clip_size, 3), np.uint8))  # compiles the network
     before = _resident()
     scorer.score(path)
     after = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     decoder = sum(_peak(worker.process.pid) for worker in decoder_processes._idle)
-    return after - before + decoder, scorer.trunk.bytes_per_pixel
+    return after - before + decoder, scorer.trunk.needed_bytes(*size[::-1])
 
 
 def _resident() -> int:

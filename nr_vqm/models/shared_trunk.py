@@ -85,11 +85,11 @@ class SharedTrunk:
         self._delay = engine.clip_frames - self.window_frames  # input frames before the first output
         self._engine = engine
 
-    @property
-    def bytes_per_pixel(self) -> float:
-        """Estimated memory for each pixel of a chunk of frames, in bytes: the activations of all convolutions."""
+    def needed_bytes(self, width: int, height: int) -> float:
+        """Estimate the memory for the activations of all convolutions over a chunk of frames of this size, in bytes."""
         stages = enumerate(self.convs)  # each pooling leaves a quarter of the pixels
-        return ACTIVATION_BYTES * sum(filters * repeats / 4**stage for stage, (filters, _, repeats) in stages)
+        per_pixel = ACTIVATION_BYTES * sum(filters * repeats / 4**stage for stage, (filters, _, repeats) in stages)
+        return per_pixel * min(CHUNK_FRAMES[1] * width * height, CHUNK_PIXELS)
 
     def run(self, frames: Iterable[np.ndarray], grid: clips.ClipGrid) -> ClipOutputs:
         """Compute the clip qualities and the mean features of every group of one video.

@@ -177,7 +177,8 @@ class Scorer:
         start = time.monotonic()
         with self.limits.enforced():
             info = frames.info
-            work_limits.check_start(info.width, info.height, info.expected, trunk_bytes=self.trunk.bytes_per_pixel)
+            trunk_bytes = self.trunk.needed_bytes(info.width, info.height)
+            work_limits.check_start(info.width, info.height, info.expected, trunk_bytes=trunk_bytes)
             found = self._outputs(frames, source, options, fps, on_frames)
         grid, outputs, images, content, num_frames = found
         output = float(self._model.predict(head_input(outputs, self._model.row)[None])[0])

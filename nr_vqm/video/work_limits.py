@@ -11,7 +11,6 @@ from nr_vqm.common import memory
 # Measured with `python -m benchmarks.memory`, decision 0011: of each pixel of a frame, the frames of the decoder, the
 # ring buffer and the copies of the reader.
 BYTES_PER_PIXEL = 110
-CHUNK_FRAMES, CHUNK_PIXELS = 32, 4_000_000  # at most, as in `shared_trunk`
 
 
 class LimitExceeded(ValueError):
@@ -58,7 +57,7 @@ def check_start(width: int, height: int, num_frames: int, *, trunk_bytes: float 
     Args:
         width, height: frame size in pixels.
         num_frames: number of frames that the file declares; 0 if unknown.
-        trunk_bytes: `SharedTrunk.bytes_per_pixel` of the 3D-CNN that runs over the frames, if one does.
+        trunk_bytes: `SharedTrunk.needed_bytes` of the 3D-CNN that runs over the frames, if one does.
 
     Raises:
         LimitExceeded: the video has too many pixels, or its frames probably do not fit in memory.
@@ -80,9 +79,7 @@ def check_start(width: int, height: int, num_frames: int, *, trunk_bytes: float 
 
 def needed_bytes(width: int, height: int, *, trunk_bytes: float = 0.0) -> float:
     """Estimate the memory for one video, in bytes, in addition to the loaded models; arguments as in `check_start`."""
-    pixels = width * height
-    chunk = min(CHUNK_FRAMES * pixels, CHUNK_PIXELS)
-    return BYTES_PER_PIXEL * pixels + trunk_bytes * chunk
+    return BYTES_PER_PIXEL * width * height + trunk_bytes
 
 
 def check_progress(width: int, height: int, num_frames: int) -> None:
