@@ -41,11 +41,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 locks.enter_context(run.lock(new=True))
             return training_runs.start(run, preset, facts=facts, videos=videos, repeats=args.repeats, options=options)
 
-        weights = _start_weights(args.start)
         for training in jax_processes.first_then_others(start):
             _announce(training, "" if training.folder == run else f"{training.folder.path.name}: ")
             if not training.is_complete:
-                _train(training, table, videos, weights, num_devices=args.devices, stop_asked=stop_asked)
+                _train(training, table, videos, args.start, num_devices=args.devices, stop_asked=stop_asked)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,7 +166,7 @@ def _train(
     training: training_runs.Training,
     table: shards.ClipTable,
     videos: Sequence[manifest.Video],
-    start: Sequence[np.ndarray] | None,
+    start: str | None,
     *,
     num_devices: int,
     stop_asked: Callable[[], bool],
@@ -208,7 +207,7 @@ def _train(
             start_clips=preset.start_clips,
             start_roughness=preset.start_roughness,
             seed=preset.seed,
-            start=start,
+            start=_start_weights(start),
             on_epoch=report,
             on_batch=bar.advance_item,
             stop_requested=stop_asked,
