@@ -264,7 +264,18 @@ def replicas(num_devices: int) -> Any:
         )
     if num_devices == 1:
         return tf.distribute.get_strategy()
-    device_type = "GPU" if gpus else "CPU"
+    return _mirrored("GPU" if gpus else "CPU", num_devices)
+
+
+@functools.cache
+def _mirrored(device_type: str, num_devices: int) -> Any:
+    """Return the one strategy of these devices in this process.
+
+    Every new strategy numbers its collective operations from the same start. The numbers of a second one can meet those
+    that an aborted training has left in the runtime, which then fails with a shape mismatch.
+    """
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy([f"{device_type}:{number}" for number in range(num_devices)])
 
 

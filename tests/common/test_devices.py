@@ -121,3 +121,7 @@ def test_a_frame_that_exceeds_the_memory_gives_one_line(tiny_run, place_video, m
 def test_other_errors_are_not_converted():
     with pytest.raises(tf.errors.InvalidArgumentError), devices.explain_out_of_memory("too large"):
         raise tf.errors.InvalidArgumentError(None, None, "shapes")
+
+
+def test_two_trainings_in_one_process_share_a_strategy():
+    assert devices.replicas(2) is devices.replicas(2)
