@@ -14,6 +14,14 @@ ZERO_ALLOWED = (
 ANY_NUMBER = ("forget_bias", "input_bias")
 AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor", "contents_reencoded")
 BELOW_1 = ("dropout", "val_share")
+NEEDED: dict[Any, str] = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a word",
+    tuple[int, int]: "two integers, such as 3x4",
+    tuple[float, float]: "two numbers, such as [0.8,2.4]",
+}
 
 
 def parse(name: str, text: str, wanted: Any) -> Any:
@@ -21,7 +29,7 @@ def parse(name: str, text: str, wanted: Any) -> Any:
 
     Args:
         name: the setting, for the message.
-        text: JSON, or '2x4' for a pair of integers.
+        text: JSON, or '2x4' for two integers.
         wanted: the type of the setting.
 
     Raises:
@@ -53,8 +61,7 @@ def cast(name: str, value: Any, wanted: Any) -> Any:
         return float(value)
     elif type(value) is wanted:
         return value
-    type_name = getattr(wanted, "__name__", str(wanted)) if typing.get_origin(wanted) is None else str(wanted)
-    raise ValueError(f"Setting {name!r} needs {type_name}. Received: {value!r}.")
+    raise ValueError(f"Setting {name!r} needs {NEEDED.get(wanted, 'a list in JSON')}. Received: {value!r}.")
 
 
 def check(name: str, value: Any) -> None:
