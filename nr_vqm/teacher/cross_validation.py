@@ -87,10 +87,16 @@ def fit(rows: Rows, candidate: Candidate, choice: Choice, search: regression.Sea
     return regression.fit(
         rows.matrix(candidate.feature_sets),
         aligned_mos(rows, scale_maps(rows)),
+        _weights(rows, search),
         kind=candidate.kind,
         svr_settings=choice.svr_settings[candidate.feature_sets],
         search=search,
     )
+
+
+def _weights(rows: Rows, search: regression.Search) -> np.ndarray:
+    """Return the weight of every video in a fit, float64 (num_videos,)."""
+    return np.where(rows.database == ANCHOR, search.anchor_weight, 1.0)
 
 
 def criterion(rows: Rows, predicted: np.ndarray) -> float:
@@ -124,11 +130,13 @@ def _search(
     for fold in np.unique(folds):
         test, train = folds == fold, folds != fold
         part = rows.take(train)
-        mos, scaling = aligned_mos(part, scale_maps(part)), regression.fit_scaling(features[train])
+        mos, weights = aligned_mos(part, scale_maps(part)), _weights(part, search)
+        scaling = regression.fit_scaling(features[train])
         scaled, held_out = scaling(features[train]), scaling(features[test])
-        trees[test] = regression.fit_trees(scaled, mos, search).predict(held_out)
+        trees[test] = regression.fit_trees(scaled, mos, weights, search).predict(held_out)
         for row, option in enumerate(options):
-            svr[row, test] = regression.fit_svr(scaled, mos, epsilon=search.epsilon, **option).predict(held_out)
+            fitted = regression.fit_svr(scaled, mos, weights, epsilon=search.epsilon, **option)
+            svr[row, test] = fitted.predict(held_out)
     best = int(np.argmax([criterion(rows, predicted) for predicted in svr]))
     return svr[best], trees, options[best]
 

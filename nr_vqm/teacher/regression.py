@@ -122,6 +122,7 @@ class Search:
     Attributes:
         c, gamma: searched for the SVR by cross-validation inside the training part.
         epsilon: of the SVR, in the unit of the MOS.
+        anchor_weight: of a video of the database whose raters' scale the teacher answers on; the others have weight 1.
         num_trees, depth, learning_rate, subsample, min_leaf: of the boosted trees, of which each split sees the square
             root of the number of features.
         folds: of the cross-validation that measures the teacher.
@@ -132,6 +133,7 @@ class Search:
     c: tuple[float, ...] = (1.0, 4.0, 16.0)
     gamma: tuple[float, ...] = (0.05, 0.125, 0.3)
     epsilon: float = 0.2
+    anchor_weight: float = 2.0
     num_trees: int = 300
     depth: int = 4
     learning_rate: float = 0.06
@@ -158,17 +160,20 @@ def fit_scaling(features: np.ndarray) -> Scaling:
     return Scaling(fill, low, np.where(high > low, high, UNUSED))
 
 
-def fit_svr(scaled: np.ndarray, mos: np.ndarray, *, c: float, gamma: float, epsilon: float) -> SupportVectors:
-    """Fit an SVR to scaled features, float64 (num_videos, num_features), and MOS, float64 (num_videos,)."""
+def fit_svr(
+    scaled: np.ndarray, mos: np.ndarray, weights: np.ndarray, *, c: float, gamma: float, epsilon: float
+) -> SupportVectors:
+    """Fit an SVR to scaled features, float64 (num_videos, num_features), and MOS and weights, float64 (num_videos,)."""
     from sklearn.svm import SVR
 
-    svr = SVR(kernel="rbf", C=c, gamma=gamma, epsilon=epsilon, cache_size=CACHE_MB).fit(scaled, mos)
-    vectors, weights = svr.support_vectors_.astype(np.float32), svr.dual_coef_[0].astype(np.float64)
-    return SupportVectors(vectors, weights, np.array(float(svr.intercept_[0])), np.array(gamma))
+    svr = SVR(kernel="rbf", C=c, gamma=gamma, epsilon=epsilon, cache_size=CACHE_MB)
+    svr.fit(scaled, mos, sample_weight=weights)
+    vectors, coefficients = svr.support_vectors_.astype(np.float32), svr.dual_coef_[0].astype(np.float64)
+    return SupportVectors(vectors, coefficients, np.array(float(svr.intercept_[0])), np.array(gamma))
 
 
-def fit_trees(scaled: np.ndarray, mos: np.ndarray, search: Search) -> Trees:
-    """Fit boosted trees to scaled features, float64 (num_videos, num_features), and MOS, float64 (num_videos,)."""
+def fit_trees(scaled: np.ndarray, mos: np.ndarray, weights: np.ndarray, search: Search) -> Trees:
+    """Fit boosted trees. Arguments as of `fit_svr`; `search` has the settings."""
     from sklearn.ensemble import GradientBoostingRegressor
 
     fitted = GradientBoostingRegressor(
@@ -179,8 +184,9 @@ def fit_trees(scaled: np.ndarray, mos: np.ndarray, search: Search) -> Trees:
         min_samples_leaf=search.min_leaf,
         max_features="sqrt",
         random_state=search.seed,
-    ).fit(scaled, mos)
-    return _as_arrays([one.tree_ for one in fitted.estimators_[:, 0]], search.learning_rate, float(mos.mean()))
+    ).fit(scaled, mos, sample_weight=weights)
+    start = float(np.average(mos, weights=weights))
+    return _as_arrays([one.tree_ for one in fitted.estimators_[:, 0]], search.learning_rate, start)
 
 
 def _as_arrays(trees: list[Any], learning_rate: float, start: float) -> Trees:
@@ -200,13 +206,20 @@ def _as_arrays(trees: list[Any], learning_rate: float, start: float) -> Trees:
 
 
 def fit(
-    features: np.ndarray, mos: np.ndarray, *, kind: str, svr_settings: Mapping[str, float], search: Search
+    features: np.ndarray,
+    mos: np.ndarray,
+    weights: np.ndarray,
+    *,
+    kind: str,
+    svr_settings: Mapping[str, float],
+    search: Search,
 ) -> Regression:
     """Fit a regression.
 
     Args:
         features: float64 (num_videos, num_features); NaN where a value is not defined.
         mos: float64 (num_videos,), finite.
+        weights: float64 (num_videos,), above 0.
         kind: one of KINDS.
         svr_settings: 'c' and 'gamma' of the SVR; not used by kind 'trees'.
         search: the other settings.
@@ -218,5 +231,5 @@ def fit(
         raise ValueError(f"Unknown regression {kind!r}. Choose from: {', '.join(KINDS)}.")
     scaling = fit_scaling(features)
     scaled = scaling(features)
-    svr = fit_svr(scaled, mos, epsilon=search.epsilon, **svr_settings) if kind != "trees" else None
-    return Regression(scaling, svr, fit_trees(scaled, mos, search) if kind != "svr" else None)
+    svr = fit_svr(scaled, mos, weights, epsilon=search.epsilon, **svr_settings) if kind != "trees" else None
+    return Regression(scaling, svr, fit_trees(scaled, mos, weights, search) if kind != "svr" else None)

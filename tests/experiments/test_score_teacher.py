@@ -21,7 +21,9 @@ def folder(tmp_path):
     shares = np.random.default_rng(3).dirichlet(np.ones(3), 60)
     mos = shares @ [4, 3, 2]
     settings = {"c": 1.0, "gamma": 0.05}
-    found = regression.fit(shares @ measured, mos, kind="svr", svr_settings=settings, search=regression.Search())
+    found = regression.fit(
+        shares @ measured, mos, np.ones(len(mos)), kind="svr", svr_settings=settings, search=regression.Search()
+    )
     teacher.save(tmp_path / "teacher.h5", teacher.Teacher(("brisque",), found, mos[::-1], mos, {}))
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     return tmp_path

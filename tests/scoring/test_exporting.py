@@ -108,7 +108,9 @@ def test_the_teacher_is_exported(run, tmp_path, place_video):
     features = np.random.default_rng(3).normal(1, 1, size=(60, 36))
     mos = np.clip(3 + features[:, 2] / 2, 1, 5)
     search = regression.Search(num_trees=2, depth=2)
-    fitted = regression.fit(features, mos, kind="both", svr_settings={"c": 1.0, "gamma": 0.05}, search=search)
+    fitted = regression.fit(
+        features, mos, np.ones(len(mos)), kind="both", svr_settings={"c": 1.0, "gamma": 0.05}, search=search
+    )
     teacher.save(with_teacher.teacher, teacher.Teacher(("brisque",), fitted, mos, mos, {}))
     exporting.export(with_teacher, tmp_path / "export")
     assert "teacher.h5" in ExportFolder(tmp_path / "export").record["files"]

@@ -27,7 +27,9 @@ def run(tmp_path_factory):
     rng = np.random.default_rng(3)
     features = rng.normal(1, 1, size=(60, 36))
     mos = np.clip(3 + 0.5 * features[:, 2], 1, 5)
-    found = regression.fit(features, mos, kind="both", svr_settings={"c": 1.0, "gamma": 0.05}, search=SEARCH)
+    found = regression.fit(
+        features, mos, np.ones(len(mos)), kind="both", svr_settings={"c": 1.0, "gamma": 0.05}, search=SEARCH
+    )
     teacher.save(
         run.teacher, teacher.Teacher(("brisque",), found, np.clip(mos + 0.2 * rng.normal(size=60), 1, 5), mos, {})
     )

@@ -67,3 +67,15 @@ def test_the_criterion_worked_by_hand(rows):
     )
     assert cross_validation.criterion(three, np.array([1.0, 2, 3, 3, 2, 1])) == pytest.approx(0)
     assert cross_validation.criterion(three, np.array([1.0, 2, 3, 5, 5, 5])) == pytest.approx(0.5)
+
+
+def test_videos_of_the_anchor_count_twice(rows):
+    choice = cross_validation.choose(rows, SEARCH, [("brisque",)])
+    found = cross_validation.fit(rows, cross_validation.Candidate(("brisque",), "svr"), choice, SEARCH)
+    mos = cross_validation.aligned_mos(rows, cross_validation.scale_maps(rows))
+    weights = np.where(rows.database == "konvid1k", 2.0, 1.0)
+    settings = {"kind": "svr", "svr_settings": choice.svr_settings["brisque",], "search": SEARCH}
+    features = rows.matrix(["brisque"])
+    wanted, other = (regression.fit(features, mos, one, **settings) for one in (weights, np.ones(len(mos))))
+    assert np.array_equal(found.predict(features), wanted.predict(features))
+    assert not np.allclose(found.predict(features), other.predict(features))

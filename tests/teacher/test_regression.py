@@ -9,6 +9,7 @@ from nr_vqm.teacher import regression
 
 SEARCH = regression.Search(num_trees=30, depth=4)
 SVR_SETTINGS = {"c": 4.0, "gamma": 0.1}
+WEIGHTS = np.where(np.arange(150) < 50, 2.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -21,21 +22,22 @@ def data():
 
 def fit(data, kind):
     features, mos, _ = data
-    return regression.fit(features, mos, kind=kind, svr_settings=SVR_SETTINGS, search=SEARCH)
+    return regression.fit(features, mos, WEIGHTS, kind=kind, svr_settings=SVR_SETTINGS, search=SEARCH)
 
 
 def test_support_vectors_predict_as_scikit_learn(data):
     found = fit(data, "svr")
     scaled, others = found.scaling(data[0]), found.scaling(data[2])
-    theirs = SVR(C=4.0, gamma=0.1, epsilon=SEARCH.epsilon).fit(scaled, data[1]).predict(others)
-    assert found.predict(data[2]) == pytest.approx(theirs, abs=1e-5)
+    theirs = SVR(C=4.0, gamma=0.1, epsilon=SEARCH.epsilon).fit(scaled, data[1], sample_weight=WEIGHTS)
+    assert found.predict(data[2]) == pytest.approx(theirs.predict(others), abs=1e-5)
 
 
 def test_trees_predict_as_scikit_learn(data):
     found = fit(data, "trees")
     scaled, others = found.scaling(data[0]), found.scaling(data[2])
     settings = {"max_depth": 4, "learning_rate": 0.06, "subsample": 0.5, "min_samples_leaf": 5, "max_features": "sqrt"}
-    theirs = GradientBoostingRegressor(n_estimators=30, random_state=1, **settings).fit(scaled, data[1])
+    theirs = GradientBoostingRegressor(n_estimators=30, random_state=1, **settings)
+    theirs.fit(scaled, data[1], sample_weight=WEIGHTS)
     assert found.predict(data[2]) == pytest.approx(theirs.predict(others), abs=1e-9)
 
 

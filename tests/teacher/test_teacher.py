@@ -18,7 +18,9 @@ def fitted():
     rng = np.random.default_rng(3)
     features = rng.normal(1, 1, size=(60, 36))
     mos = 3 + 0.5 * features[:, 2]
-    found = regression.fit(features, mos, kind="both", svr_settings={"c": 1.0, "gamma": 0.05}, search=SEARCH)
+    found = regression.fit(
+        features, mos, np.ones(len(mos)), kind="both", svr_settings={"c": 1.0, "gamma": 0.05}, search=SEARCH
+    )
     return teacher.Teacher(("brisque",), found, mos + 0.2 * rng.normal(size=60), mos, {"candidate": "both of brisque"})
 
 
