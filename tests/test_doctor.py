@@ -60,6 +60,12 @@ def test_versions_are_those_of_the_distributions_that_are_installed(tmp_path, mo
     assert of_doctor.items() > found.items()
 
 
+def test_the_versions_are_read_once_per_process(monkeypatch):
+    first = provenance.versions()
+    monkeypatch.delattr(provenance.importlib.metadata, "packages_distributions")
+    assert provenance.versions() == first
+
+
 def test_doctor_without_tensorflow(monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     assert doctor._devices().endswith(" CPU cores; without TensorFlow, which only training and --engine keras need")

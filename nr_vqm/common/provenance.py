@@ -1,8 +1,10 @@
 """Versions and commit of the software that computed a result."""
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 PACKAGES = (
@@ -40,6 +42,12 @@ def versions() -> dict[str, str]:
     The keys are names of distributions, because several provide the same package: opencv-python or
     opencv-python-headless, tensorflow or tensorflow-cpu.
     """
+    return {"python": platform.python_version(), **_installed(tuple(sys.path))}
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(search_path: tuple[str, ...]) -> dict[str, str]:
+    """Return {distribution: version} of `PACKAGES`; once per search path, as it reads a file of every distribution."""
     providing = importlib.metadata.packages_distributions()
     names = dict.fromkeys(name for package in PACKAGES for name in providing.get(package, ()))
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+    return {name: importlib.metadata.version(name) for name in names}
