@@ -1,20 +1,42 @@
 """The report of a run: its statements, that it is self-contained, and that names from data are escaped."""
 
 import base64
+import functools
 import re
 
 import numpy as np
 import pytest
 
-from experiments import report, report_headline
+from experiments import report, report_headline, report_plots
 from nr_vqm import command_line, presets
 from nr_vqm.common import atomic_files, figures
 from nr_vqm.dataset import manifest
 from nr_vqm.evaluation import comparison, mos_mapping
 from nr_vqm.runs.run_folder import RunFolder
 
-pytestmark = pytest.mark.usefixtures("few_draws")
+pytestmark = pytest.mark.usefixtures("few_draws", "equal_plots_are_drawn_once")
 HOSTILE = "<script>alert('id')</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} $\\frac$"
+
+
+@pytest.fixture(scope="module")
+def equal_plots_are_drawn_once():
+    """Many pages of this module show the same scores, and drawing takes most of the time of a page."""
+
+    def drawn_once(draw):
+        plots = {}
+
+        def plot(*values):
+            key = repr(values)
+            if key not in plots:
+                plots[key] = draw(*values)
+            return plots[key]
+
+        return plot
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("scatters", "forest"):
+            patched.setattr(report_plots, name, drawn_once(getattr(report_plots, name)))
+        yield
 
 
 def synthetic_run(folder, noise, *, num_videos=30, names=lambda number: f"video{number}"):
@@ -30,10 +52,16 @@ def synthetic_run(folder, noise, *, num_videos=30, names=lambda number: f"video{
     return rows
 
 
+@functools.cache
+def compared(rows):
+    """Compare the heads of rows that are tuples of the items of a `ScoreRow`."""
+    return comparison.compare([dict(row) for row in rows], num_resamples=1000, seed=1)
+
+
 def write_results(folder, rows, **facts):
     """Write the files of stage 'results'; `facts` replace values of metrics.json."""
-    run, found = RunFolder(folder), comparison.compare(rows, num_resamples=1000, seed=1)
-    found |= {"labels": "people", "trained_labels": "people", "leaked_contents": 0}
+    run, found = RunFolder(folder), compared(tuple(tuple(row.items()) for row in rows))
+    found = found | {"labels": "people", "trained_labels": "people", "leaked_contents": 0}
     found["fitted_on"] = dict.fromkeys(found["heads"], "train")
     found |= {"num_features": dict.fromkeys(found["heads"], 1024), "seconds_per_video": dict.fromkeys(found["heads"])}
     with run.stage("results"):
