@@ -11,7 +11,7 @@ from nr_vqm.common import atomic_files, devices, parallel
 from nr_vqm.dataset import manifest
 from nr_vqm.runs import features
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import worker_tasks
+from nr_vqm.scoring import feature_tasks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -67,7 +67,7 @@ def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], data: Path, a
     with run.stage("features", facts=facts, precision=precision, **made_of):
         # Two videos at a time: one is decoded while the features of the other are computed.
         settings = {"made_from": made_from, "precision": precision, "device": args.device}
-        extract = functools.partial(worker_tasks.write_part, run_dir=run.path.resolve(), **settings)
+        extract = functools.partial(feature_tasks.write_part, run_dir=run.path.resolve(), **settings)
         done = parallel.map_in_order(extract, missing, workers=args.workers, scheduler=args.scheduler, threads=2)
         for _ in progress.track(
             done, len(missing), "videos", every=100, line=lambda number, _: f"{number} of {len(missing)} videos"

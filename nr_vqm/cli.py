@@ -9,7 +9,7 @@ import nr_vqm
 from nr_vqm import command_line
 from nr_vqm.common import devices
 from nr_vqm.models import head_table
-from nr_vqm.video import work_limits
+from nr_vqm.video import decoder_processes, work_limits
 
 FORMATS = ("text", "json", "jsonl", "csv")
 EPILOG = """
@@ -218,12 +218,15 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _score(args: argparse.Namespace) -> int:
+    if args.workers == 1 and not args.scheduler:
+        decoder_processes.start()  # it starts while our modules are imported
     from nr_vqm import score_command
 
     return score_command.score(args)
 
 
 def _compare(args: argparse.Namespace) -> int:
+    decoder_processes.start()
     from nr_vqm import compare_command
 
     return compare_command.compare(args)

@@ -113,10 +113,10 @@ nr_vqm/evaluation/mos_mapping.py
 nr_vqm/handcrafted/cornia.py
 nr_vqm/models/svr_head.py
 nr_vqm/runs/model_check.py
+nr_vqm/scoring/feature_tasks.py
 nr_vqm/scoring/model_source.py
 nr_vqm/scoring/score_plot.py
 nr_vqm/scoring/score_table.py
-nr_vqm/scoring/worker_tasks.py
 nr_vqm/teacher/cross_validation.py
 nr_vqm/teacher/regression.py
 nr_vqm/training/validation.py
@@ -266,3 +266,20 @@ def test_data_prep_never_loads_tensorflow():
     code = "import sys, data_prep.__main__, data_prep.messages, data_prep.synthetic.database\n"
     code += "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_scoring_starts_its_decoder_first_and_imports_only_what_it_needs(tmp_path):
+    code = """
+import contextlib, sys
+from nr_vqm import cli
+from nr_vqm.video import decoder_processes
+
+starts = []
+decoder_processes.start = lambda: starts.append("nr_vqm.score_command" in sys.modules)
+with contextlib.suppress(SystemExit):  # there is no such run
+    cli.entry_point(["score", *sys.argv[1:]])
+print(starts, sorted({"av", "h5py", "scipy", "pandas"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "a.mp4"), "--run", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout == "[False] []\n"

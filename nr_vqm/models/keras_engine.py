@@ -8,7 +8,7 @@ from keras import ops
 
 from nr_vqm.common import devices
 from nr_vqm.models import cnn3d
-from nr_vqm.models.shared_trunk import SharedTrunk
+from nr_vqm.models.shared_trunk import Finish, SharedTrunk
 
 
 class KerasEngine:
@@ -26,10 +26,10 @@ class KerasEngine:
         """Return a state of zeros, as a tensor."""
         return ops.zeros(shape, self._dtype)
 
-    def run_trunk(self, pixels: np.ndarray, states: list[Any]) -> tuple[np.ndarray, list[Any]]:
-        """Run the trunk over the next frames; the states stay on the device."""
-        maps, *states = self._trunk(ops.convert_to_tensor(pixels), *states)
-        return ops.convert_to_numpy(maps), states
+    def start_trunk(self, pixels: np.ndarray, states: list[Any]) -> Finish:
+        """Run the trunk over the next frames; the states stay on the device. A GPU computes until `finish` returns."""
+        maps, *new_states = self._trunk(ops.convert_to_tensor(pixels), *states)
+        return lambda: (ops.convert_to_numpy(maps), new_states)
 
     def run_fully_connected(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute the features and the clip quality of trunk outputs."""

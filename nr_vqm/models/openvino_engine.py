@@ -11,6 +11,7 @@ import numpy as np
 import openvino
 
 from nr_vqm.models.network_sizes import Convs
+from nr_vqm.models.shared_trunk import Finish
 
 MAX_OPERATIONS = 2000  # the network of preset `paper` has 200
 # What `network_export` writes. None of them makes an output much larger than its inputs.
@@ -47,16 +48,25 @@ class OpenVinoEngine:
         core = openvino.Core()
         channels = _state_channels(convs)
         self._trunk = _compile(core, trunk, inputs=[3, *channels], outputs=[convs[-1][0], *channels])
+        self._idle: list[openvino.InferRequest] = []  # of the trunk
         self._fully_connected = _compile(core, fully_connected, inputs=[None], outputs=[fc_dims[-1], 1])
 
     def zeros(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return a state of zeros."""
         return np.zeros(shape, np.float32)
 
-    def run_trunk(self, pixels: np.ndarray, states: list[Any]) -> tuple[np.ndarray, list[Any]]:
-        """Run the trunk over the next frames."""
-        maps, *states = self._trunk([pixels, *states], share_inputs=True).to_tuple()
-        return maps, states
+    def start_trunk(self, pixels: np.ndarray, states: list[Any]) -> Finish:
+        """Start to run the trunk over the next frames, in threads of OpenVINO."""
+        request = self._idle.pop() if self._idle else self._trunk.create_infer_request()
+        request.start_async([pixels, *states], share_inputs=True)
+
+        def finish() -> tuple[np.ndarray, list[Any]]:
+            request.wait()
+            maps, *new_states = request.results.to_tuple()
+            self._idle.append(request)
+            return maps, new_states
+
+        return finish
 
     def run_fully_connected(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute the features and the clip quality of trunk outputs."""

@@ -9,7 +9,7 @@ frames as its state; each clip reads its window.
 import dataclasses
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +44,10 @@ class ClipOutputs:
             raise ValueError("The 3D-CNN must give finite numbers, this one gave NaN or infinity. Train the run again.")
 
 
+# Waits for a computation of the trunk; returns (trunk output, new states).
+Finish = Callable[[], tuple[np.ndarray, list[Any]]]
+
+
 class Engine(Protocol):
     """Computes the two parts of a 3D-CNN. States are arrays of the engine's own type.
 
@@ -59,8 +63,8 @@ class Engine(Protocol):
     def zeros(self, shape: tuple[int, ...]) -> Any:
         """Return a state of zeros."""
 
-    def run_trunk(self, pixels: np.ndarray, states: list[Any]) -> tuple[np.ndarray, list[Any]]:
-        """Run the trunk over the next frames of a video: (trunk output, new states); see `cnn3d.streaming_trunk`."""
+    def start_trunk(self, pixels: np.ndarray, states: list[Any]) -> Finish:
+        """Start to run the trunk over the next frames of a video; see `cnn3d.streaming_trunk`."""
 
     def run_fully_connected(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute (features, clip quality), float32 (batch, fc_dims[-1]) and (batch, 1), of outputs (batch, n)."""
@@ -168,10 +172,13 @@ class SharedTrunk:
         while len(chunk) > (0 if states else self._delay):
             stacks = [np.stack(frames, axis=1) for frames in zip(*chunk, strict=True)]
             states = states or [self._initial_state(stack.shape) for stack in stacks]
-            outputs = [self._engine.run_trunk(x, state) for x, state in zip(stacks, states, strict=True)]
+            finishes = [self._engine.start_trunk(x, state) for x, state in zip(stacks, states, strict=True)]
+            try:
+                chunk = list(itertools.islice(cuts, chunk_frames))  # read while the engine computes
+            finally:
+                outputs = [finish() for finish in finishes]
             states = [state for _, state in outputs]
             yield [maps for maps, _ in outputs]
-            chunk = list(itertools.islice(cuts, chunk_frames))
 
     def _initial_state(self, shape: tuple[int, ...]) -> list[Any]:
         """Return the state before the first frame, for pixels of this shape: zero frames for each convolution."""

@@ -16,7 +16,7 @@ from av.codec.context import Flags
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
-from nr_vqm.video import containers, interlacing, planes, raw_video
+from nr_vqm.video import containers, decoded_planes, interlacing, planes, raw_frames, raw_video
 from nr_vqm.video.containers import Refusal
 
 MAX_PIXELS = 2**26  # per frame, twice 8K: a larger size means a damaged header
@@ -43,7 +43,7 @@ def read(
         Refusal: the frame size changes or is above MAX_PIXELS.
     """
     if raw:
-        yield from raw_video.read_frames(path, raw)
+        yield from raw_frames.read_frames(path, raw)
         return
     shape = None
     with contextlib.closing(_read_pyav(path, stream, deinterlace, warnings)) as frames:
@@ -83,12 +83,12 @@ def read_planes(
     matrix = None
     frames: Generator[av.VideoFrame, None, None]
     if raw:
-        frames = (raw_video.to_av_frame(data, raw) for data in raw_video.map_frames(path, raw))
+        frames = (raw_frames.to_av_frame(data, raw) for data in raw_frames.map_frames(path, raw))
     else:
         frames = _pyav_frames(path, stream, deinterlace, warnings)
     with contextlib.closing(frames):
         for frame in frames:
-            bits, parts = planes.split(frame, convert)
+            bits, parts = decoded_planes.split(frame, convert)
             matrix = _display_matrix(frame) if first is None else matrix
             parts = [turn(part, matrix) for part in parts]
             shape = (*parts[0].shape, bits)

@@ -19,7 +19,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from nr_vqm.video import work_limits
-from nr_vqm.video.decoder_server import map_ring
+from nr_vqm.video.frame_ring import map_ring
 
 STALL_SECONDS = 60  # without a response for this long a decoder hangs; decoding a 4K frame takes 0.1 seconds
 RING_BYTES = 48 * 2**20  # decoded ahead: 8 frames of 1080p; a larger ring buffer does not fit the processor's cache

@@ -7,7 +7,6 @@ releases slots, so the decoder is never further ahead than the size of the ring 
 import contextlib
 import itertools
 import json
-import mmap
 import os
 import resource
 import select
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 
 from nr_vqm.video import backends, containers, raw_video
+from nr_vqm.video.frame_ring import map_ring
 
 MAX_MEMORY = 8 * 2**30  # bytes of address space: damaged headers may declare more than the machine has
 MAX_MESSAGES = 16 * 2**20  # bytes of messages that a decoder may print
@@ -144,21 +144,6 @@ class _Slots:
             self.view, self.free = map_ring(self.ring, message["slots"], self.shape), message["slots"]
         elif message["do"] == "release":
             self.free += message["count"]
-
-
-def map_ring(ring: int, slots: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Map the shared memory of the ring buffer.
-
-    Args:
-        ring: file descriptor of the memory.
-        slots: number of frames in the ring buffer.
-        shape: shape of a frame.
-
-    Returns:
-        uint8, shape (slots, *shape).
-    """
-    shape = (slots, *shape)
-    return np.frombuffer(mmap.mmap(ring, int(np.prod(shape))), np.uint8).reshape(shape)
 
 
 class _Progress:

@@ -87,3 +87,49 @@ def test_too_few_frames_are_refused(model):
     for count in (32, 3, 0):
         with pytest.raises(ValueError, match="needs 33 frames, the video ended before"):
             keras_engine.shared_trunk(model).run(iter(np.zeros((count, 45, 61, 3), np.uint8)), grid)
+
+
+class SpyEngine(keras_engine.KerasEngine):
+    """Records when a computation starts and when it is waited for."""
+
+    def __init__(self, model, events):
+        super().__init__(model)
+        self.events = events
+
+    def start_trunk(self, pixels, states):
+        finish = super().start_trunk(pixels, states)
+        self.events.append("start")
+
+        def spy():
+            self.events.append("finish")
+            return finish()
+
+        return spy
+
+
+def reading(frames, events):
+    for frame in frames:
+        events.append("read")
+        yield frame
+
+
+def test_the_next_chunk_is_read_while_one_is_computed(model, monkeypatch):
+    monkeypatch.setattr(shared_trunk, "CHUNK_FRAMES", (9, 9))
+    events, frames = [], random_frames(20, 24, 24)
+    grid = clips.plan_grid(20, 24, 24, num_groups=20, block_grid=(1, 1), **SIZES)
+    shared_trunk.SharedTrunk(SpyEngine(model, events)).run(reading(frames, events), grid)
+    compute = ["start", *["read"] * 9, "finish", "start", *["read"] * 2, "finish", "start", "finish"]
+    assert events == ["read"] * 9 + compute
+
+
+def test_a_computation_is_waited_for_when_reading_fails(model, monkeypatch):
+    monkeypatch.setattr(shared_trunk, "CHUNK_FRAMES", (9, 9))
+    events, grid = [], clips.plan_grid(20, 24, 24, num_groups=20, block_grid=(1, 1), **SIZES)
+
+    def broken():
+        yield from random_frames(12, 24, 24)
+        raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        shared_trunk.SharedTrunk(SpyEngine(model, events)).run(broken(), grid)
+    assert events == ["start", "finish"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sample_videos import write_ffv1, write_planes
 
-from nr_vqm.video import backends, containers, planes, raw_video, reader
+from nr_vqm.video import backends, containers, decoded_planes, raw_video, reader
 
 
 def random_planes(seed, height, width, bits, *, full):
@@ -69,7 +69,7 @@ def test_other_layouts_keep_their_luma(pixel_format):
         rows[:] = 0 if bits > 8 else 128
         if number == 0:
             rows[:, : luma.view(np.uint8).shape[1]] = luma.view(np.uint8)
-    found_bits, parts = planes.split(frame, planes.VideoReformatter())
+    found_bits, parts = decoded_planes.split(frame, decoded_planes.VideoReformatter())
     assert found_bits == bits
     np.testing.assert_array_equal(parts[0], luma)
     assert parts[1].shape == (15, 22)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sample_videos import place_frame
 
-from nr_vqm.video import raw_video, reader
+from nr_vqm.video import raw_frames, raw_video, reader
 
 FORMATS = {"yuv420p": 1.5, "yuv422p": 2, "yuv420p10le": 3, "yuv422p10le": 4}  # bytes per pixel
 
@@ -68,7 +68,7 @@ def test_colours_by_hand(tmp_path, pixel_format, yuv, rgb):
     planes = [np.full(rows * columns // sample, value * scale, dtype)
               for value, (rows, columns) in zip(yuv, raw.plane_shapes, strict=True)]  # fmt: skip
     (tmp_path / "a.yuv").write_bytes(b"".join(plane.tobytes() for plane in planes))
-    (frame,) = raw_video.read_frames(tmp_path / "a.yuv", raw)
+    (frame,) = raw_frames.read_frames(tmp_path / "a.yuv", raw)
     assert frame.shape == (14, 22, 3) and frame.dtype == np.uint8
     np.testing.assert_allclose(frame.reshape(-1, 3), np.tile(rgb, (14 * 22, 1)), atol=3)
 
@@ -77,7 +77,7 @@ def test_rows_columns_and_time_stay_in_place(tmp_path):
     frames = [place_frame(40 * t, 14, 22) for t in range(5)]
     data = [av.VideoFrame.from_ndarray(f, format="rgb24").to_ndarray(format="yuv420p").tobytes() for f in frames]
     (tmp_path / "a.yuv").write_bytes(b"".join(data))
-    for time, frame in enumerate(raw_video.read_frames(tmp_path / "a.yuv", format_of())):
+    for time, frame in enumerate(raw_frames.read_frames(tmp_path / "a.yuv", format_of())):
         assert abs(frame[..., 0].mean() - 40 * time) < 3
         assert np.abs(frame[:, 11].astype(int)[:, 1] - np.arange(14)).max() <= 4
         assert np.abs(frame[7].astype(int)[:, 2] - np.arange(22)).max() <= 4
@@ -94,7 +94,7 @@ def test_probe_and_count(tmp_path, pixel_format):
 
 def test_frames_can_be_written_to(tmp_path):
     (tmp_path / "a.yuv").write_bytes(bytes(462))
-    (frame,) = raw_video.read_frames(tmp_path / "a.yuv", format_of())
+    (frame,) = raw_frames.read_frames(tmp_path / "a.yuv", format_of())
     frame[:] = 1
     assert (tmp_path / "a.yuv").read_bytes() == bytes(462)
 
