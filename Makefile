@@ -1,6 +1,6 @@
 # The stages, one command each:
 #   make prep DATABASE=csv ROOT=videos DATA=data/mine PRESET=paper SETTINGS="epochs=9 seed=2" ARGS="--mos-range 1 5"
-# Data:        DATABASE ROOT DATA RUN START OUT VIDEO TEACHER PUBLISHED, paths with any characters but a dollar sign
+# Data:        DATABASE ROOT DATA RUN START OUT VIDEO TEACHER PUBLISHED RATED, paths with any characters but a dollar sign
 # Settings:    PRESET SETTINGS SPLIT REPEATS PRECISION
 # Machine:     WORKERS, processes of prep (default: one per core) and of all that reads videos (default: 1);
 #              DEVICE, cpu, gpu or gpu:1 of all stages with a network; DEVICES, number of devices for training
@@ -19,6 +19,7 @@ OUT      ?= $(RUN)-cross
 ROOT     ?=
 TEACHER  ?=
 PUBLISHED ?=
+RATED    ?=
 VIDEO    ?=
 DEVICES  ?= 1
 DEVICE   ?=
@@ -49,7 +50,7 @@ IN_TWO   := --numprocesses 2 --dist loadfile
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup docs demo prep train features rivals compare report score test test-slow lint types check check-all fuzz bench chaos plan
-.PHONY: teacher konvid1k live_qualcomm finetune fcn_lstm cross_database downscaling clip_grid lstm_size paper_table
+.PHONY: teacher konvid1k live_qualcomm finetune fcn_lstm cross_database downscaling clip_grid lstm_size paper_table pretrained
 
 help: ## list the targets
 	@grep -E '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -118,6 +119,23 @@ paper_table: ## all methods on the same videos: on KoNViD-1k with ROOT, else on 
 	$(MAKE) prep train features rivals compare report DATABASE=$(DATABASE) PRESET=$(PRESET) \
 	  SPLIT=$(call quoted,$(SPLIT)) DATA=$(call quoted,$(DATA)) RUN=$(call quoted,$(RUN)) \
 	  SETTINGS=$(call quoted,$(if $(ROOT),,synthetic_videos=$(TABLE_VIDEOS) )$(SETTINGS))
+
+pretrained: DATABASE = contents
+pretrained: PRESET = default
+pretrained: DATA = data/pretrained
+pretrained: RUN = runs/pretrained
+pretrained: OUT = $(RUN)-export
+pretrained: ## the run that ships -> OUT: ROOT unlabelled videos, PUBLISHED features, RATED videos with people's MOS
+	$(MAKE) demo PRESET=small DATA=data/synthetic-small RUN=runs/synthetic-small SETTINGS= ROOT=
+	[ -f $(call quoted,$(RUN)-levels.h5) ] || $(MAKE) teacher TEACHER=$(call quoted,$(RUN)-levels.h5) ARGS="--sets brisque"
+	[ -f $(call quoted,$(RUN)-teacher.h5) ] || $(MAKE) teacher TEACHER=$(call quoted,$(RUN)-teacher.h5) ARGS=
+	$(MAKE) prep train features compare report DATABASE=$(DATABASE) PRESET=$(PRESET) DATA=$(call quoted,$(DATA)) \
+	  RUN=$(call quoted,$(RUN)) TEACHER=$(call quoted,$(RUN)-levels.h5) TRAIN_ARGS="--start runs/synthetic-small"
+	$(MAKE) prep DATABASE=csv ROOT=$(call quoted,$(RATED)) DATA=$(call quoted,$(DATA)-rated) PRESET=$(PRESET) \
+	  SETTINGS="train_groups=1 train_grid=1x1" ARGS="--mos-range 1 5"
+	$(MAKE) cross_database RUN=$(call quoted,$(RUN)) DATA=$(call quoted,$(DATA)-rated) OUT=$(call quoted,$(RUN)-rated) ROOT=
+	$(BIN)/nr-vqm export $(call quoted,$(RUN)) $(call quoted,$(OUT)) --validation $(call quoted,$(RUN)-rated) \
+	  --teacher $(call quoted,$(RUN)-teacher.h5) --head svr
 
 live_qualcomm: PRESET = paper
 live_qualcomm: SPLIT = paper

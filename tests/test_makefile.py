@@ -128,6 +128,26 @@ def test_the_teacher_is_fitted_on_published_features():
     assert (value_of(found, "--features"), value_of(found, "--out")) == ("/published features", "a b/teacher.h5")
 
 
+def test_the_run_that_ships_is_built_by_one_command():
+    found = commands.of_make("pretrained", "ROOT=/contents", "PUBLISHED=/published", "RATED=/rated", "OUT=/a b/export")
+    teachers = [arguments for module, arguments in found if module == "experiments.train_teacher"]
+    assert [value_of(one, "--features") for one in teachers] == ["/published"] * 2
+    levels, whole = (value_of(one, "--out") for one in teachers)
+    preps = {arguments[0]: arguments for module, arguments in found if module == "data_prep"}
+    assert list(preps) == ["synthetic", "contents", "csv"]
+    assert (value_of(preps["contents"], "--root"), value_of(preps["contents"], "--teacher")) == ("/contents", levels)
+    assert value_of(preps["csv"], "--root") == "/rated"
+    trained = [arguments for module, arguments in found if module == "experiments.train_cnn"]
+    assert value_of(trained[1], "--start") == value_of(trained[0], "--run")
+    module, arguments = found[-1]
+    assert (module, arguments[0], arguments[1:3]) == (
+        "nr_vqm.cli",
+        "export",
+        [value_of(trained[1], "--run"), "/a b/export"],
+    )
+    assert value_of(arguments, "--teacher") == whole
+
+
 def test_the_demo_ends_with_next_steps(tmp_path):
     command = ["make", "--no-print-directory", "demo", "MAKE=true", f"BIN={tmp_path}", f"RUN={tmp_path}/it's"]
     printed = subprocess.run(command, cwd=commands.ROOT, capture_output=True, text=True, check=True).stdout
