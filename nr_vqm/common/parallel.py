@@ -151,7 +151,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                 client = Client(scheduler, timeout=TIMEOUT_SECONDS)
             except (OSError, ValueError) as error:
                 raise OSError(f"No Dask scheduler answers at {scheduler}: {error}") from error
-            yield stack.enter_context(client)
+            yield stack.enter_context(_closing(client))
             return
         # No memory limit: Dask would stop workers at a share of the machine's memory, and our own use is bounded.
         try:
@@ -163,4 +163,14 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                 f"{workers} worker processes are needed, one of them ended while it started ({error}). Free memory, or "
                 "use fewer workers."
             ) from error
-        yield stack.enter_context(Client(stack.enter_context(cluster)))
+        yield stack.enter_context(_closing(Client(stack.enter_context(cluster))))
+
+
+@contextlib.contextmanager
+def _closing(client: Any) -> Iterator[Any]:
+    """Close a distributed.Client at the end; a scheduler that no longer answers must not replace the error."""
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(TimeoutError):
+            client.close()

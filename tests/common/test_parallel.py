@@ -1,18 +1,15 @@
-import contextlib
 import functools
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import dask_cluster
 import pytest
 
 from nr_vqm.common import parallel
 
 ROOT = Path(__file__).parents[2]
-TESTS = f"{ROOT}:{ROOT / 'tests'}:{Path(__file__).parent}"  # search path of the scheduler and the worker
 
 
 def double(item):
@@ -98,38 +95,28 @@ def wait_and_double(item):
     return 2 * item
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """(scheduler process, its address): a Dask scheduler with one worker, both of which can import this module."""
-    from distributed import Client
-
-    address = tmp_path / "scheduler.json"
-    start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    start += ["--no-dashboard", "--scheduler-file", str(address)]
-    with contextlib.ExitStack() as started:
-        env = {**os.environ, "PYTHONPATH": TESTS}
-        scheduler = started.enter_context(subprocess.Popen(start, stderr=subprocess.DEVNULL, env=env))
-        started.callback(scheduler.kill)
-        while not address.exists():
-            time.sleep(0.1)
-        with Client(scheduler_file=str(address), set_as_default=False) as client:
-            url = client.scheduler.address
-        work = [sys.executable, "-m", "distributed.cli.dask_worker", url, "--no-nanny", "--no-dashboard"]
-        worker = started.enter_context(subprocess.Popen(work, stderr=subprocess.DEVNULL, env=env))
-        started.callback(worker.kill)
-        yield scheduler, url
-
-
 @pytest.mark.slow
-def test_a_scheduler_that_is_lost_ends_the_command_with_one_line(cluster, capfd):
-    scheduler, url = cluster
-    got = parallel.map_in_order(wait_and_double, list(range(50)), workers=1, scheduler=url)
-    assert [next(got) for _ in range(3)] == [0, 2, 4]
-    capfd.readouterr()
-    scheduler.kill()
-    with pytest.raises(OSError, match=rf"The connection to the Dask scheduler at {url} is lost"):
-        list(got)
-    assert capfd.readouterr().err == ""
+def test_a_scheduler_that_is_lost_ends_the_command_with_one_line(tmp_path, capfd):
+    with dask_cluster.Cluster(tmp_path, ROOT, ROOT / "tests", Path(__file__).parent) as cluster:
+        got = parallel.map_in_order(wait_and_double, list(range(50)), workers=1, scheduler=cluster.url)
+        assert [next(got) for _ in range(3)] == [0, 2, 4]
+        capfd.readouterr()
+        cluster.scheduler.kill()
+        with pytest.raises(OSError, match=rf"The connection to the Dask scheduler at {cluster.url} is lost"):
+            list(got)
+        assert capfd.readouterr().err == ""
+
+
+class LostClient:
+    """A client whose scheduler does not answer when it is closed."""
+
+    def close(self):
+        raise TimeoutError("timed out after 0.2 s.")
+
+
+def test_a_client_that_cannot_be_closed_leaves_the_error():
+    with pytest.raises(OSError, match="is lost"), parallel._closing(LostClient()):
+        raise OSError("The connection is lost.")
 
 
 def test_a_worker_that_ends_while_it_starts_is_reported_in_one_line(monkeypatch):
