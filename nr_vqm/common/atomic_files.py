@@ -177,8 +177,24 @@ def require(path: str | os.PathLike[str], *, made_by: str) -> None:
         raise ValueError(f"{path} must be a regular file. Make it again: {made_by}.")
 
 
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Check that what exists at a path is a regular file: a pipe could block for ever, a device fill the memory.
+
+    Raises:
+        ValueError: it is something else. A missing file is not reported here.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} must be a regular file. Make it again.")
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 checksum of a file as hexadecimal digits."""
+    """Return the SHA-256 checksum of a file as hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        ValueError: it is not a regular file.
+    """
+    check_regular(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -58,9 +58,10 @@ def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         the open h5py.File.
 
     Raises:
-        ValueError: the file is not HDF5 or damaged, a data set is missing, the file refers to other files or objects by
-            links, or a data set declares far more values than are stored.
+        ValueError: it is no regular file, not HDF5 or damaged, a data set is missing, the file refers to other files or
+            objects by links, or a data set declares far more values than are stored.
     """
+    atomic_files.check_regular(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:

@@ -121,7 +121,7 @@ class RivalFile:
     @contextlib.contextmanager
     def _earlier_rows(self) -> Iterator[tuple[h5py.File | None, dict[str, int]]]:
         """Open the joined file; yield it and {key: row}. Without a file of this schema: None and an empty dict."""
-        if not (self.path.exists() and h5py.is_hdf5(self.path)):
+        if not (self.path.is_file() and h5py.is_hdf5(self.path)):
             yield None, {}
             return
         with hdf5_files.reading(self.path) as file:

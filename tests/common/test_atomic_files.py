@@ -76,3 +76,13 @@ def test_a_fingerprint_is_of_the_content_wherever_it_lies(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     found |= {atomic_files.fingerprint(tmp_path / name) for name in ("longer", "empty")}
     assert len(found) == 6
+
+
+def test_a_checksum_is_of_a_regular_file(tmp_path):
+    (tmp_path / "device").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("device", "pipe"):
+        with pytest.raises(ValueError, match=f"{name} must be a regular file"):
+            atomic_files.sha256(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        atomic_files.sha256(tmp_path / "none")

@@ -1,5 +1,6 @@
 """HDF5 files are written whole or not at all, on a full disk too."""
 
+import os
 import subprocess
 import sys
 
@@ -129,6 +130,12 @@ def test_compressed_texts_and_empty_data_sets_are_read(tmp_path):
 def test_a_damaged_file_is_refused_by_name(tmp_path, content):
     (tmp_path / "a.h5").write_bytes(content)
     with pytest.raises(ValueError, match=r"An HDF5 file is needed, .*a\.h5 is damaged"):
+        hdf5_files.reading(tmp_path / "a.h5").__enter__()
+
+
+def test_a_pipe_is_refused_instead_of_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "a.h5")
+    with pytest.raises(ValueError, match=r"a\.h5 must be a regular file"):
         hdf5_files.reading(tmp_path / "a.h5").__enter__()
 
 
