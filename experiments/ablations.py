@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments import compare_heads, extract_features
 from nr_vqm import command_line
-from nr_vqm.common import atomic_files, devices
+from nr_vqm.common import atomic_files, devices, safe_output
 from nr_vqm.evaluation import comparison_tables
 from nr_vqm.runs import derived_runs, stage_records
 from nr_vqm.runs.run_folder import RunFolder
@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         path = run.ablation_table(args.setting)
         atomic_files.write_text(path, table)
-    print(f"{args.setting}, {run.read_facts().get('database')}, also in {path}\n{table}")
+    print(safe_output.printable(f"{args.setting}, {run.read_facts().get('database')}, also in {path}"))
+    print(table)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nr_vqm import command_line, progress
-from nr_vqm.common import atomic_files, parallel
+from nr_vqm.common import atomic_files, parallel, safe_output
 from nr_vqm.dataset import manifest, splits
 from nr_vqm.handcrafted import cornia, extraction, methods
 from nr_vqm.runs import derived_runs, features, rival_features, stage_records
@@ -98,7 +98,7 @@ def _print_result(file: RivalFile) -> None:
     failed = [index for index, reason in enumerate(found.reason) if reason]
     print(f"Saved in {file.path}: {len(found.video_id) - len(failed)} videos, {found.seconds.mean():.3g} s per video")
     for index in failed[:MAX_LISTED]:
-        print(f"  no features of {found.video_id[index]}: {found.reason[index]}")
+        print(safe_output.printable(f"  no features of {found.video_id[index]}: {found.reason[index]}"))
     if len(failed) > MAX_LISTED:
         print(f"  and of {len(failed) - MAX_LISTED} more videos; their reasons are in the file")
 

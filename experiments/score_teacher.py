@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nr_vqm import command_line
-from nr_vqm.common import parallel
+from nr_vqm.common import parallel, safe_output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,11 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = parallel.map_in_order(score, paths, workers=args.workers, scheduler=args.scheduler, on_death=_failed)
     for path, found in zip(paths, results, strict=True):
         if isinstance(found, str):
-            print(f"skipped: {path}: {found}", flush=True)
+            print(safe_output.printable(f"skipped: {path}: {found}"), flush=True)
             continue
         scored[path] = found[0]
         own = f"  MOS {mos[path]:.2f}" if path in mos else ""
-        print(f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]{own}  {path}", flush=True)
+        line = f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]{own}  {path}"
+        print(safe_output.printable(line), flush=True)
     rated = [path for path in scored if path in mos]
     if len(rated) >= checks.MIN_VIDEOS:
         agreement = metrics.agreement(mos=[mos[path] for path in rated], scores=[scored[path] for path in rated])

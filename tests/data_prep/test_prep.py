@@ -2,7 +2,7 @@ import re
 
 import pytest
 import stand_ins
-from sample_videos import place_frame, write_ffv1
+from sample_videos import place_frame, write_ffv1, write_trimmed
 
 from data_prep import __main__ as data_prep
 from data_prep import build
@@ -69,6 +69,32 @@ def test_dry_run_writes_nothing(root, tmp_path, capsys):
     assert prep(root, tmp_path / "data", "--dry-run") == command_line.EXIT_FAILED
     assert not (tmp_path / "data").exists()
     assert "4 videos, 24 clips, about 0.00 GB on disk" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_trimmed_video_is_complete_and_a_truncated_one_is_damaged(tmp_path, options, capsys):
+    path = write_trimmed(tmp_path / "trim.mp4", first=15, count=25)
+    (tmp_path / "cut.mp4").write_bytes(path.read_bytes()[: int(0.8 * path.stat().st_size)])
+    (tmp_path / "labels.csv").write_text("path,mos\ntrim.mp4,40\ncut.mp4,50\n")
+    assert prep(tmp_path, tmp_path / "data", *options) == command_line.EXIT_FAILED
+    printed = capsys.readouterr().out
+    assert "1 of 2 videos are ready, 1 skipped (1 damaged)." in printed
+    assert "skipped (damaged): cut.mp4: 25 frames are declared, " in printed
+    if not options:
+        trimmed, _ = manifest.read(tmp_path / "data" / "manifest.csv")
+        assert trimmed.frames == 25
+
+
+def test_no_escape_sequence_of_a_label_file_is_printed(root, tmp_path, capsys):
+    names = ["\x1b]0;title\x07none.mp4", "\x9b31mshort.mkv"]
+    (root / names[1]).write_bytes((root / "short.mkv").read_bytes())
+    with open(root / "labels.csv", "a", encoding="utf-8") as labels:
+        labels.write("".join(f"{name},7,w\n" for name in names))
+    (root / "\x1b[31mextra.mkv").touch()
+    prep(root, tmp_path / "data")
+    printed = capsys.readouterr()
+    assert "title\N{REPLACEMENT CHARACTER}none.mp4" in printed.out and "extra.mkv" in printed.out
+    assert not {"\x1b", "\x9b", "\x07"} & set(printed.out + printed.err)
 
 
 def test_dry_run_does_not_make_the_synthetic_videos(tmp_path):

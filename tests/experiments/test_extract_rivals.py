@@ -213,6 +213,25 @@ def test_a_video_on_which_every_worker_dies_is_a_row_with_the_reason(project, mo
     assert rival_features.read(run, "niqe").reason[0] == "the 3 processes died"
 
 
+def test_no_escape_sequence_of_a_video_is_printed(project, capsys):
+    data, run = project
+    path = DataFolder(data).manifest
+    manifest.write(path, [dataclasses.replace(one, video_id=f"\x1b[31m{one.video_id}") for one in manifest.read(path)])
+    extract(data, run, "--rivals", "video_bliinds")
+    printed = capsys.readouterr().out
+    assert "no features of \N{REPLACEMENT CHARACTER}[31mid 1: 1.mkv: " in printed
+    assert "\x1b" not in printed
+
+
+def test_a_pipe_in_place_of_a_file_of_features_is_not_opened(project):
+    data, run = project
+    folder = RunFolder(run)
+    folder.rivals.mkdir()
+    os.mkfifo(folder.rival_features("brisque"))
+    extract(data, run, "--rivals", "brisque")
+    assert rival_features.computed(folder) == ["brisque"]
+
+
 def test_repeats_share_all_but_the_codebook_and_what_depends_on_it(project, tmp_path, monkeypatch):
     data, _ = project
     few_words(monkeypatch)

@@ -52,3 +52,12 @@ def test_agreement_with_labels(folder, capsys):
 def test_videos_or_labels_are_needed(folder):
     with pytest.raises(ValueError, match="Videos are needed: name them, or give --labels"):
         score_teacher.main(["--teacher", str(folder / "teacher.h5")])
+
+
+def test_no_escape_sequence_of_a_name_is_printed(folder, capsys):
+    found = folder / "10.mp4"
+    names = [str(found.rename(folder / "\x1b[31m10.mp4")), str(folder / "\x1b[31mnone.mp4")]
+    score_teacher.main([*names, "--teacher", str(folder / "teacher.h5")])
+    printed = capsys.readouterr().out
+    assert printed.count("\N{REPLACEMENT CHARACTER}[31m") >= 2
+    assert "\x1b" not in printed
