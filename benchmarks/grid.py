@@ -63,6 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     print(f"The smallest grid without a significant loss: {smallest(results)} x {smallest(results)}.")
     names = ("srocc", "difference", "low", "high", "seconds")
     figures = {f"{name}_{number}": getattr(result, name) for number, result in results.items() for name in names}
+    slowest = results[max(results)].seconds
+    figures |= {f"times_as_fast_{number}": slowest / result.seconds for number, result in results.items()}
     command_line.print_figures(figures, limits={}, json_path=args.json)
 
 

@@ -7,6 +7,7 @@ tenth of the videos and at the end: a batch may not need more memory the longer 
 
 import argparse
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import psutil
 
 from benchmarks import score
 from nr_vqm import command_line, presets
+from nr_vqm.common import atomic_files
 
 KINDS = {"short": 32, "full": 240}  # frames
 SIZE = (540, 960)
@@ -41,8 +43,28 @@ def main(argv: list[str] | None = None) -> None:
                 for mode in args.modes:
                     found = measure(videos, run, count, mode=mode, workers=args.workers)
                     figures |= {f"{name}_{kind}_{mode}": value for name, value in found.items()}
+                    print(f"{kind} {mode}: " + ", ".join(f"{name} {value:.4g}" for name, value in found.items()))
+                    _save(figures, args.json)
+    figures |= speedups(figures)
     limits = {name: 1 / MAX_GROWTH for name in figures if name.startswith("memory_start_over_end")}
     command_line.print_figures(figures, limits=limits, json_path=args.json)
+
+
+def speedups(figures: dict[str, float]) -> dict[str, float]:
+    """Return the videos per hour of each mode over those of one process."""
+    found = {}
+    for kind, mode in itertools.product(KINDS, MODES[1:]):
+        one, other = (figures.get(f"videos_per_hour_{kind}_{name}") for name in (MODES[0], mode))
+        if one and other:
+            found[f"speedup_{kind}_{mode}"] = other / one
+    return found
+
+
+def _save(figures: dict[str, float], path: str | None) -> None:
+    """Write what is measured so far, so that a stopped benchmark leaves it; show what is printed so far."""
+    sys.stdout.flush()
+    if path:
+        atomic_files.write_json(path, figures)
 
 
 def write_videos(folder: Path, count: int, size: tuple[int, int, int]) -> Path:

@@ -219,6 +219,10 @@ benchmarks.score
 benchmarks.cold_start
 benchmarks.comparison
 benchmarks.svr_search
+benchmarks.throughput
+benchmarks.grid
+benchmarks.memory
+benchmarks.train_variants
 """.strip().splitlines()
 SHOW_HELP = """
 import contextlib, io, json, runpy, sys

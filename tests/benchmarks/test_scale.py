@@ -1,13 +1,16 @@
-"""The benchmarks of scale: throughput, memory and the clip grid."""
+"""The benchmarks of scale: throughput, memory, the clip grid, and variants of the training step."""
 
 import json
 
 import numpy as np
 import pytest
 
-from benchmarks import grid, throughput
+from benchmarks import grid, memory, throughput, train_step, train_variants
+from nr_vqm import presets
 from nr_vqm.dataset import manifest
 from nr_vqm.evaluation import metrics
+from nr_vqm.models import cnn3d
+from nr_vqm.video import clips
 
 
 def test_memory_is_compared_at_the_start_and_at_the_end():
@@ -25,6 +28,34 @@ def test_the_throughput_benchmark_on_small_videos(tmp_path):
         assert figures[f"videos_per_hour_short_{mode}"] > 100
         assert 0 < figures[f"cpu_hours_per_1000_short_{mode}"] < 10
         assert figures[f"memory_gb_short_{mode}"] > 0.3
+    one, cluster = (figures[f"videos_per_hour_short_{mode}"] for mode in ("one", "cluster"))
+    assert figures["speedup_short_cluster"] == pytest.approx(cluster / one)
+
+
+def test_speedups_are_over_one_process():
+    figures = {"videos_per_hour_short_one": 50.0, "videos_per_hour_short_workers": 80.0, "memory_gb_short_one": 1.0}
+    assert throughput.speedups(figures) == {"speedup_short_workers": 1.6}
+
+
+def test_the_operations_of_one_clip_are_those_of_the_network():
+    preset = presets.PRESETS["tiny"]
+    one = clips.plan_grid(
+        preset.clip_frames, preset.clip_size, preset.clip_size, stride=preset.block_stride,
+        **preset.head_clips | {"num_groups": 1, "block_grid": (1, 1)},
+    )  # fmt: skip
+    model = cnn3d.build_cnn3d(**preset.network, dtype="float32")
+    assert memory.multiply_adds(preset, one) == sum(cnn3d.clip_multiply_adds(model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in train_variants.VARIANTS if name != "frozen_first"])
+def test_variants_of_the_training_step_compute_the_same_function(name):
+    preset = presets.PRESETS["tiny"]
+    base = train_step.make_model(preset, "float32")
+    clip, _ = train_variants.make_batch(preset, 1)
+    variant = train_variants.VARIANTS[name](base)
+    assert variant is not base
+    np.testing.assert_allclose(variant.predict_on_batch(clip), base.predict_on_batch(clip), atol=1e-4)
 
 
 def test_the_smallest_grid_without_a_significant_loss_is_named():
