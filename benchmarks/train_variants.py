@@ -158,7 +158,12 @@ def input_16(base: Any) -> Any:
     def pad(weights: list[np.ndarray]) -> list[np.ndarray]:
         return [np.pad(weights[0], [(0, 0)] * 3 + [(0, 13), (0, 0)]), *weights[1:]]
 
-    return rebuilt(base, before=lambda x: ops.pad(x, [(0, 0)] * 4 + [(0, 13)]), weights=pad)
+    def add_zeros(x: Any) -> Any:
+        zeros = ops.zeros_like(x)
+        # TensorFlow would fuse a padding with the convolution, and ignore that of the channels.
+        return ops.concatenate([x, *[zeros] * 4, zeros[..., :1]], axis=-1)
+
+    return rebuilt(base, before=add_zeros, weights=pad)
 
 
 def filters_32(base: Any) -> Any:
