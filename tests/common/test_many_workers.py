@@ -108,7 +108,7 @@ def of_run(name, main, data, trained, folder, *options):
 @pytest.fixture
 def scores(videos, tiny_run, tmp_path):
     """Scores of a folder; in the middle some videos have a row."""
-    command = ["score", videos, "--run", tiny_run, "--out"]
+    command = ["score", videos, "--run", tiny_run, "--quiet", "--out"]
     one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
     commands.succeed(cli.main, *command, one)
 
