@@ -38,13 +38,11 @@ def main(argv: list[str] | None = None) -> None:
     figures = {"peak_gflops_of_a_thread": peak / 1e9}
     for name in args.variants:
         found = compare(base, name, preset, rounds=args.rounds, steps=args.steps)
-        if "share" not in figures:
-            figures["share"] = work / found["network_seconds"] / peak
-        if "seconds" in found:
-            figures[f"speed_{name}"] = found["network_seconds"] / found["seconds"]
-            figures[f"share_{name}"] = work / found["seconds"] / peak
-        if "difference" in found:
-            figures[f"difference_{name}"] = found["difference"]
+        if found:
+            network, variant = found.pop("network_seconds"), found.pop("seconds")
+            figures.setdefault("share", work / network / peak)
+            found |= {"speed": network / variant, "share": work / variant / peak}
+        figures |= {f"{figure}_{name}": value for figure, value in found.items()}
     command_line.print_figures(figures, limits={}, json_path=args.json)
 
 
@@ -59,8 +57,8 @@ def compare(base: Any, name: str, preset: presets.Preset, *, rounds: int, steps:
         steps: training steps of each measurement.
 
     Returns:
-        Processor seconds for the clips of the preset's batch of the network and of the variant, and the difference; the
-        latter two only if TensorFlow can compute the variant.
+        Processor seconds of the network and of the variant for the clips of the preset's batch, and the difference of a
+        variant of the same function; nothing if TensorFlow cannot compute the variant.
     """
     multiple, make = BATCHES.get(name, 1), VARIANTS.get(name)
     batch, large = make_batch(preset, 1), make_batch(preset, multiple)
@@ -78,7 +76,7 @@ def compare(base: Any, name: str, preset: presets.Preset, *, rounds: int, steps:
         if not type(error).__module__.startswith("tensorflow"):
             raise
         print(f"{name}: not possible: {' '.join(str(error).split())[-300:]}", flush=True)
-        return {"network_seconds": step_seconds(base, batch, steps)}
+        return {}
     ratios = [one / two for one, two in zip(*seconds, strict=True)][1:]
     print(f"{name}: {len(ratios)} rounds, {min(ratios):.3f} to {max(ratios):.3f} times as fast", flush=True)
     network, variant = (statistics.median(values[1:]) for values in seconds)
