@@ -23,7 +23,7 @@ from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.runs import interval_file
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import score_table, scorer
+from nr_vqm.scoring import exporting, score_table, scorer
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +32,14 @@ def ctrl_c_interrupts():
     action = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, action)
+
+
+@pytest.fixture(scope="module")
+def exported_run(tiny_run, tmp_path_factory):
+    """`tiny_run` with an export, with which a command starts in a fraction of the time. Tests must not change it."""
+    run = shutil.copytree(tiny_run, tmp_path_factory.mktemp("exported") / "run")
+    exporting.export(run)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +71,10 @@ def read_rows(path):
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "text"])
-def test_formats(tiny_run, folder, format, capsys):
+def test_formats(exported_run, folder, format, capsys):
     clip = folder / "a b.mkv"
-    expected = nr_vqm.load(tiny_run).score(clip).score
-    code, out = score(clip, clip, "--run", tiny_run, "--format", format, capsys=capsys)
+    expected = nr_vqm.load(exported_run).score(clip).score
+    code, out = score(clip, clip, "--run", exported_run, "--format", format, capsys=capsys)
     assert code == 0
     if format == "text":
         assert out.out.count(f"{round(expected, 3):.2f}  on 0-100, people's opinions (MOS)  ") == 2
@@ -97,9 +105,9 @@ def test_folders_patterns_and_lists(folder):
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
-def test_every_video_has_a_row_whatever_its_name(tiny_run, folder, tmp_path, format, capsys):
+def test_every_video_has_a_row_whatever_its_name(exported_run, folder, tmp_path, format, capsys):
     out = tmp_path / f"out.{format}"
-    code, printed = score(folder, tmp_path / "none.mp4", "--run", tiny_run, "--out", out, capsys=capsys)
+    code, printed = score(folder, tmp_path / "none.mp4", "--run", exported_run, "--out", out, capsys=capsys)
     rows = read_rows(out)
     assert code == command_line.EXIT_FAILED
     assert [row["path"] for row in rows] == [*score_table.find_videos([str(folder)]), str(tmp_path / "none.mp4")]
@@ -116,33 +124,33 @@ def test_every_video_has_a_row_whatever_its_name(tiny_run, folder, tmp_path, for
     assert f"Files in folders that are not videos were skipped (1): {folder}/notes.txt\n" in printed.err
 
 
-def test_skipped_files_are_counted_and_some_are_named(tiny_run, folder, tmp_path, capsys):
+def test_skipped_files_are_counted_and_some_are_named(exported_run, folder, tmp_path, capsys):
     for number in range(12):
         (tmp_path / f"notes\n{number:02d}.txt").touch()
     (tmp_path / "a.mkv").symlink_to(folder / "a b.mkv")
-    code, printed = score(tmp_path, "--run", tiny_run, capsys=capsys)
+    code, printed = score(tmp_path, "--run", exported_run, capsys=capsys)
     assert code == 0 and printed.out.count("\n") == 1
     (line,) = printed.err.splitlines()
     assert line.startswith(f"Files in folders that are not videos were skipped (12): {tmp_path}/notes")
     assert line.endswith("notes\N{REPLACEMENT CHARACTER}09.txt and 2 more")
 
 
-def test_a_name_that_is_not_utf8(tiny_run, folder, tmp_path, capfdbinary):
+def test_a_name_that_is_not_utf8(exported_run, folder, tmp_path, capfdbinary):
     name = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.mkv")
     shutil.copy(folder / "a b.mkv", name)
     for format in ("jsonl", "csv"):
         out = tmp_path / f"out.{format}"
-        assert score(os.fsdecode(name), "--run", tiny_run, "--out", out, "--html", tmp_path / "page.html")[0] == 0
+        assert score(os.fsdecode(name), "--run", exported_run, "--out", out, "--html", tmp_path / "page.html")[0] == 0
         assert os.fsencode(read_rows(out)[0]["path"]) == name
-        assert score(os.fsdecode(name), "--run", tiny_run, "--out", out, "--resume")[0] == 0
+        assert score(os.fsdecode(name), "--run", exported_run, "--out", out, "--resume")[0] == 0
         assert len(read_rows(out)) == 1
     assert b"\\udcff" in (tmp_path / "page.html").read_bytes()
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
-def test_resume_continues_at_the_end_of_the_file(tiny_run, folder, tmp_path, format, monkeypatch, capsys):
+def test_resume_continues_at_the_end_of_the_file(exported_run, folder, tmp_path, format, monkeypatch, capsys):
     whole, cut, clips = tmp_path / f"whole.{format}", tmp_path / f"cut.{format}", tmp_path / "clips.csv"
-    score(folder, "--run", tiny_run, "--out", whole, "--clips", clips)
+    score(folder, "--run", exported_run, "--out", whole, "--clips", clips)
     all_clips = clips.read_bytes()
     content = whole.read_bytes()
     scored = []
@@ -152,9 +160,8 @@ def test_resume_continues_at_the_end_of_the_file(tiny_run, folder, tmp_path, for
         cut.write_bytes(content[:end])
         clips.write_bytes(all_clips)
         scored.clear()
-        assert (
-            score(folder, "--run", tiny_run, "--out", cut, "--clips", clips, "--resume")[0] == command_line.EXIT_FAILED
-        )
+        options = ["--out", cut, "--clips", clips, "--resume"]
+        assert score(folder, "--run", exported_run, *options)[0] == command_line.EXIT_FAILED
         rows = read_rows(cut)
         assert [row | {"seconds": 0} for row in rows] == [row | {"seconds": 0} for row in read_rows(whole)]
         assert sorted(clips.read_bytes().splitlines()) == sorted(all_clips.splitlines())
@@ -162,28 +169,28 @@ def test_resume_continues_at_the_end_of_the_file(tiny_run, folder, tmp_path, for
     assert scored == []
 
 
-def test_failed_videos_are_scored_again(tiny_run, folder, tmp_path, monkeypatch, capsys):
+def test_failed_videos_are_scored_again(exported_run, folder, tmp_path, monkeypatch, capsys):
     out, repaired = tmp_path / "out.csv", tmp_path / "b.mkv"
     shutil.copy(folder / "a b.mkv", tmp_path / "a.mkv")
     repaired.write_bytes(b"")
     videos = (tmp_path / "a.mkv", repaired)
-    assert score(*videos, "--run", tiny_run, "--out", out)[0] == command_line.EXIT_FAILED
+    assert score(*videos, "--run", exported_run, "--out", out)[0] == command_line.EXIT_FAILED
     shutil.copy(folder / "ü.mkv", repaired)
     scored = []
     real = scorer.Scorer._score
     monkeypatch.setattr(scorer.Scorer, "_score", lambda *args: scored.append(args[2]) or real(*args))
-    assert score(*videos, "--run", tiny_run, "--out", out, "--resume")[0] == command_line.EXIT_FAILED
+    assert score(*videos, "--run", exported_run, "--out", out, "--resume")[0] == command_line.EXIT_FAILED
     assert scored == []
-    assert score(*videos, "--run", tiny_run, "--out", out, "--retry-failed")[0] == 0
+    assert score(*videos, "--run", exported_run, "--out", out, "--retry-failed")[0] == 0
     assert scored == [str(repaired)]
     assert [(row["path"], row["status"]) for row in read_rows(out)] == [(str(path), "ok") for path in videos]
 
 
-def test_quiet_and_verbose(tiny_run, folder, tmp_path, capsys):
+def test_quiet_and_verbose(exported_run, folder, tmp_path, capsys):
     shutil.copy(folder / "a b.mkv", tmp_path / "a.mkv")
     (tmp_path / "notes.txt").touch()
-    quiet = score(tmp_path, "--run", tiny_run, "-q", capsys=capsys)[1]
-    verbose = score(tmp_path, "--run", tiny_run, "-v", capsys=capsys)[1]
+    quiet = score(tmp_path, "--run", exported_run, "-q", capsys=capsys)[1]
+    verbose = score(tmp_path, "--run", exported_run, "-v", capsys=capsys)[1]
     assert quiet.err == ""
     assert quiet.out == verbose.out
     assert "Files in folders that are not videos were skipped (1)" in verbose.err
@@ -205,11 +212,11 @@ def stop_at_the_third(monkeypatch):
     monkeypatch.setattr(scorer.Scorer, "_score", stop)
 
 
-def test_ctrl_c_prints_the_command_that_scores_the_rest(tiny_run, folder, tmp_path, stop_at_the_third, capsys):
+def test_ctrl_c_prints_the_command_that_scores_the_rest(exported_run, folder, tmp_path, stop_at_the_third, capsys):
     out = tmp_path / "o u t.csv"
-    code, printed = score(folder, "--run", tiny_run, "--out", out, capsys=capsys)
+    code, printed = score(folder, "--run", exported_run, "--out", out, capsys=capsys)
     assert code == command_line.EXIT_INTERRUPTED == 130
-    command = f"nr-vqm score {folder} --run {tiny_run} --out '{out}' --resume"
+    command = f"nr-vqm score {folder} --run {exported_run} --out '{out}' --resume"
     expected = f"error: Stopped: 2 of 7 videos scored, 1 failed. Score the rest with: {command}\n"
     assert printed.err.splitlines(keepends=True)[-1] == expected
     assert len(read_rows(out)) == 3
@@ -219,8 +226,8 @@ def test_ctrl_c_prints_the_command_that_scores_the_rest(tiny_run, folder, tmp_pa
     assert [row["path"] for row in read_rows(out)] == score_table.find_videos([str(folder)])
 
 
-def test_ctrl_c_prints_the_finished_rows_as_json(tiny_run, folder, stop_at_the_third, capsys):
-    code, printed = score(folder, "--run", tiny_run, "--format", "json", capsys=capsys)
+def test_ctrl_c_prints_the_finished_rows_as_json(exported_run, folder, stop_at_the_third, capsys):
+    code, printed = score(folder, "--run", exported_run, "--format", "json", capsys=capsys)
     assert code == command_line.EXIT_INTERRUPTED
     assert [row["status"] for row in json.loads(printed.out)] == ["ok", "ok", "failed"]
     assert "Stopped: 2 of 7 videos scored, 1 failed. The command cannot be resumed" in printed.err
@@ -234,30 +241,30 @@ def test_ctrl_c_offers_to_resume_only_commands_that_can(resumes, message, capsys
     assert capsys.readouterr().err.endswith(f"{message}\n")
 
 
-def test_resume_of_a_complete_file_also_checks_the_model(tiny_run, folder, tmp_path, capsys):
+def test_resume_of_a_complete_file_also_checks_the_model(exported_run, folder, tmp_path, capsys):
     out, good = tmp_path / "out.csv", folder / "a b.mkv"
-    score(good, folder / "broken.mp4", "--run", tiny_run, "--out", out)
-    code, printed = score(good, "--run", tiny_run, "--out", out, "--resume", capsys=capsys)
+    score(good, folder / "broken.mp4", "--run", exported_run, "--out", out)
+    code, printed = score(good, "--run", exported_run, "--out", out, "--resume", capsys=capsys)
     assert code == 0  # the failed video is not part of this command
     assert f"{out} is complete: 1 videos, 0 failed." in printed.err
-    code, printed = score(good, "--run", tiny_run, "--out", out, "--resume", "--head", "svr", capsys=capsys)
+    code, printed = score(good, "--run", exported_run, "--out", out, "--resume", "--head", "svr", capsys=capsys)
     assert code == command_line.EXIT_USAGE
     assert "this run is svr" in printed.err
 
 
-def test_resume_does_not_mix_models(tiny_run, folder, tmp_path, capsys):
+def test_resume_does_not_mix_models(exported_run, folder, tmp_path, capsys):
     out = tmp_path / "out.csv"
-    score(folder / "a b.mkv", "--run", tiny_run, "--out", out)
-    code, printed = score(folder, "--run", tiny_run, "--head", "svr", "--out", out, "--resume", capsys=capsys)
+    score(folder / "a b.mkv", "--run", exported_run, "--out", out)
+    code, printed = score(folder, "--run", exported_run, "--head", "svr", "--out", out, "--resume", capsys=capsys)
     assert code == command_line.EXIT_USAGE
     assert "this run is svr" in printed.err
     assert len(read_rows(out)) == 1
 
 
-def test_a_list_on_standard_input(tiny_run, folder, monkeypatch, capsys):
+def test_a_list_on_standard_input(exported_run, folder, monkeypatch, capsys):
     names = b"\0".join(os.fsencode(folder / name) for name in ("two\nlines.mkv", "a b.mkv"))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names)))
-    code, out = score("--from-file", "-", "--run", tiny_run, "--format", "jsonl", capsys=capsys)
+    code, out = score("--from-file", "-", "--run", exported_run, "--format", "jsonl", capsys=capsys)
     assert code == 0
     rows = [json.loads(line) for line in out.out.splitlines()]
     assert [Path(row["path"]).name for row in rows] == ["two\nlines.mkv", "a b.mkv"]
@@ -291,35 +298,35 @@ def test_invalid_options_are_reported_before_the_model_is_loaded(tmp_path, monke
     assert Path("there.csv").read_text() == "path,score\nx.mp4,3\n"
 
 
-def test_no_usable_model(tiny_run, tmp_path, capsys):
+def test_no_usable_model(tmp_path, capsys):
     code, printed = score("x.mp4", "--run", tmp_path, capsys=capsys)
     assert code == command_line.EXIT_NO_MODEL
     assert printed.err == f"error: No model in {tmp_path}. Pass --run FOLDER, the folder of a trained run.\n"
 
 
-def test_an_unexpected_error_fails_one_video_only(tiny_run, folder, monkeypatch, capsys):
+def test_an_unexpected_error_fails_one_video_only(exported_run, folder, monkeypatch, capsys):
     def fail(*args):
         raise MemoryError("no room")
 
     monkeypatch.setattr(scorer.Scorer, "_run", fail)
-    code, printed = score(folder / "a b.mkv", "--run", tiny_run, "--format", "jsonl", capsys=capsys)
+    code, printed = score(folder / "a b.mkv", "--run", exported_run, "--format", "jsonl", capsys=capsys)
     assert code == command_line.EXIT_FAILED
     assert json.loads(printed.out)["error"] == "MemoryError: no room"
 
 
-def test_plots_are_numbered_for_several_videos(tiny_run, folder, tmp_path, capsys):
+def test_plots_are_numbered_for_several_videos(exported_run, folder, tmp_path, capsys):
     pages = ["--plot", tmp_path / "p.png", "--html", tmp_path / "p.html"]
-    assert score(folder / "a b.mkv", "--run", tiny_run, *pages)[0] == 0
+    assert score(folder / "a b.mkv", "--run", exported_run, *pages)[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"p.png", "p.html"}
-    score(folder / "a b.mkv", folder / "broken.mp4", folder / "ü.mkv", "--run", tiny_run, *pages)
+    score(folder / "a b.mkv", folder / "broken.mp4", folder / "ü.mkv", "--run", exported_run, *pages)
     assert {path.name for path in tmp_path.iterdir()} == {
         "p.png", "p.html", "p-0001.png", "p-0001.html", "p-0003.png", "p-0003.html"
     }  # fmt: skip
 
 
-def test_a_folder_of_pages_has_an_index_also_after_a_resume(tiny_run, folder, tmp_path, capsys):
+def test_a_folder_of_pages_has_an_index_also_after_a_resume(exported_run, folder, tmp_path, capsys):
     pages, out = tmp_path / "pages", tmp_path / "out.csv"
-    options = ["--run", tiny_run, "--out", out, "--html", pages]
+    options = ["--run", exported_run, "--out", out, "--html", pages]
     assert score(folder / "a b.mkv", *options)[0] == 0
     code, _ = score(folder / "a b.mkv", folder / "broken.mp4", folder / "ü.mkv", *options, "--resume", capsys=capsys)
     assert code == command_line.EXIT_FAILED
@@ -329,7 +336,7 @@ def test_a_folder_of_pages_has_an_index_also_after_a_resume(tiny_run, folder, tm
     assert "2 scored" in index and "1 failed" in index and "broken.mp4" in index
     assert 'href="index.html">All videos' in (pages / "0003-_.html").read_text()
     (tmp_path / "file").touch()
-    code, printed = score(folder / "a b.mkv", "--run", tiny_run, "--html", tmp_path / "file", capsys=capsys)
+    code, printed = score(folder / "a b.mkv", "--run", exported_run, "--html", tmp_path / "file", capsys=capsys)
     assert code == command_line.EXIT_USAGE and str(tmp_path / "file") in printed.err
 
 
@@ -430,33 +437,37 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, few_draws, capsys):
 
 
 @pytest.mark.parametrize("option", ["--out", "--clips"])
-def test_two_commands_do_not_write_to_one_file(tiny_run, folder, tmp_path, option, capsys):
+def test_two_commands_do_not_write_to_one_file(exported_run, folder, tmp_path, option, capsys):
     path = tmp_path / "rows.csv"
     hold = "import sys; from nr_vqm.common.folder_lock import file_lock\n"
     hold += "with file_lock(sys.argv[1]): print('held', flush=True); sys.stdin.read(1)"
     command = [sys.executable, "-c", hold, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        code, printed = score(folder / "a b.mkv", "--run", tiny_run, option, path, capsys=capsys)
+        code, printed = score(folder / "a b.mkv", "--run", exported_run, option, path, capsys=capsys)
         assert code == command_line.EXIT_USAGE
         assert f"{path} is in use by process {other.pid} on" in printed.err
         assert not path.exists()
         other.communicate("x")
-    assert score(folder / "a b.mkv", "--run", tiny_run, option, path)[0] == 0
+    assert score(folder / "a b.mkv", "--run", exported_run, option, path)[0] == 0
     assert [found.name for found in tmp_path.iterdir() if found != folder] == [path.name]
 
 
-def test_options_for_reading_and_limits_reach_the_scorer_and_the_workers(tiny_run, folder, tmp_path, capsys):
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("keras", marks=pytest.mark.slow)])
+def test_options_for_reading_and_limits_reach_the_scorer_and_the_workers(
+    exported_run, folder, tmp_path, engine, capsys
+):
+    model = ["--run", exported_run, "--engine", engine]
     write_bars(folder / "a.mpg", encoder="mpeg2video", options={"flags": "+ildct+ilme", "b": "2M"})
     for number, workers in enumerate((1, 2)):
         out = tmp_path / f"rows-{number}.jsonl"
-        arguments = [folder / "a.mpg", folder / "a b.mkv", "--run", tiny_run, "--out", out, "--workers", workers]
+        arguments = [folder / "a.mpg", folder / "a b.mkv", *model, "--out", out, "--workers", workers]
         assert score(*arguments, "--deinterlace", "--max-pixels", 100_000, "--stream", 0)[0] == command_line.EXIT_FAILED
         failed, scored = read_rows(out)
         assert "may have 1e+05 pixels in all, this one has 20 frames of 128x96" in failed["error"]
         assert (scored["status"], scored["frames"]) == ("ok", 12)
     capsys.readouterr()
-    code, printed = score(folder / "a.mpg", "--run", tiny_run, "--deinterlace", "--max-memory", 2, capsys=capsys)
+    code, printed = score(folder / "a.mpg", *model, "--deinterlace", "--max-memory", 2, capsys=capsys)
     assert code == 0
     assert "warning: interlaced video, deinterlaced before it was scored (FFmpeg's bwdif)" in printed.out
 

@@ -49,8 +49,8 @@ def write_rival(run, name, *, seed=0, noise=3.0, missing=(), without=(), version
 def compare(run):
     """Run make compare with few bootstrap draws; return what it printed."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(comparison, "MIN_RESAMPLES", 50)
-        return commands.succeed(compare_heads.main, "--run", run, "--resamples", 50)
+        patched.setattr(comparison, "MIN_RESAMPLES", 10)
+        return commands.succeed(compare_heads.main, "--run", run, "--resamples", 10)
 
 
 def metrics(run):
