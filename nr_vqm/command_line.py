@@ -54,7 +54,13 @@ class HelpFormatter(argparse.HelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help or ""
         nothing = action.default is None or action.default is False or action.default in ([], argparse.SUPPRESS)
-        return text if nothing or "(default:" in text else f"{text} (default: %(default)s)"
+        if nothing or "(default:" in text:
+            return text
+        return (
+            f"{text} (default: {action.default:g})"
+            if isinstance(action.default, float)
+            else f"{text} (default: %(default)s)"
+        )
 
 
 def new_parser(

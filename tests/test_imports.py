@@ -266,6 +266,12 @@ def test_help_shows_a_default_of_zero(help_texts):
     )
 
 
+def test_help_shows_large_limits_in_short(help_texts):
+    printed = re.sub(r"\s+", " ", help_texts["nr_vqm.cli score"]["printed"])
+    assert "(default: 1e+11)" in printed
+    assert "time for a video (default: 3600)" in printed
+
+
 def test_data_prep_never_loads_tensorflow():
     code = "import sys, data_prep.__main__, data_prep.messages, data_prep.synthetic.database\n"
     code += "assert not {'tensorflow', 'keras'} & set(sys.modules)"

@@ -60,6 +60,7 @@ def export(
             by more than `export_check.MAX_DIFFERENCE`.
     """
     run = RunFolder(run_dir)
+    _check_is_run(run)
     folder = run.export if out is None else Path(out)
     if folder.exists() and not export_folder.is_export(folder):
         raise ValueError(f"{folder} exists and is not an export. Choose another folder, or remove it.")
@@ -75,6 +76,13 @@ def export(
         export_folder.write_record(temporary, **record, difference=difference)
     size = sum(path.stat().st_size for path in folder.iterdir())
     return {"folder": str(folder), "heads": names, "bytes": size, "difference": difference}
+
+
+def _check_is_run(run: RunFolder) -> None:
+    if export_folder.is_export(run.path):
+        raise ValueError(f"{run} is an export. Name the run that it was made from.")
+    if not run.cnn3d.exists():
+        raise FileNotFoundError(f"No model in {run}. Name the folder of a trained run.")
 
 
 def _heads(run: RunFolder) -> list[str]:

@@ -177,6 +177,13 @@ def test_a_folder_with_something_else_is_not_replaced(run, tmp_path):
         exporting.export(run, tmp_path)
 
 
+def test_what_is_no_run_is_not_exported(copy, tmp_path):
+    with pytest.raises(ValueError, match=r"is an export. Name the run that it was made from"):
+        exporting.export(copy)
+    with pytest.raises(FileNotFoundError, match=r"No model in .*none. Name the folder of a trained run"):
+        exporting.export(tmp_path / "none")
+
+
 def test_the_export_of_other_models_is_refused(run, exported, tmp_path):
     other = Path(shutil.copytree(run, tmp_path / "run"))
     RunFolder(other).update_facts(mos_range=[1, 5])
