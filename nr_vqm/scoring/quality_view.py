@@ -4,6 +4,7 @@ A colour stands for the same quality on every page: the scale is fixed to 1-5, s
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import cv2
@@ -20,6 +21,8 @@ COLOURS = np.array(
         (224, 243, 248), (171, 217, 233), (116, 173, 209), (69, 117, 180), (49, 54, 149),
     ]
 )  # fmt: skip
+MAX_TICKS = 8  # of the time axis
+LATE = 0.95  # of the time axis: labels beyond end at their tick
 MAX_MOMENTS = 3
 MOMENTS_APART = 8  # two shown moments are at least this part of the groups apart, an eighth
 
@@ -64,6 +67,45 @@ def times(score: "Score") -> np.ndarray:
 def duration(score: "Score") -> float:
     """Return the length of the video in seconds, or in frames if the frame rate is unknown."""
     return score.frames / (score.fps or 1.0)
+
+
+def points(shares: np.ndarray, quality: np.ndarray) -> str:
+    """Return the points of a curve for SVG, in a box of 1000 x 400: 5 is at its top and 1 at its bottom.
+
+    Args:
+        shares: position of each point in time, 0-1, shape (n,).
+        quality: on 1-5, shape (n,).
+    """
+    return " ".join(f"{1000 * x:.1f},{400 - 100 * (y - 1):.1f}" for x, y in zip(shares, quality, strict=True))
+
+
+def ticks(length: float, label: Callable[[float], str]) -> list[tuple[str, str, bool]]:
+    """Return the ticks of a time axis from 0 to `length`, at most MAX_TICKS, at 1, 2 or 5 times a power of ten.
+
+    Args:
+        length: of the axis.
+        label: formats a position.
+
+    Returns:
+        for each tick its label, its position as a length in CSS, and whether its label has no room to the right.
+    """
+    steps = (factor * 10.0**power for power in range(-2, 9) for factor in (1, 2, 5))
+    step = next(step for step in steps if length / step < MAX_TICKS)
+    places = [number * step for number in range(int(length / step) + 1)]
+    return [(label(place), percent(place / length), place > LATE * length) for place in places]
+
+
+def seconds(value: float) -> str:
+    """Format a time: 75.5 seconds as '1:15.5', below a minute '15.5 s'."""
+    tenths = round(10 * value)
+    if tenths < 600:
+        return f"{tenths / 10:g} s"
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}".removesuffix(".0")
+
+
+def percent(share: float) -> str:
+    """Format a share as a length in CSS."""
+    return f"{100 * share:.2f}%"
 
 
 def moments(score: "Score") -> list[Moment]:

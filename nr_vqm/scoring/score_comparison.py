@@ -10,11 +10,10 @@ import numpy as np
 from nr_vqm.common import figures, safe_output
 from nr_vqm.common.safe_output import printable
 from nr_vqm.dataset import label_origin, mos_scale
-from nr_vqm.scoring import score_table
+from nr_vqm.scoring import quality_view, score_table
 from nr_vqm.scoring.score import Score
 
 NUM_TIMES = 8  # moments of both curves that are listed
-MAX_NAME = 28  # characters in the legend
 COLOURS = (figures.BLUE, figures.ORANGE)
 
 
@@ -83,7 +82,8 @@ class ScoreComparison:
         values = {
             "conclusion": self.conclusion(),
             "videos": [_card(score, colour) for score, colour in zip((self.first, self.second), COLOURS, strict=True)],
-            "curves": _curves_uri(self.first, self.second) if self.times() else None,
+            "chart": _chart(self.first, self.second) if self.times() else None,
+            "words": mos_scale.ACR_WORDS,
             "times": self.times(),
             "labels": label_origin.WARNINGS[self.first.labels],
             "model": f"{self.first.head}, {self.first.model_id}, {self.first.engine} {self.first.precision}",
@@ -133,10 +133,6 @@ def _name(score: Score) -> str:
     return printable(Path(score.path).name) or "array of frames"
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= MAX_NAME else f"...{name[3 - MAX_NAME :]}"
-
-
 def _card(score: Score, colour: str) -> dict[str, Any]:
     """Return what the page shows of one video."""
     return {
@@ -151,19 +147,18 @@ def _card(score: Score, colour: str) -> dict[str, Any]:
     }
 
 
-def _curves_uri(first: Score, second: Score) -> str:
-    """Plot both curves over time, or over the position in the video where a frame rate is unknown."""
+def _chart(first: Score, second: Score) -> dict[str, Any]:
+    """Return both curves over time, or over the position in the video where a frame rate is unknown.
+
+    Returns:
+        'curves', the points of each; 'ticks' as `quality_view.ticks`; 'in_seconds'.
+    """
     in_seconds = bool(first.fps and second.fps)
-    figure = figures.new_figure(5.6, 3.2)
-    axes = figure.add_subplot()
-    for score, colour, style in zip((first, second), COLOURS, ("-", "--"), strict=True):
-        middles = np.array(score.grid.starts) + score.grid.clip_frames / 2
-        times = middles / score.fps if in_seconds else middles / max(1, score.frames)
-        axes.plot(times, _curve(score), style, color=colour, linewidth=2, label=figures.plain(_shortened(_name(score))))
-    axes.set(ylim=(1, 5), xlabel="time (s)" if in_seconds else "position in the video", ylabel="clip quality (1-5)")
-    axes.set_yticks(range(1, 6))
-    figures.style_axes(axes)
-    axes.legend(
-        frameon=False, labelcolor=figures.INK, fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0
-    )
-    return figures.data_uri(figure)
+    length = max(quality_view.duration(score) for score in (first, second)) if in_seconds else 100.0
+    scales = [1.0 if in_seconds else length / quality_view.duration(score) for score in (first, second)]
+    curves = [
+        quality_view.points(quality_view.times(score) * scale / length, _curve(score))
+        for score, scale in zip((first, second), scales, strict=True)
+    ]
+    ticks = quality_view.ticks(length, quality_view.seconds if in_seconds else "{:g} %".format)
+    return {"curves": curves, "ticks": ticks, "in_seconds": in_seconds}

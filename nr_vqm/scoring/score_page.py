@@ -4,6 +4,7 @@ Quality is shown over time, over the frame, and clip by clip, on the fixed scale
 """
 
 import base64
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,6 @@ STRIP = 8  # frames of the film strip
 FRAME_WIDTH = 640  # pixels, of the two large frames
 FRAME_BYTES, THUMBNAIL_BYTES = 80_000, 7_000  # largest sizes, so that the page stays below 400 KB
 FRAME_HEIGHT = 560  # largest height in which they are shown, for upright videos
-MAX_TICKS = 8  # of the time axis
 NUMBERED_COLUMNS = 12  # largest number of columns of the quality map whose cells have room for a number
 
 
@@ -73,8 +73,8 @@ def _render_template(part: str, score: "Score", back: tuple[str, str] | None) ->
         "labels": label_origin.ORIGINS[score.labels],
         "head_label": head_table.label(score.head),
         "warnings": [printable(warning) for warning in score.warnings],
-        "score_left": _percent((score.score - score.scale_min) / span),
-        "interval": [_percent((end - score.scale_min) / span) for end in score.interval or ()],
+        "score_left": quality_view.percent((score.score - score.scale_min) / span),
+        "interval": [quality_view.percent((end - score.scale_min) / span) for end in score.interval or ()],
         "gradient": [_rgb(colour) for colour in quality_view.COLOURS],
         "clips": _clip_values(score) if score.has_clips else None,
     }
@@ -86,7 +86,7 @@ def _clip_values(score: "Score") -> dict[str, Any]:
     length = quality_view.duration(score)
     return {
         "curve": _curve(score),
-        "ticks": [(_time(score, tick), _percent(tick / length)) for tick in _ticks(length)],
+        "ticks": quality_view.ticks(length, functools.partial(_time, score)),
         "unit": "s" if score.fps else "frames",
         "strip": _strip(score),
         "moments": [_moment(score, moment) for moment in quality_view.moments(score)],
@@ -102,21 +102,11 @@ def _clip_values(score: "Score") -> dict[str, Any]:
 
 
 def _curve(score: "Score") -> dict[str, str]:
-    """Return the points of the curve and the band in a box of 1000 x 400, where 5 is at the top and 1 at the bottom."""
-    xs = 1000 * quality_view.times(score) / quality_view.duration(score)
+    """Return the points of the curve and the band, as `quality_view.points`."""
+    shares = quality_view.times(score) / quality_view.duration(score)
     low, high = np.quantile(score.clip_quality, [0.1, 0.9], axis=1)
-
-    def points(ys: np.ndarray, order: int = 1) -> str:
-        return " ".join(f"{x:.1f},{400 - 100 * (y - 1):.1f}" for x, y in list(zip(xs, ys, strict=True))[::order])
-
-    return {"mean": points(score.quality_over_time), "band": f"{points(high)} {points(low, -1)}"}
-
-
-def _ticks(length: float) -> list[float]:
-    """Return positions of ticks between 0 and `length`, at most MAX_TICKS, at 1, 2 or 5 times a power of ten."""
-    steps = (factor * 10.0**power for power in range(-2, 9) for factor in (1, 2, 5))
-    step = next(step for step in steps if length / step < MAX_TICKS)
-    return [number * step for number in range(int(length / step) + 1)]
+    band = f"{quality_view.points(shares, high)} {quality_view.points(shares[::-1], low[::-1])}"
+    return {"mean": quality_view.points(shares, score.quality_over_time), "band": band}
 
 
 def _strip(score: "Score") -> list[str]:
@@ -133,8 +123,8 @@ def _moment(score: "Score", moment: quality_view.Moment) -> dict[str, Any]:
         "quality": moment.quality,
         "word": mos_scale.acr_word(moment.quality),
         "frame": _thumbnail(score, moment.group),
-        "left": _percent(moment.middle / quality_view.duration(score)),
-        "top": _percent((quality_view.HIGHEST - moment.quality) / 4),
+        "left": quality_view.percent(moment.middle / quality_view.duration(score)),
+        "top": quality_view.percent((quality_view.HIGHEST - moment.quality) / 4),
     }
 
 
@@ -145,8 +135,9 @@ def _cells(score: "Score") -> list[dict[str, Any]]:
     tops, lefts = (rows / score.height).tolist(), (columns / score.width).tolist()
     return [
         {
-            "top": _percent(tops[row]), "height": _percent(tops[row + 1] - tops[row]),
-            "left": _percent(lefts[column]), "width": _percent(lefts[column + 1] - lefts[column]),
+            "top": quality_view.percent(tops[row]), "height": quality_view.percent(tops[row + 1] - tops[row]),
+            "left": quality_view.percent(lefts[column]),
+            "width": quality_view.percent(lefts[column + 1] - lefts[column]),
             "colour": _rgb(colours[row, column]), "value": float(values[row, column]),
         }
         for row, column in np.ndindex(values.shape)
@@ -192,17 +183,8 @@ def _jpeg_uri(content: bytes) -> str:
 
 
 def _time(score: "Score", value: float) -> str:
-    """Format a time: 75.5 s as '1:15.5', below a minute '15.5 s'; frames as a whole number."""
-    if not score.fps:
-        return f"frame {value:.0f}"
-    tenths = round(10 * value)
-    if tenths < 600:
-        return f"{tenths / 10:g} s"
-    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}".removesuffix(".0")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}%"
+    """Format a time in seconds, or a number of frames as a whole number."""
+    return quality_view.seconds(value) if score.fps else f"frame {value:.0f}"
 
 
 def _rgb(colour: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 import base64
 import functools
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from nr_vqm.evaluation import comparison, mos_mapping
 from nr_vqm.runs.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("few_draws", "equal_plots_are_drawn_once")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert('id')</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} $\\frac$"
 
 
@@ -262,6 +264,22 @@ def test_the_page_can_be_printed(tmp_path):
     synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
     printed = make_report(tmp_path).partition("@media print")[2].partition("</style>")[0]
     assert "details::details-content { content-visibility: visible; block-size: auto; }" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_tables_fit_on_paper(tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    synthetic_run(tmp_path, {"lstm": 0.3, "svr": 0.4})
+    make_report(tmp_path)
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 718, "height": 1040})  # A4 at 96 dots an inch, margins of 1 cm
+        page.emulate_media(media="print")
+        page.goto((tmp_path / "report.html").as_uri())
+        assert page.locator("thead th").count() >= 9
+        assert page.evaluate("document.documentElement.scrollWidth") <= 718
+        browser.close()
 
 
 @pytest.mark.parametrize("missing", ["metrics.json", "scores.csv", "preset.json"])

@@ -80,13 +80,26 @@ def test_scores_of_two_models_are_not_compared(score):
         score_comparison.compare(score, dataclasses.replace(score, head="svr", model_id="abc"))
 
 
+@pytest.mark.parametrize(("fps", "last"), [(5.0, [500, 1000]), (0.0, [1000, 1000])])
+def test_both_curves_are_drawn_on_one_axis(score, fps, last):
+    second = dataclasses.replace(score, fps=fps)  # 20 frames: 4 s instead of 2 s, or of unknown duration
+    page = score_comparison.compare(score, second).to_html()
+    curves = re.findall(r'<polyline points="([^"]+)"', page)
+    middle = (score.grid.starts[-1] + score.grid.clip_frames / 2) / 20
+    assert [float(curve.split()[-1].split(",")[0]) for curve in curves] == [
+        pytest.approx(part * middle, abs=0.05) for part in last
+    ]
+    assert ("over the position in the video" in page, ">4 s<" in page, ">20 %<" in page) == (not fps, fps > 0, not fps)
+    assert "<img" not in page  # text of the axes stays text, and readable on a phone
+
+
 def test_the_page_is_self_contained_and_escaped(score):
     first = variant(score, "<b>a</b>.mp4", 50.0, 4.0)
-    second = dataclasses.replace(variant(score, "b.mp4", 60.0, 3.0), warnings=("damaged <i>",))
+    second = dataclasses.replace(variant(score, "b.mp4", 60.0, 3.0), warnings=("damaged <u>",))
     page = score_comparison.compare(first, second).to_html()
-    assert re.findall(r'(?:src|href)="([^"]{5})', page) == ["data:"]
-    assert "<script" not in page and "<i>" not in page and "default-src 'none'" in page
-    assert "damaged &lt;i&gt;" in page and "this exceeds the 95 % interval" in page
+    assert not re.findall(r'(?:src|href)="', page)
+    assert "<script" not in page and "<u>" not in page and "default-src 'none'" in page
+    assert "damaged &lt;u&gt;" in page and "this exceeds the 95 % interval" in page
 
 
 def test_the_command(run, place_video, tmp_path):

@@ -152,6 +152,22 @@ def test_the_curve_is_drawn_on_the_whole_scale(score):
     assert xs == pytest.approx([1000 * time / 2.0 for time in quality_view.times(score)], abs=0.05)  # 20 frames, 10/s
 
 
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (4.0, [("0 s", "0.00%", False), ("1 s", "25.00%", False), ("2 s", "50.00%", False), ("3 s", "75.00%", False),
+               ("4 s", "100.00%", True)]),
+        (125.0, [("0 s", "0.00%", False), ("20 s", "16.00%", False), ("40 s", "32.00%", False),
+                 ("1:00", "48.00%", False), ("1:20", "64.00%", False), ("1:40", "80.00%", False),
+                 ("2:00", "96.00%", True)]),
+        (0.5, [("0 s", "0.00%", False), ("0.1 s", "20.00%", False), ("0.2 s", "40.00%", False),
+               ("0.3 s", "60.00%", False), ("0.4 s", "80.00%", False), ("0.5 s", "100.00%", True)]),
+    ],
+)  # fmt: skip
+def test_ticks_of_the_time_axis(length, expected):
+    assert quality_view.ticks(length, quality_view.seconds) == expected
+
+
 def test_the_lowest_moments_share_no_frame(score):
     grid = dataclasses.replace(score.grid, starts=(0, 5, 10, 20, 30), clip_frames=7)
     quality = np.array([2.0, 1.0, 1.5, 3.0, 2.5])[:, None].repeat(6, axis=1)
