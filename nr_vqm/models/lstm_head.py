@@ -139,7 +139,9 @@ def fit_lstm_head(
     val_inputs, val_quality = (np.asarray(part, np.float32) for part in val)
     batches = VideoBatches(inputs, quality[:, None], batch_size=batch_size, augment=augment, seed=seed)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, len(batches) * epochs)
-    head.compile(keras.optimizers.Adam(schedule), loss="mse")
+    adam = keras.optimizers.Adam(schedule)
+    head.compile(adam, loss="mse")
+    adam.build(head.trainable_variables)  # else TensorFlow traces the first step twice, to create the variables
     stop = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     fitted = head.fit(
         batches, validation_data=(val_inputs, val_quality[:, None]), epochs=epochs, callbacks=[stop], verbose=0

@@ -128,6 +128,7 @@ def compile_cnn3d(model: keras.Model, learning_rate: Any, *, accumulate: int) ->
     adam = keras.optimizers.Adam(learning_rate, gradient_accumulation_steps=accumulate if accumulate > 1 else None)
     # XLA fails under MirroredStrategy and is slower on a CPU; JAX needs it to be fast at all.
     model.compile(adam, loss="mse", jit_compile=keras.backend.backend() == "jax")
+    adam.build(model.trainable_variables)  # else TensorFlow traces the first step twice, to create the variables
 
 
 def check_batches(batch_size: int, *, accumulate: int, num_devices: int) -> None:

@@ -106,7 +106,9 @@ def fit_fcn_lstm(
             )
             # XLA fails under MirroredStrategy and is slower on a CPU; JAX needs it to be fast at all.
             on_jax = keras.backend.backend() == "jax"
-            model.compile(keras.optimizers.Adam(schedule), VideoAndGroupsError(group_weight), jit_compile=on_jax)
+            adam = keras.optimizers.Adam(schedule)
+            model.compile(adam, VideoAndGroupsError(group_weight), jit_compile=on_jax)
+            adam.build(model.trainable_variables)  # as in `cnn3d_training.compile_cnn3d`
     saver = resumable_fit.SaveTraining(
         run, state, train,
         validate=lambda trained: validate(trained, val, network=network, workers=workers),
