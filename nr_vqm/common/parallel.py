@@ -12,6 +12,7 @@ AHEAD = 4  # items submitted per thread, so that no thread is idle; submitting a
 READY = 4  # finished results that may wait for a slow one, as a multiple of the submitted items
 TIMEOUT_SECONDS = 30  # to connect to a Dask scheduler
 ATTEMPTS = 3  # workers that may die on one item before it fails
+RESTART = "10 minutes"  # for the successor of a dead worker; Dask gives it up after 15 s, which busy machines exceed
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -145,8 +146,11 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         # One item at a time in a worker: other items in a worker that dies would be suspected as well.
         settings = {"allowed-failures": ATTEMPTS - 1, "worker-saturation": 1.0}
         settings = {f"distributed.scheduler.{name}": value for name, value in settings.items()}
+        settings["distributed.deploy.lost-worker-timeout"] = RESTART
         stack.enter_context(dask.config.set(settings))
         if scheduler:
+            # It would report a lost connection on standard error, besides the command.
+            logging.getLogger("distributed").setLevel(logging.WARNING)
             try:
                 client = Client(scheduler, timeout=TIMEOUT_SECONDS)
             except (OSError, ValueError) as error:

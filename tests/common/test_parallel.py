@@ -1,6 +1,8 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -48,6 +50,33 @@ def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
     wanted = [2 * item for item in range(9)]
     wanted[5] = "5: the 3 processes that tried it died: out of memory, or a crash"
     assert list(got) == wanted
+
+
+def kill_two(item, folder):
+    """Items 0 and 1 kill their workers the first time."""
+    marker = folder / f"{item}"
+    if item < 2 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * item
+
+
+@pytest.mark.slow
+def test_workers_that_restart_slowly_are_waited_for(tmp_path):
+    """Dask gave up a worker that was not back after 15 seconds; with the last one the command hung."""
+    # Runs at the start of every Python process.
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import pathlib, time\nif pathlib.Path({str(tmp_path / '0')!r}).exists(): time.sleep(20)\n"
+    )
+    code = "import functools, pathlib, sys, test_parallel\nfrom nr_vqm.common import parallel\n"
+    code += "work = functools.partial(test_parallel.kill_two, folder=pathlib.Path(sys.argv[1]))\n"
+    code += "print(list(parallel.map_in_order(work, list(range(5)), workers=2)))"
+    search_path = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "tests", Path(__file__).parent)))
+    found = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], env={**os.environ, "PYTHONPATH": search_path},
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert (found.returncode, found.stdout) == (0, "[0, 2, 4, 6, 8]\n"), found.stderr
 
 
 def slow_first(item, folder):
