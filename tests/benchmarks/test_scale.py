@@ -2,10 +2,12 @@
 
 import json
 
+import commands
 import numpy as np
 import pytest
 
 from benchmarks import grid, memory, throughput, train_step, train_variants
+from experiments import ablations, train_cnn
 from nr_vqm import presets
 from nr_vqm.dataset import manifest
 from nr_vqm.evaluation import metrics
@@ -72,3 +74,16 @@ def test_the_smallest_grid_without_a_significant_loss_is_named():
     assert results[16].high >= 0
     assert (results[32].difference, results[32].low, results[32].high) == (0, 0, 0)
     assert grid.smallest(results) == 16
+
+
+@pytest.mark.slow
+def test_the_grid_benchmark_on_small_videos(synthetic_data, tmp_path, few_draws, capsys):
+    run = ["--run", tmp_path / "run", "--data", synthetic_data]
+    commands.succeed(train_cnn.main, *run, "--preset", "tiny", "--epochs", 1, "--set", "head_epochs=1")
+    commands.succeed(ablations.main, "grid", *run)
+    options = ["--run", tmp_path / "run", "--videos", synthetic_data / "synthetic", "--head", "svr"]
+    grid.main([*map(str, options), "--json", str(tmp_path / "figures.json")])
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["times_as_fast_8"] == pytest.approx(figures["seconds_32"] / figures["seconds_8"])
+    assert (figures["times_as_fast_32"], figures["difference_32"]) == (1, 0)
+    assert "The smallest grid without a significant loss: " in capsys.readouterr().out
