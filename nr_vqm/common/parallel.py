@@ -160,7 +160,13 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         # No memory limit: Dask would stop workers at a share of the machine's memory, and our own use is bounded.
         try:
             cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs="ERROR"
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                # Of its status page, which it always serves: the usual port may be that of another command.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                silence_logs="ERROR",
             )
         except RuntimeError as error:
             raise OSError(

@@ -136,6 +136,13 @@ def test_a_scheduler_that_is_lost_ends_the_command_with_one_line(tmp_path, capfd
         assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
+def test_two_commands_at_once_give_no_warning(recwarn):
+    with parallel._client(1, None), parallel._client(1, None):
+        pass
+    assert not [one for one in recwarn if "Port" in str(one.message)]
+
+
 class LostClient:
     """A client whose scheduler does not answer when it is closed."""
 
