@@ -144,8 +144,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 
     with contextlib.ExitStack() as stack:
         # One item at a time in a worker: other items in a worker that dies would be suspected as well.
-        settings = {"allowed-failures": ATTEMPTS - 1, "worker-saturation": 1.0}
-        settings = {f"distributed.scheduler.{name}": value for name, value in settings.items()}
+        scheduling = {"allowed-failures": ATTEMPTS - 1, "worker-saturation": 1.0}
+        settings: dict[str, Any] = {f"distributed.scheduler.{name}": value for name, value in scheduling.items()}
         settings["distributed.deploy.lost-worker-timeout"] = RESTART
         stack.enter_context(dask.config.set(settings))
         if scheduler:
