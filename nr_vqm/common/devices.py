@@ -271,8 +271,8 @@ def replicas(num_devices: int) -> Any:
 def _mirrored(device_type: str, num_devices: int) -> Any:
     """Return the one strategy of these devices in this process.
 
-    Every new strategy numbers its collective operations from the same start. The numbers of a second one can meet those
-    that an aborted training has left in the runtime, which then fails with a shape mismatch.
+    Every new strategy numbers its collective operations from 100, and TensorFlow keeps the shape of each number. A
+    second strategy would fail with "Shape mismatch in the collective instance 100" where its network has another size.
     """
     import tensorflow as tf
 

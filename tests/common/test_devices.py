@@ -3,6 +3,7 @@
 import os
 import types
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -123,5 +124,14 @@ def test_other_errors_are_not_converted():
         raise tf.errors.InvalidArgumentError(None, None, "shapes")
 
 
-def test_two_trainings_in_one_process_share_a_strategy():
-    assert devices.replicas(2) is devices.replicas(2)
+@pytest.mark.parametrize("num_weights", [3, 4])
+def test_trainings_of_different_networks_in_one_process_do_not_collide(num_weights):
+    strategy = devices.replicas(2)
+
+    @tf.function
+    def step():
+        return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(num_weights)))
+
+    for of_replica in strategy.experimental_local_results(step()):
+        np.testing.assert_array_equal(of_replica, np.full(num_weights, 2.0))
+    assert devices.replicas(2) is strategy
