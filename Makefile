@@ -135,7 +135,7 @@ pretrained: ## the run that ships -> OUT: ROOT unlabelled videos, PUBLISHED feat
 	  SETTINGS="train_groups=1 train_grid=1x1" ARGS="--mos-range 1 5"
 	$(MAKE) cross_database RUN=$(call quoted,$(RUN)) DATA=$(call quoted,$(DATA)-rated) OUT=$(call quoted,$(RUN)-rated) ROOT=
 	$(BIN)/nr-vqm export $(call quoted,$(RUN)) $(call quoted,$(OUT)) --validation $(call quoted,$(RUN)-rated) \
-	  --teacher $(call quoted,$(RUN)-teacher.h5) --head svr
+	  --align --teacher $(call quoted,$(RUN)-teacher.h5) --head lstm
 
 live_qualcomm: PRESET = paper
 live_qualcomm: SPLIT = paper

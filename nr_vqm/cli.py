@@ -209,6 +209,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a test of RUN on another database (make cross_database), which then gives intervals and percentiles",
     )
+    add("--align", action="store_true", help="map the scores to the MOS of --validation by a line for each head")
     add("--head", choices=head_table.HEADS, help="the head that scores with the export where none is named (lstm)")
     add("--teacher", metavar="FILE", help="teacher.h5 for --head teacher (default: that of RUN, if it has one)")
     parser.set_defaults(command=_export)
@@ -256,6 +257,7 @@ def _export(args: argparse.Namespace) -> int:
         format=args.format,
         check=args.check,
         validation=args.validation,
+        align=args.align,
         teacher=args.teacher,
         head=args.head,
     )

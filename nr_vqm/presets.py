@@ -89,11 +89,11 @@ class Preset:
     synthetic_size: tuple[int, int] = (128, 192)  # height, width
     # the database of pseudo-labels from a folder of videos; decision 0018
     contents_frames: int = 48  # length of a segment
-    contents_versions: int = 4  # of a segment: one or two undistorted views, the others distorted
+    contents_versions: int = 8  # of a segment: one or two undistorted views, the others distorted
     contents_size: tuple[int, int] = (540, 960)  # largest rows and columns of a landscape view
     contents_segments: int = 1  # of one video, each from a scene of its own
     contents_seconds: float = 120.0  # of each video that are looked at
-    contents_impairment: tuple[float, float] = (0.8, 2.4)  # beta distribution of impairments, mean 0.25
+    contents_impairment: tuple[float, float] = (1.0, 1.3)  # beta distribution of impairments, mean 0.43
     contents_reencoded: float = 0.35  # share of the distorted versions that are encoded once more
     contents_level: str = "teacher"  # level of undistorted views; or "none": 5 for all
     contents_loss: str = "both"  # of distortions: the mean of "tables" and "vmaf", or one of them
@@ -213,7 +213,7 @@ PRESETS = {
         _SMALL,
         name="default",
         train_grid=(3, 4),
-        epochs=8,
+        epochs=4,
         keep_epoch="last",
         learning_rate=3e-4,
         train_fraction=0.8,

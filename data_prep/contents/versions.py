@@ -19,10 +19,10 @@ LATER_STRENGTH = 0.8  # of a later encoding's impairment, compared with other di
 JUDGED_BY_VMAF = frozenset(["focus", "noise", "scale", "codec"])  # it compares frame with frame, and was made for these
 # Decision 0018: most of what happens to users' video is coding; shares are ours.
 SINGLES: Mapping[tuple[str, ...], float] = {
-    ("codec",): 0.46,
+    ("codec",): 0.36,
     ("noise",): 0.15,
-    ("focus",): 0.13,
-    ("scale",): 0.13,
+    ("focus",): 0.21,
+    ("scale",): 0.15,
     ("shake",): 0.04,
     ("under",): 0.03,
     ("over",): 0.02,

@@ -10,6 +10,7 @@ Decision 0019.
 
 import hashlib
 import io
+import math
 import os
 import re
 import zipfile
@@ -32,6 +33,8 @@ TRUNK, CLIP_HEAD = "trunk", "clip_head"  # the two networks
 FORMATS = {"openvino": (".xml", ".bin"), "onnx": (".onnx",)}
 MAX_BYTES = 2**30  # of one file; the largest one of preset `paper` has 0.8 GB
 MADE_BY = "nr-vqm export RUN"
+Line = tuple[float, float]  # gain and offset of a quality on 1-5
+IDENTITY: Line = (1.0, 0.0)
 
 
 class ExportFolder:
@@ -86,7 +89,9 @@ class ExportFolder:
         return str(name)
 
     def head(self, name: str) -> dict[str, Any]:
-        """Return the entry of a head in the record: 'model_id', 'intervals', and 'version' of hand-crafted features.
+        """Return the entry of a head in the record.
+
+        'model_id' of the head in its run, 'intervals', 'line' of an aligned head, 'version' of hand-crafted features.
 
         Raises:
             ValueError: the export does not have this head, or its entry is damaged.
@@ -97,6 +102,25 @@ class ExportFolder:
         if not isinstance(entry, dict) or not re.fullmatch(r"[0-9a-f]{12}", str(entry.get("model_id"))):
             raise ValueError(f"{self.path / RECORD} has a damaged entry of head {name!r}. Make it again: {MADE_BY}.")
         return entry
+
+    def line(self, name: str) -> Line:
+        """Return the line that aligns the quality by a head with the validation MOS; the identity for most exports.
+
+        Raises:
+            ValueError: the entry of the head is damaged.
+        """
+        line = self.head(name).get("line", IDENTITY)
+        numbers = isinstance(line, (list, tuple)) and all(type(one) is float and math.isfinite(one) for one in line)
+        if not numbers or len(line) != 2 or line[0] <= 0:
+            raise ValueError(f"{self.path / RECORD} has a damaged line of head {name!r}. Make it again: {MADE_BY}.")
+        return line[0], line[1]
+
+    def model_id(self, name: str) -> str:
+        """Return the 12 hexadecimal digits that identify a head as it scores: that of its run, or with its line."""
+        model_id, line = self.head(name)["model_id"], self.line(name)
+        if line == IDENTITY:
+            return str(model_id)
+        return hashlib.sha256(f"{model_id} {line}".encode()).hexdigest()[:12]
 
     def intervals(self, name: str) -> PredictionIntervals | None:
         """Return the prediction intervals of a head; None if the run has no validation scores of it."""

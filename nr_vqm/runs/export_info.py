@@ -7,7 +7,7 @@ from typing import Any
 from nr_vqm.common import safe_output
 from nr_vqm.dataset import label_origin
 from nr_vqm.runs import info
-from nr_vqm.runs.export_folder import RECORD, ExportFolder
+from nr_vqm.runs.export_folder import IDENTITY, RECORD, ExportFolder
 
 
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns:
         Values for JSON, as `nr-vqm info --format json` prints them: those of `info.facts` that the export has, and
-        'export' with its folder, format, largest difference from the run, and model_id of each head.
+        'export' with its folder, format, largest difference from the run, and model_id and line of each head.
 
     Raises:
         FileNotFoundError: there is no export in the folder.
@@ -31,7 +31,8 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
         "format": export.format,
         "created_by": record.get("created_by"),
         "difference": record.get("difference"),
-        "model_ids": {name: export.head(name)["model_id"] for name in export.heads},
+        "model_ids": {name: export.model_id(name) for name in export.heads},
+        "lines": {name: export.line(name) for name in export.heads},
         "validation": record.get("validation"),
         "validation_videos": {name: _num_videos(export, name) for name in export.heads},
     }
@@ -64,10 +65,7 @@ def to_text(found: Mapping[str, Any]) -> str:
             ("settings", ", ".join(found["settings"]) or "as in the preset"),
             ("clips", f"{found['clip']}, {found['grid']}"),
             *(("test" if not row else "", text) for row, text in enumerate(info.test_lines(found))),
-            *(
-                ("heads" if not row else "", f"{name}: model {model_id}, {about['validation_videos'][name]} val videos")
-                for row, (name, model_id) in enumerate(about["model_ids"].items())
-            ),
+            *(("heads" if not row else "", _head(about, name)) for row, name in enumerate(about["model_ids"])),
             ("intervals", _validation(about["validation"])),
             ("accuracy", f"scores differ from those of the run by at most {about['difference']:.4f} on 1-5"),
             ("size", f"{found['bytes'] / 1e6:,.1f} MB"),
@@ -75,6 +73,12 @@ def to_text(found: Mapping[str, Any]) -> str:
     except (KeyError, TypeError) as error:
         raise ValueError(f"{about['folder']} lacks a fact ({error}). Make it again: nr-vqm export RUN.") from error
     return "\n".join(safe_output.printable(f"{name:12s}{text}") for name, text in lines)
+
+
+def _head(about: Mapping[str, Any], name: str) -> str:
+    text = f"{name}: model {about['model_ids'][name]}, {about['validation_videos'][name]} val videos"
+    gain, offset = about["lines"][name]
+    return text if (gain, offset) == IDENTITY else f"{text}, aligned: {gain:.3f} x quality {offset:+.3f}"
 
 
 def _validation(found: Mapping[str, str] | None) -> str:

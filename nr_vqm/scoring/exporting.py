@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import nr_vqm
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset import mos_scale
@@ -24,6 +26,7 @@ FACTS = (
     "preset settings database trained_on labels trained_labels label_method mos_range videos test_videos training "
     "clip grid heads versions"
 ).split()
+MIN_ALIGNED = 20  # videos to fit a line to
 
 
 def export(
@@ -33,6 +36,7 @@ def export(
     format: str = "openvino",
     check: Sequence[str | os.PathLike[str]] = (),
     validation: str | os.PathLike[str] | None = None,
+    align: bool = False,
     teacher: str | os.PathLike[str] | None = None,
     head: str | None = None,
 ) -> dict[str, Any]:
@@ -48,6 +52,8 @@ def export(
         check: videos to compare the scores of; those of generated frames are always compared.
         validation: a test of the run on another database (`make cross_database`), whose scores and MOS then give the
             prediction intervals and percentiles, instead of the run's own validation videos.
+        align: map the quality by each head, and that of clips, to the MOS of `validation` by a line. It changes the
+            level of the scores and not their order.
         teacher: another teacher.h5 than that of the run, for head 'teacher'.
         head: the head that scores where none is named; None takes 'lstm'.
 
@@ -56,8 +62,8 @@ def export(
 
     Raises:
         FileNotFoundError: the run has no trained 3D-CNN.
-        ValueError: the run is damaged; `validation` is no test of it; `out` holds something else; or the scores differ
-            by more than `export_check.MAX_DIFFERENCE`.
+        ValueError: the run is damaged; `validation` is no test of it, or gives no rising line; `out` holds something
+            else; or the scores, before they are aligned, differ by more than `export_check.MAX_DIFFERENCE`.
     """
     run = RunFolder(run_dir)
     _check_is_run(run)
@@ -68,9 +74,12 @@ def export(
     if chosen not in names:
         raise ValueError(f"{run} has the heads {', '.join(names)}, not {chosen!r}. Name one of these.")
     entries, described = _validation(run, None if validation is None else RunFolder(validation))
+    if align:
+        _check_alignment(folder, run, validation)
+        entries = {name: _aligned(name, entry) for name, entry in entries.items()}
     with atomic_files.replace_folder_when_complete(folder) as temporary:
         _copy_teacher(Path(teacher) if teacher else run.teacher, temporary, required=teacher is not None)
-        record = _write(run, temporary, {name: entries.get(name) for name in names}, format=format)
+        record = _write(run, temporary, {name: entries.get(name, {}) for name in names}, format=format)
         record |= described | {"default_head": chosen}
         difference = export_check.largest_difference(run, ExportFolder(temporary), videos=check)
         export_folder.write_record(temporary, **record, difference=difference)
@@ -95,6 +104,27 @@ def _heads(run: RunFolder) -> list[str]:
     return names
 
 
+def _check_alignment(folder: Path, run: RunFolder, validation: str | os.PathLike[str] | None) -> None:
+    if validation is None:
+        raise ValueError("Aligned scores need the MOS of other videos: name a test of the run as validation.")
+    if folder == run.export:
+        raise ValueError("Aligned scores are not those of the run: name another folder than that inside the run.")
+
+
+def _aligned(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the validation scores of a head after alignment, and the line: least squares of the MOS on the scores."""
+    scores, mos = np.array(entry["scores"]), np.array(entry["mos"])
+    if len(scores) < MIN_ALIGNED or np.ptp(scores) == 0:
+        raise ValueError(
+            f"Alignment needs {MIN_ALIGNED} different scores of head {name!r}, found {len(scores)} videos."
+        )
+    gain, offset = (round(float(one), 4) for one in np.polyfit(scores, mos, 1))
+    if gain <= 0:
+        raise ValueError(f"The MOS of the validation videos falls with the scores of head {name!r}: do not align it.")
+    found = np.clip(gain * scores + offset, 1, 5).round(4)
+    return {"scores": found.tolist(), "mos": entry["mos"], "line": [gain, offset]}
+
+
 def _copy_teacher(path: Path, folder: Path, *, required: bool) -> None:
     """Copy a teacher into the export, if there is one."""
     if required or path.exists():
@@ -103,7 +133,7 @@ def _copy_teacher(path: Path, folder: Path, *, required: bool) -> None:
 
 
 def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the validation scores of each head, and what the record says about them."""
+    """Return {head: {'scores', 'mos'}} of the validation videos, on 1-5, and what the record says about them."""
     if test is None:
         return dict(interval_file.read_all(run)), {}
     if not test.cnn3d.exists() or test.check_file(test.cnn3d) != run.check_file(run.cnn3d):
@@ -118,18 +148,16 @@ def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any],
     return found, {"validation": {"database": database, "labels": test.read_labels()[0]}}
 
 
-def _write(
-    run: RunFolder, folder: Path, intervals: Mapping[str, Mapping[str, Any] | None], *, format: str
-) -> dict[str, Any]:
+def _write(run: RunFolder, folder: Path, entries: Mapping[str, Mapping[str, Any]], *, format: str) -> dict[str, Any]:
     """Write all files of an export into an empty folder; return its record.
 
     Args:
         run: the run.
         folder: the folder.
-        intervals: the validation scores of each head to export, None for a head that has none.
+        entries: {head to export: its validation scores and line}, empty for a head that has none.
         format: of the networks.
     """
-    names = list(intervals)
+    names = list(entries)
     facts = info.facts(run)
     record = {
         "format": format,
@@ -137,7 +165,7 @@ def _write(
         "preset": dataclasses.asdict(run.read_preset()),
         "mos_range": list(run.read_mos_range()),
         "labels": run.read_labels()[1],
-        "heads": {name: _head_entry(run, name, entry) for name, entry in intervals.items()},
+        "heads": {name: _head_entry(run, name, entry) for name, entry in entries.items()},
         "facts": {name: facts[name] for name in FACTS},
     }
     export_folder.write_arrays(folder / export_folder.HEADS, {name: _arrays(run, name) for name in names})
@@ -147,12 +175,14 @@ def _write(
     return record
 
 
-def _head_entry(run: RunFolder, name: str, intervals: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the entry of a head in the record."""
+def _head_entry(run: RunFolder, name: str, validation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of a head in the record; `validation` as the entries of `_write`."""
     row = head_table.get(name)
     entry: dict[str, Any] = {"model_id": model_check.check_run(run, name)}
-    if intervals:
-        entry["intervals"] = intervals
+    if validation:
+        entry["intervals"] = {part: validation[part] for part in ("scores", "mos")}
+    if "line" in validation:
+        entry["line"] = validation["line"]
     if row.is_rival:
         entry["version"] = run.stage_settings(row.stage).get("version")
     return entry

@@ -11,7 +11,7 @@ import numpy as np
 from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
 from nr_vqm.models import head_table, numpy_heads
 from nr_vqm.runs import interval_file, model_check
-from nr_vqm.runs.export_folder import ExportFolder
+from nr_vqm.runs.export_folder import IDENTITY, ExportFolder, Line
 from nr_vqm.runs.run_folder import RunFolder
 
 
@@ -28,7 +28,9 @@ class HeadModel:
         intervals: prediction intervals, or None.
         clips: arguments of `clips.plan_grid`, except the stride.
         predict: what the head reads of videos, float (num_videos, ...) -> quality, float (num_videos,), on 1-5 but not
-            clipped to it.
+            clipped to it, and not aligned.
+        line: aligns the predicted quality with people's MOS.
+        clip_line: the same for the quality of clips.
     """
 
     folder: str
@@ -39,6 +41,20 @@ class HeadModel:
     intervals: PredictionIntervals | None
     clips: Mapping[str, Any]
     predict: Callable[[np.ndarray], np.ndarray]
+    line: Line = IDENTITY
+    clip_line: Line = IDENTITY
+
+    def quality(self, inputs: np.ndarray) -> float:
+        """Predict the quality of one video, aligned, on 1-5 but not clipped to it."""
+        gain, offset = self.line
+        return gain * float(self.predict(inputs[None])[0]) + offset
+
+    def aligned_clips(self, clip_quality: np.ndarray) -> np.ndarray:
+        """Return clip qualities, float32, as the page of a score shows them, on 1-5."""
+        if self.clip_line == IDENTITY:
+            return clip_quality
+        gain, offset = self.clip_line
+        return np.clip(gain * clip_quality + offset, 1, 5).astype(np.float32)
 
 
 def of_run(
@@ -79,10 +95,12 @@ def of_export(export: ExportFolder, head: str) -> HeadModel:
     return HeadModel(
         folder=os.fspath(export.path),
         row=row,
-        model_id=export.head(head)["model_id"],
+        model_id=export.model_id(head),
         labels=export.labels,
         mos_range=export.mos_range,
         intervals=export.intervals(head),
         clips=export.preset.head_clips,
         predict=functools.partial(numpy_heads.predict, row.method, export.arrays(head)),
+        line=export.line(head),
+        clip_line=export.line("mean") if "mean" in export.heads else IDENTITY,
     )

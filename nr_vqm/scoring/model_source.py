@@ -128,7 +128,7 @@ def find(run: str | os.PathLike[str] | None, head: str | None, *, engine: str | 
     export = _export_of(folder, head, engine)
     if export is None:
         return ModelSource(folder, head, "keras" if by_networks else "numpy", model_check.check_run(folder, head))
-    return ModelSource(export.path, head, "openvino" if by_networks else "numpy", export.head(head)["model_id"])
+    return ModelSource(export.path, head, "openvino" if by_networks else "numpy", export.model_id(head))
 
 
 def folder_of(run: str | os.PathLike[str] | None) -> Path:

@@ -40,7 +40,7 @@ class RivalScorer(FeatureScorer):
             return rival_inputs.as_missing(found)
 
         features, notes = with_notes(compute, path)
-        return float(mos_scale.to_score(float(self._model.predict(features[None])[0]), *self.mos_range)), notes
+        return float(mos_scale.to_score(self._model.quality(features), *self.mos_range)), notes
 
 
 def load_scorer(folder: str | os.PathLike[str], head: str, *, limits: WorkLimits | None = None) -> RivalScorer:

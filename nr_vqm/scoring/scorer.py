@@ -181,8 +181,8 @@ class Scorer:
             work_limits.check_start(info.width, info.height, info.expected, trunk_bytes=trunk_bytes)
             found = self._outputs(frames, source, options, fps, on_frames)
         grid, outputs, images, content, num_frames = found
-        output = float(self._model.predict(head_input(outputs, self._model.row)[None])[0])
-        score = float(mos_scale.to_score(output, *self.mos_range))
+        quality = self._model.quality(head_input(outputs, self._model.row))
+        score = float(mos_scale.to_score(quality, *self.mos_range))
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
             **prediction(self, score, self.mos_range, self._model.intervals),
@@ -192,7 +192,7 @@ class Scorer:
             height=info.height,
             fps=info.fps,
             grid=grid,
-            clip_quality=outputs.clip_quality,
+            clip_quality=self._model.aligned_clips(outputs.clip_quality),
             worst_frame=images.worst_frame,
             thumbnails=images.thumbnails,
             warnings=(*label_origin.WARNINGS[self.labels], *frames.warnings, *_padding_warnings(info, grid), *content),

@@ -323,7 +323,7 @@ def judge():
     features = rng.normal(1, 1, size=(60, 36))
     mos = 3 + 0.3 * features[:, 1]
     found = regression.fit(
-        features, mos, kind="svr", svr_settings={"c": 1.0, "gamma": 0.05}, search=regression.Search()
+        features, mos, np.ones(len(mos)), kind="svr", svr_settings={"c": 1.0, "gamma": 0.05}, search=regression.Search()
     )
     return teacher.Teacher(("brisque",), found, mos, mos, {"candidate": "svr of brisque"})
 

@@ -89,6 +89,55 @@ def test_a_test_on_another_database_gives_intervals_and_percentiles(run, tmp_pat
     assert "intervals   from people's opinions (MOS) of konvid1k" in export_info.to_text(export_info.facts(export.path))
 
 
+def write_test(run, folder, *, mos):
+    """A test of the run on 25 videos with scores 1 to 3 on a scale of 1-5, whose MOS is a function of the score."""
+    test = RunFolder(shutil.copytree(run, folder, ignore=shutil.ignore_patterns("export", "intervals.json")))
+    test.update_facts(database="konvid1k, trained on csv", trained_on="csv", mos_range=[1.0, 5.0])
+    scores = np.linspace(1, 3, 25)
+    rows = [f"0,{head},v{i},v{i},{mos(one)},{one}" for head in ("lstm", "svr", "mean") for i, one in enumerate(scores)]
+    test.scores.write_text("\n".join(["repeat,head,video_id,content,mos,score", *rows]) + "\n")
+    return test
+
+
+def test_aligned_scores_have_the_level_of_the_validation_videos(run, tmp_path, clip):
+    test = write_test(run, tmp_path / "test", mos=lambda score: 1 + 1.5 * (score - 1))
+    exporting.export(run, tmp_path / "plain", validation=test)
+    exporting.export(run, tmp_path / "aligned", validation=test, align=True)
+    plain, aligned = (nr_vqm.load(tmp_path / name).score(clip) for name in ("plain", "aligned"))
+    assert aligned.quality == pytest.approx(np.clip(1.5 * plain.quality - 0.5, 1, 5), abs=1e-6)
+    assert aligned.score == pytest.approx(25 * (aligned.quality - 1))
+    np.testing.assert_allclose(aligned.clip_quality, np.clip(1.5 * plain.clip_quality - 0.5, 1, 5), atol=1e-5)
+    assert aligned.percentile == plain.percentile
+    assert np.abs(ExportFolder(tmp_path / "aligned").intervals("lstm").errors).max() < 1e-3
+    found = export_info.facts(tmp_path / "aligned")
+    assert (aligned.model_id, found["export"]["lines"]["lstm"]) == (found["export"]["model_ids"]["lstm"], (1.5, -0.5))
+    assert aligned.model_id != plain.model_id
+    assert "aligned: 1.500 x quality -0.500" in export_info.to_text(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mos": None}, "name a test of the run as validation"),
+        ({"mos": lambda score: 5 - score}, "falls with the scores of head 'lstm'"),
+        ({"mos": lambda score: score, "out": None}, "name another folder than that inside the run"),
+    ],
+)
+def test_an_alignment_that_cannot_be_is_refused(run, tmp_path, options, message):
+    validation = write_test(run, tmp_path / "test", mos=options["mos"]) if options["mos"] else None
+    with pytest.raises(ValueError, match=message):
+        exporting.export(run, options.get("out", tmp_path / "export"), validation=validation, align=True)
+
+
+def test_a_damaged_line_is_refused(copy):
+    record = json.loads((copy / export_folder.RECORD).read_text())
+    for line in ([0.0, 1.0], [1.0], ["1", 0.0], [1.0, 1e999], 3):
+        record["heads"]["lstm"]["line"] = line
+        (copy / export_folder.RECORD).write_text(json.dumps(record))
+        with pytest.raises(ValueError, match="damaged line of head 'lstm'|must hold|finite"):
+            nr_vqm.load(copy)
+
+
 def test_an_export_names_the_head_that_scores(run, tmp_path, clip):
     exporting.export(run, tmp_path / "export", head="svr")
     assert nr_vqm.load(tmp_path / "export").score(clip).head == "svr"
