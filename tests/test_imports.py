@@ -89,6 +89,7 @@ benchmarks/score.py
 benchmarks/svr_search.py
 benchmarks/throughput.py
 benchmarks/train_step.py
+benchmarks/train_variants.py
 data_prep/__main__.py
 data_prep/contents/vmaf.py
 experiments/compare_heads.py
