@@ -104,6 +104,7 @@ def test_folders_patterns_and_lists(folder):
     assert score_table.read_list(io.BytesIO(b"two\nlines.mkv\0b.mkv\0")) == ["two\nlines.mkv", "b.mkv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
 def test_every_video_has_a_row_whatever_its_name(exported_run, folder, tmp_path, format, capsys):
     out = tmp_path / f"out.{format}"
@@ -124,6 +125,7 @@ def test_every_video_has_a_row_whatever_its_name(exported_run, folder, tmp_path,
     assert f"Files in folders that are not videos were skipped (1): {folder}/notes.txt\n" in printed.err
 
 
+@pytest.mark.slow
 def test_skipped_files_are_counted_and_some_are_named(exported_run, folder, tmp_path, capsys):
     for number in range(12):
         (tmp_path / f"notes\n{number:02d}.txt").touch()
@@ -135,6 +137,7 @@ def test_skipped_files_are_counted_and_some_are_named(exported_run, folder, tmp_
     assert line.endswith("notes\N{REPLACEMENT CHARACTER}09.txt and 2 more")
 
 
+@pytest.mark.slow
 def test_a_name_that_is_not_utf8(exported_run, folder, tmp_path, capfdbinary):
     name = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.mkv")
     shutil.copy(folder / "a b.mkv", name)
@@ -147,6 +150,7 @@ def test_a_name_that_is_not_utf8(exported_run, folder, tmp_path, capfdbinary):
     assert b"\\udcff" in (tmp_path / "page.html").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
 def test_resume_continues_at_the_end_of_the_file(exported_run, folder, tmp_path, format, monkeypatch, capsys):
     whole, cut, clips = tmp_path / f"whole.{format}", tmp_path / f"cut.{format}", tmp_path / "clips.csv"
@@ -314,6 +318,7 @@ def test_an_unexpected_error_fails_one_video_only(exported_run, folder, monkeypa
     assert json.loads(printed.out)["error"] == "MemoryError: no room"
 
 
+@pytest.mark.slow
 def test_plots_are_numbered_for_several_videos(exported_run, folder, tmp_path, capsys):
     pages = ["--plot", tmp_path / "p.png", "--html", tmp_path / "p.html"]
     assert score(folder / "a b.mkv", "--run", exported_run, *pages)[0] == 0
@@ -324,6 +329,7 @@ def test_plots_are_numbered_for_several_videos(exported_run, folder, tmp_path, c
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_folder_of_pages_has_an_index_also_after_a_resume(exported_run, folder, tmp_path, capsys):
     pages, out = tmp_path / "pages", tmp_path / "out.csv"
     options = ["--run", exported_run, "--out", out, "--html", pages]
@@ -436,6 +442,7 @@ def test_info_of_a_finished_run(tiny_run, tmp_path, few_draws, capsys):
     assert "contains the MOS of 75.0 % of 40 test videos" in info(run, capsys)[1].out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--out", "--clips"])
 def test_two_commands_do_not_write_to_one_file(exported_run, folder, tmp_path, option, capsys):
     path = tmp_path / "rows.csv"
@@ -453,7 +460,8 @@ def test_two_commands_do_not_write_to_one_file(exported_run, folder, tmp_path, o
     assert [found.name for found in tmp_path.iterdir() if found != folder] == [path.name]
 
 
-@pytest.mark.parametrize("engine", ["openvino", pytest.param("keras", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["openvino", "keras"])
 def test_options_for_reading_and_limits_reach_the_scorer_and_the_workers(
     exported_run, folder, tmp_path, engine, capsys
 ):

@@ -99,6 +99,7 @@ def test_plain_lines_elsewhere():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["text", "csv", "jsonl", "json"])
 def test_a_name_that_the_encoding_lacks_does_not_end_a_batch(format):
     found = printed(format, capture_output=True, environment=[("PYTHONIOENCODING", "latin-1")])
@@ -106,6 +107,7 @@ def test_a_name_that_the_encoding_lacks_does_not_end_a_batch(format):
     assert b"\\u03a9 [b].mp4" in found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(closed):
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
 from benchmarks import fuzz
 
 
+@pytest.mark.slow
 def test_damaged_files_are_scored_warned_about_or_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("SVT_LOG", "1")
     results = list(fuzz.run(tmp_path, num_files=28, seed=5, seconds=20))

@@ -54,6 +54,7 @@ def folders(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_levels_by_the_teacher_agree_with_people_and_their_absence_does_not(folders, few_draws, capsys):
     options = ["--run", "run", "--data", "data", "--tested", "tested"]
     options[1::2] = [str(folders / name) for name in options[1::2]]

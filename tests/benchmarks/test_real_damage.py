@@ -71,6 +71,7 @@ def clip_rows(run_dir, frames, folder):
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [0, HEIGHT // 2])
 @pytest.mark.parametrize("left", [0, WIDTH // 2])
 def test_a_distorted_quarter_is_localised(run_dir, tmp_path, top, left, capsys):
@@ -89,6 +90,7 @@ def test_a_distorted_quarter_is_localised(run_dir, tmp_path, top, left, capsys):
     assert (worst["top"] + 12 > HEIGHT / 2, worst["left"] + 12 > WIDTH / 2) == (top > 0, left > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", [0, 1, 2])
 def test_a_distorted_second_is_localised(run_dir, tmp_path, second, capsys):
     frames = texture()

@@ -44,6 +44,7 @@ def test_an_error_ends_the_work(threads):
         list(parallel.map_in_order(lambda item: 1 / item, [1, 0, 2], workers=1, threads=threads))
 
 
+@pytest.mark.slow
 def test_killed_workers_cost_their_item_at_most_a_retry(tmp_path):
     work = functools.partial(kill_once, folder=tmp_path)
     got = parallel.map_in_order(work, list(range(9)), workers=2, on_death=lambda item, error: f"{item}: {error}")
@@ -91,6 +92,7 @@ def slow_first(item, folder):
     return started
 
 
+@pytest.mark.slow
 def test_the_number_of_items_that_wait_for_a_slow_one_is_bounded(tmp_path):
     got = list(parallel.map_in_order(functools.partial(slow_first, folder=tmp_path), list(range(200)), workers=2))
     assert got[1:] == list(range(1, 200))
@@ -98,6 +100,7 @@ def test_the_number_of_items_that_wait_for_a_slow_one_is_bounded(tmp_path):
     assert most / 2 < got[0] < most
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_every_worker_is_named(tmp_path):
     work = functools.partial(kill_once, folder=tmp_path)
     with pytest.raises(parallel.WorkerDied, match="^5: the 3 processes that tried it died"):

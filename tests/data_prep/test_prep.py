@@ -125,6 +125,7 @@ def test_shards_that_are_written_need_no_new_space(root, tmp_path, monkeypatch):
     assert (tmp_path / "data" / "clips-00002.h5").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_shards(root, tmp_path):
     prep(root, tmp_path / "one")
     prep(root, tmp_path / "two", "--workers", "2")

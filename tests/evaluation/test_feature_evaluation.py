@@ -164,6 +164,7 @@ def test_the_benchmark_protocol_draws_ten_settings_with_the_seed_of_the_repeat(m
     assert feature_evaluation.bvqa_repeat(features, mos / 20, number=4) == found
 
 
+@pytest.mark.slow
 def test_features_of_a_run_are_matched_with_the_labels_of_the_manifest(tmp_path, capsys):
     features, mos = synthetic_features()
     listed = [manifest.Video(f"v{n}", f"v{n}.mp4", f"c{n // 4}", value, 0.0, 100.0) for n, value in enumerate(mos)]
@@ -238,6 +239,7 @@ def test_results_do_not_depend_on_the_number_of_processes():
     assert one == feature_evaluation.evaluate(features, mos, num_jobs=2, **options)
 
 
+@pytest.mark.slow
 def test_the_shortened_search_of_videval_finds_the_setting_of_the_full_search(monkeypatch):
     rng = np.random.default_rng(0)
     features, mos = synthetic_features(150)

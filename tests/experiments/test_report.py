@@ -104,6 +104,7 @@ def test_every_row_states_features_and_seconds(tmp_path):
     assert "<small>1 feature, 1.00 s a video</small>" in page
 
 
+@pytest.mark.slow
 def test_the_tests_are_those_of_the_lstm_head(tmp_path):
     synthetic_run(tmp_path, {"lstm": 0.3, "friquee": 0.4, "svr": 0.5, "brisque": 0.6, "niqe": 0.7})
     page = make_report(tmp_path)

@@ -18,6 +18,7 @@ from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features, interval_file, model_check, rival_features, stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
 PRESET = presets.get_preset("tiny", overrides=["head_epochs=1", "svr_linear_above=6"])
 NUM_FEATURES = {"niqe": 1, "brisque": 5, "cornia": 7, "friquee": 3, "videval": 3}
 
@@ -142,7 +143,6 @@ def test_features_of_another_version_are_fitted_again(run):
     assert run.stage_settings("compare_brisque") == {"version": 2}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [(svr_head, "save_svr"), (interval_file, "write"), (RunFolder, "update_facts")])
 def test_a_stopped_fit_is_run_again_with_the_same_result(run, tmp_path, monkeypatch, stopped):
     write_rival(run, "friquee")
@@ -259,7 +259,6 @@ def test_a_video_without_a_row_of_features_is_refused(run):
         compare_heads.main(["--run", str(run)])
 
 
-@pytest.mark.slow
 def test_corrected_labels_fit_every_head_again(run):
     corrected = [dataclasses.replace(videos()[0], mos=35.0), *videos()[1:]]
     made_from = atomic_files.sha256(run.cnn3d)

@@ -79,6 +79,7 @@ def videos(tmp_path_factory):
     return {name: write_planes(folder / f"{name}.mkv", *video) for name, video in VIDEOS.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("video", VIDEOS)
 @pytest.mark.parametrize("name", methods.METHODS)
 @pytest.mark.filterwarnings("error")

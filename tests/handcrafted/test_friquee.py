@@ -190,6 +190,7 @@ FRAMES |= {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMES)
 def test_unusual_frames(name):
     with warnings.catch_warnings():

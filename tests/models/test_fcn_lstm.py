@@ -72,6 +72,7 @@ def test_its_parts_are_taken_out_as_they_were_put_in():
             np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_a_saved_model_gives_the_same_outputs(tmp_path, dtype):
     model, _, _ = joined(dtype)

@@ -48,6 +48,7 @@ def test_the_initial_weights_remember_the_first_group(equal_blocks):
     assert first_over_last() > 0.1  # 0.95 to the power of 31 is 0.22; the recurrent weights change it
 
 
+@pytest.mark.slow
 def test_training_is_deterministic_and_keeps_the_best_epoch():
     scores = []
     for _ in range(2):

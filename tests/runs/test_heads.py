@@ -136,6 +136,7 @@ def test_a_head_whose_output_is_not_finite_is_refused(tiny_run, output):
         scorer.score(np.full((9, 30, 44, 3), 90, np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORK_HEADS)
 def test_every_head_of_the_3d_cnn_scores_a_video(fitted, place_video, name):
     run, _ = fitted
@@ -174,6 +175,7 @@ def run_that_gives_nan(fitted, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORK_HEADS)
 def test_a_3d_cnn_whose_output_is_not_finite_scores_with_no_head(run_that_gives_nan, name):
     scorer = nr_vqm.load(run_that_gives_nan, head=name)

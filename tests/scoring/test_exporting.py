@@ -152,6 +152,7 @@ def test_a_test_of_another_run_is_refused(run, tmp_path):
         exporting.export(run, tmp_path / "export", validation=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_teacher_is_exported(run, tmp_path, place_video):
     with_teacher = RunFolder(shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("export")))
     features = np.random.default_rng(3).normal(1, 1, size=(60, 36))

@@ -157,6 +157,7 @@ def test_workers_give_the_same_scores(run, video):
     assert alone == by_workers
 
 
+@pytest.mark.slow
 def test_tensorflow_is_not_loaded(run, video):
     code = "import sys, nr_vqm\n"
     code += f"nr_vqm.load({str(run)!r}, head='brisque').score({str(video)!r})\n"

@@ -102,6 +102,7 @@ def test_the_page_is_self_contained_and_escaped(score):
     assert "damaged &lt;u&gt;" in page and "this exceeds the 95 % interval" in page
 
 
+@pytest.mark.slow
 def test_the_command(run, place_video, tmp_path):
     a, b = place_video("a.mkv", num_frames=9), place_video("b.mkv", num_frames=12)
     page = tmp_path / "page.html"

@@ -211,6 +211,7 @@ def test_text_has_the_contrast_of_wcag_aa(template):
                 assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, back)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(20, 44), (30, 44), (26, 200), (200, 26)])
 def test_frames_of_any_size_can_be_drawn(scorer, size, tmp_path):
     score = scorer.score(np.full((7, *size, 3), 90, np.uint8))

@@ -63,6 +63,7 @@ def test_the_command_scores_without_tensorflow(run, video):
     assert json.loads(done.stdout)[0]["head"] == "teacher"
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_score(run, video, tmp_path):
     arguments = ["score", str(video), "--run", str(run), "--head", "teacher", "--workers", "2"]
     assert cli.main([*arguments, "--out", str(tmp_path / "two.jsonl")]) == 0

@@ -60,6 +60,7 @@ def test_several_processes_are_refused_on_tensorflow(monkeypatch):
         jax_processes.join()
 
 
+@pytest.mark.slow
 def test_a_shard_that_disappears_during_training_is_reported(data_dir, tmp_path):
     folder = shutil.copytree(data_dir, tmp_path / "data")
     path = DataFolder(folder).shard(0)
@@ -72,6 +73,7 @@ def test_a_shard_that_disappears_during_training_is_reported(data_dir, tmp_path)
         fit(folder, tmp_path / "run", stop_requested=vanish)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [4, 9])
 @pytest.mark.parametrize("last", [12, 11])  # 36 clips: 9 full batches, or 4; 33 clips: the last batch is padded
 def test_padding_does_not_change_the_validation_error(data_dir, batch_size, last):
@@ -159,6 +161,7 @@ def test_validation_worked_by_hand(data_dir):
     assert row["val_srocc_videos"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_every_epoch_is_reported_and_nothing_is_printed(data_dir, tmp_path, capsys):
     reported, shares = [], []
     history = fit(
@@ -326,6 +329,7 @@ def test_warmup_and_cosine_worked_by_hand():
     assert float(cnn3d_training.cosine_schedule(0.1, 10, epochs=4, warmup_epochs=0.0)(0)) == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_saved_network_is_float32_without_an_optimizer(data_dir, tmp_path):
     fit(data_dir, tmp_path / "run", epochs=1, dtype="mixed_bfloat16")
     model = keras.models.load_model(tmp_path / "run" / "cnn3d.keras")

@@ -169,6 +169,7 @@ def ffmpeg_frames(path, shape, case):
     return np.frombuffer(data, np.uint8).reshape(-1, *shape)[..., ::-1].astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_frames_equal_those_of_ffmpeg(tmp_path, name, monkeypatch):
     monkeypatch.setenv("SVT_LOG", "1")

@@ -43,6 +43,7 @@ def assert_all_frames(frames):
         np.testing.assert_array_equal(frame, place_frame(number, 30, 44))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "stall_seconds", "failure"),
     [(signal.SIGABRT, 60, r"crashed \(SIGABRT\)"), (signal.SIGSTOP, 3, "did not respond for 3 seconds")],
@@ -99,6 +100,7 @@ def test_frames_stay_as_they_were_in_a_small_ring(long_video, workers, monkeypat
     assert os.fstat(workers[0].ring.fileno()).st_size == decoder_processes.MIN_SLOTS * 30 * 44 * 3
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_and_no_process_left_behind(long_video, tmp_path):
     script = f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\n"
     script += "from nr_vqm.video import decoder_processes, reader\n"
@@ -154,6 +156,7 @@ def test_missing_frames():
     assert decoder_client.missing_frames(50, 28) == []
 
 
+@pytest.mark.slow
 def test_decoded_frames_do_not_pile_up(tmp_path, workers):
     writer = cv2.VideoWriter(str(tmp_path / "long.avi"), cv2.VideoWriter_fourcc(*"mp4v"), 25, (960, 720))
     for number in range(400):
