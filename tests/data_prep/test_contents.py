@@ -435,6 +435,7 @@ def prep(folder, out, *more):
     return data_prep.main([*arguments, "--set", "contents_versions=3", *more])
 
 
+@pytest.mark.slow
 def test_prep_makes_a_data_folder_with_pseudo_labels(folder, tmp_path, capsys, judge):
     teacher.save(tmp_path / "teacher.h5", judge)
     options = ["--teacher", str(tmp_path / "teacher.h5"), "--set", "contents_loss=tables"]

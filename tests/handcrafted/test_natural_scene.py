@@ -45,6 +45,7 @@ def test_mscn_is_zero_in_flat_areas_and_takes_integers():
     assert z[0, 0] > 0 and not z[3:-3, 3:-3].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [0.7, 1, 2, 5])
 def test_ggd_finds_the_shape_of_exact_quantiles(shape):
     samples = stats.gennorm.ppf((np.arange(200_000) + 0.5) / 200_000, shape, scale=3)

@@ -11,6 +11,7 @@ from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.training import fcn_lstm_training, resumable_fit
 from nr_vqm.video import clips
 
+pytestmark = pytest.mark.slow
 NETWORK = {"clip_frames": 7, "clip_size": 24, "convs": ((3, 3, 1), (4, 2, 2)), "fc_dims": (11, 8), "dropout": 0.3}
 START = {"lstm_units": 9, "fc_dim": 10, "forget_bias": 3.0, "input_bias": -2.0}
 FEATURES = "lstm_features"
@@ -92,7 +93,6 @@ def assert_same(whole, folder, history):
     assert_same_weights(other, folder, atol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("batches_before_the_stop", [5, 3])  # 3 batches per epoch: within an epoch, and at its end
 def test_a_resumed_training_gives_the_result_of_an_uninterrupted_one(whole, tmp_path, batches_before_the_stop):
     requests = iter([False] * (batches_before_the_stop - 1) + [True] * 9)
@@ -102,7 +102,6 @@ def test_a_resumed_training_gives_the_result_of_an_uninterrupted_one(whole, tmp_
     assert_same(whole, tmp_path, fit(tmp_path))
 
 
-@pytest.mark.slow
 def test_a_killed_training_resumes_from_its_last_save(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(resumable_fit, "SAVE_SECONDS", 0)  # after every batch
     count = iter(range(99))
@@ -117,7 +116,6 @@ def test_a_killed_training_resumes_from_its_last_save(whole, tmp_path, monkeypat
     assert_same(whole, tmp_path, fit(tmp_path))
 
 
-@pytest.mark.slow
 def test_two_replicas_train_like_one(tmp_path):
     network = NETWORK | {"dropout": 0.0}  # replicas draw different dropouts
     histories = [fit(tmp_path / str(number), num_devices=number, network=network) for number in (1, 2)]
@@ -145,7 +143,6 @@ def test_scoring_equals_the_training_model_on_the_full_grid(whole):
     assert np.mean(errors**2) == pytest.approx(min(row["val_mse"] for row in history), abs=1e-4)
 
 
-@pytest.mark.slow
 def test_a_loss_that_becomes_nan_names_the_videos(tmp_path, monkeypatch):
     monkeypatch.setattr(mos_scale, "to_unit_5", lambda mos, low, high: np.nan if mos == 3 else mos)
     with pytest.raises(ValueError, match=r"The loss became NaN in epoch 1, batch \d\. Its videos: .*v2"):
@@ -153,7 +150,6 @@ def test_a_loss_that_becomes_nan_names_the_videos(tmp_path, monkeypatch):
     assert not (tmp_path / "run" / "cnn3d.keras").exists()
 
 
-@pytest.mark.slow
 def test_a_video_that_cannot_be_read_ends_the_training_with_its_name(tmp_path):
     class LostInEpoch2(BrightVideos):
         def _read_video(self, row, target):
@@ -181,7 +177,6 @@ def test_a_batch_that_devices_cannot_share_is_refused():
         fcn_lstm_training.check_batches(4, num_devices=3)
 
 
-@pytest.mark.slow
 def test_the_saved_networks_are_float32(tmp_path):
     fit(tmp_path / "run", epochs=1, dtype="mixed_bfloat16")
     for model in load(tmp_path / "run"):
