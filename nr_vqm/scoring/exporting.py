@@ -107,7 +107,7 @@ def _heads(run: RunFolder) -> list[str]:
 def _check_alignment(folder: Path, run: RunFolder, validation: str | os.PathLike[str] | None) -> None:
     if validation is None:
         raise ValueError("Aligned scores need the MOS of other videos: name a test of the run as validation.")
-    if folder == run.export:
+    if folder.resolve() == run.export.resolve():
         raise ValueError("Aligned scores are not those of the run: name another folder than that inside the run.")
 
 

@@ -121,10 +121,13 @@ def test_aligned_scores_have_the_level_of_the_validation_videos(run, tmp_path, c
         ({"mos": None}, "name a test of the run as validation"),
         ({"mos": lambda score: 5 - score}, "falls with the scores of head 'lstm'"),
         ({"mos": lambda score: score, "out": None}, "name another folder than that inside the run"),
+        ({"mos": lambda score: score, "out": "inside"}, "name another folder than that inside the run"),
     ],
 )
 def test_an_alignment_that_cannot_be_is_refused(run, tmp_path, options, message):
     validation = write_test(run, tmp_path / "test", mos=options["mos"]) if options["mos"] else None
+    if options.get("out") == "inside":
+        options = options | {"out": run / "../run/export"}
     with pytest.raises(ValueError, match=message):
         exporting.export(run, options.get("out", tmp_path / "export"), validation=validation, align=True)
 
