@@ -20,6 +20,7 @@ from nr_vqm.common import atomic_files
 from nr_vqm.dataset import mos_scale, splits
 from nr_vqm.evaluation import bootstrap, metrics
 from nr_vqm.models import svr_head
+from nr_vqm.presets import Preset
 from nr_vqm.runs import features
 from nr_vqm.runs.features import HeadInputs
 from nr_vqm.runs.run_folder import RunFolder
@@ -42,11 +43,12 @@ def main(argv: list[str] | None = None) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         rows = {row["video_id"]: row for row in csv.DictReader(file)}
     train = features.read_head_inputs(run).select(splits.read(run.splits).train)
+    preset = run.read_preset()
     names, contents = np.unique(tested.content, return_inverse=True)
     draws = bootstrap.draw(len(names), num_resamples=args.resamples, seed=1)
     print(f"{'labels':44s} videos  SROCC [95 %]           PLCC    score - MOS")
     for name, parts in _variants(train, rows):
-        scores = np.stack([_fit(run, part, quality).predict(tested.mean_features) for part, quality in parts])
+        scores = np.stack([_fit(preset, part, quality).predict(tested.mean_features) for part, quality in parts])
         found = [_agreement(tested, one) for one in scores]
         middle = int(np.argsort([srocc for srocc, _, _ in found])[len(found) // 2])
         srocc, plcc, bias = found[middle]
@@ -78,11 +80,13 @@ def _variants(train: HeadInputs, rows: Mapping[str, Row]) -> Iterator[tuple[str,
 def _impairments(row: Row) -> tuple[float, float]:
     """Return the loss of a version by the tables and by VMAF, 0-1; by the tables twice where VMAF does not judge it.
 
-    The label has the mean of both, the default of `contents_loss`.
+    The label has the mean of both, the default of `contents_loss`; that of a view of level 1 does not show them.
     """
     tables, level = float(row["tables"]), float(row["level"])
+    if not row["vmaf"] or level == 1:
+        return tables, tables
     both = 1 - (float(row["mos"]) - 1) / (level - 1)
-    return tables, (float(np.clip(2 * both - tables, 0, 1)) if row["vmaf"] else tables)
+    return tables, float(np.clip(2 * both - tables, 0, 1))
 
 
 def _label(*, level: bool, tables: float, vmaf: float) -> Callable[[Row], float]:
@@ -107,9 +111,8 @@ LABELS = {
 }
 
 
-def _fit(run: RunFolder, train: HeadInputs, quality: np.ndarray) -> "Pipeline":
+def _fit(preset: Preset, train: HeadInputs, quality: np.ndarray) -> "Pipeline":
     """Fit the SVR head as `make compare` does, on the training part."""
-    preset = run.read_preset()
     search = preset.svr_search | {"contents": train.content, "seed": preset.seed, "num_jobs": os.cpu_count() or 1}
     return svr_head.fit_svr(train.mean_features, quality, **search)
 

@@ -74,3 +74,5 @@ def test_the_loss_is_separated_into_that_of_the_tables_and_that_of_vmaf():
     assert labels["teacher's level, loss by tables"] == pytest.approx(1 + 3 * 0.4)
     assert labels["teacher's level, loss by VMAF"] == pytest.approx(1 + 3 * 0.8)
     assert labels["no teacher, loss by tables"] == pytest.approx(1 + 4 * 0.4)
+    worst = {"level": "1.0", "tables": "0.6", "vmaf": "84", "mos": "1.0"}
+    assert label_ablation.LABELS["no teacher, loss by tables and VMAF"](worst) == pytest.approx(1 + 4 * 0.4)
