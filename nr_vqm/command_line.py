@@ -56,11 +56,8 @@ class HelpFormatter(argparse.HelpFormatter):
         nothing = action.default is None or action.default is False or action.default in ([], argparse.SUPPRESS)
         if nothing or "(default:" in text:
             return text
-        return (
-            f"{text} (default: {action.default:g})"
-            if isinstance(action.default, float)
-            else f"{text} (default: %(default)s)"
-        )
+        value = f"{action.default:g}" if isinstance(action.default, float) else "%(default)s"
+        return f"{text} (default: {value})"
 
 
 def new_parser(

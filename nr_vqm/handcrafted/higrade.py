@@ -11,9 +11,8 @@ from nr_vqm.handcrafted import bicubic, natural_scene
 
 NUM_FEATURES = 8
 LOG_OFFSET = 0.1
-CROSS = np.array(
-    [[0, 1, 0], [-1, 0, -1], [0, 1, 0]], np.float64
-)  # the upper and lower neighbours less the left and right
+# The upper and lower neighbours less the left and right ones.
+CROSS = np.array([[0, 1, 0], [-1, 0, -1], [0, 1, 0]], np.float64)
 
 
 def feature_names() -> list[str]:
