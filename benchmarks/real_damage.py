@@ -63,7 +63,9 @@ def new_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--videos", required=True, help="a folder of clips; its subfolders are ignored")
     parser.add_argument("--run", required=True, help="a run folder with trained models")
-    parser.add_argument("--head", default="lstm", choices=head_table.HEADS, help="the head that scores (lstm)")
+    parser.add_argument(
+        "--head", choices=head_table.SCORERS, help="the head that scores (default: that of the export, or lstm)"
+    )
     parser.add_argument(
         "--frames", type=command_line.positive, default=32, help="first frames of each clip that are scored (32)"
     )

@@ -108,5 +108,6 @@ MEASURED = {
         ),
     ),
     "videval": Measurement(False, 90, VIDEVAL_PARTS),
+    "frame_statistics": Measurement(False, 2.5, VIDEVAL_PARTS),
     "videval_light": Measurement(False, 10, VIDEVAL_PARTS),
 }

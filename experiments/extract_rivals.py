@@ -17,7 +17,8 @@ from nr_vqm.runs import derived_runs, features, rival_features, stage_records
 from nr_vqm.runs.rival_features import RivalFile
 from nr_vqm.runs.run_folder import RunFolder
 
-DEFAULT = tuple(name for name in methods.METHODS if name != "videval_light")
+NOT_PUBLISHED = ("videval_light", "frame_statistics")  # variants of ours: not in a table of published methods
+DEFAULT = tuple(name for name in methods.METHODS if name not in NOT_PUBLISHED)
 MAX_STEP = 100  # videos between two lines of progress
 MAX_LISTED = 10  # failed videos of a method that are printed
 

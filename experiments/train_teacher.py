@@ -133,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         help="also fit on two databases and test on the third, and on each database alone",
     )
     parser.add_argument(
-        "--sets", choices=("brisque", "videval", "brisque+videval"), help="use these features instead of choosing"
+        "--sets",
+        choices=("brisque", "videval", "brisque+videval", "frame_statistics"),
+        help="use these features instead of choosing; frame_statistics are for head fusion",
     )
     parser.add_argument("--jobs", type=command_line.positive, default=os.cpu_count(), help="number of processes")
     parser.add_argument(

@@ -210,7 +210,16 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         help="a test of RUN on another database (make cross_database), which then gives intervals and percentiles",
     )
     add("--align", action="store_true", help="map the scores to the MOS of --validation by a line for each head")
-    add("--head", choices=head_table.HEADS, help="the head that scores with the export where none is named (lstm)")
+    add(
+        "--fusion",
+        metavar="FILE",
+        help="a teacher on frame statistics: adds head fusion, which scores by the aligned lstm and by this teacher",
+    )
+    add(
+        "--head",
+        choices=(*head_table.HEADS, head_table.FUSION),
+        help="the head that scores with the export where none is named (lstm)",
+    )
     add("--teacher", metavar="FILE", help="teacher.h5 for --head teacher (default: that of RUN, if it has one)")
     parser.set_defaults(command=_export)
 
@@ -259,6 +268,7 @@ def _export(args: argparse.Namespace) -> int:
         validation=args.validation,
         align=args.align,
         teacher=args.teacher,
+        fusion=args.fusion,
         head=args.head,
     )
     print(

@@ -15,7 +15,7 @@ def write(folder, *, num_videos=40, seed=1, left_out=((3, 7), (0,), ()), noise=0
     """Write the files of three databases and leave_out.csv; `change(database, mos)` may alter the MOS."""
     rng, lines = np.random.default_rng(seed), []
     for (name, files), rows in zip(published_rows.DATABASES.items(), left_out, strict=True):
-        tables = {key: rng.normal(size=(num_videos, METHODS[key].num_features)) for key in published_rows.FEATURE_SETS}
+        tables = {key: rng.normal(size=(num_videos, METHODS[key].num_features)) for key in published_rows.PUBLISHED}
         quality = 0.6 * tables["brisque"][:, 0] - 0.4 * tables["videval"][:, 5] + noise * rng.normal(size=num_videos)
         mos = MOS_OF[name](quality)
         if change:

@@ -115,6 +115,7 @@ nr_vqm/handcrafted/cornia.py
 nr_vqm/models/svr_head.py
 nr_vqm/runs/model_check.py
 nr_vqm/scoring/feature_tasks.py
+nr_vqm/scoring/head_model.py
 nr_vqm/scoring/model_source.py
 nr_vqm/scoring/score_plot.py
 nr_vqm/scoring/score_table.py
@@ -155,6 +156,7 @@ higrade
 key_point_motion
 tlvqm
 videval
+frame_statistics
 methods
 extraction
 """.split()

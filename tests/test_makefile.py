@@ -131,8 +131,9 @@ def test_the_teacher_is_fitted_on_published_features():
 def test_the_run_that_ships_is_built_by_one_command():
     found = commands.of_make("pretrained", "ROOT=/contents", "PUBLISHED=/published", "RATED=/rated", "OUT=/a b/export")
     teachers = [arguments for module, arguments in found if module == "experiments.train_teacher"]
-    assert [value_of(one, "--features") for one in teachers] == ["/published"] * 2
-    levels, whole = (value_of(one, "--out") for one in teachers)
+    assert [value_of(one, "--features") for one in teachers] == ["/published"] * 3
+    levels, whole, statistics = (value_of(one, "--out") for one in teachers)
+    assert value_of(teachers[2], "--sets") == "frame_statistics"
     preps = {arguments[0]: arguments for module, arguments in found if module == "data_prep"}
     assert list(preps) == ["synthetic", "contents", "csv"]
     assert (value_of(preps["contents"], "--root"), value_of(preps["contents"], "--teacher")) == ("/contents", levels)
@@ -145,7 +146,10 @@ def test_the_run_that_ships_is_built_by_one_command():
         "export",
         [value_of(trained[1], "--run"), "/a b/export"],
     )
-    assert value_of(arguments, "--teacher") == whole
+    assert (value_of(arguments, "--teacher"), value_of(arguments, "--fusion")) == (whole, statistics)
+    rivals = next(arguments for module, arguments in found if module == "experiments.extract_rivals")
+    assert value_of(rivals, "--rivals") == "frame_statistics"
+    assert value_of(rivals, "--run") == value_of(arguments, "--validation")
 
 
 def test_the_demo_ends_with_next_steps(tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nr_vqm.handcrafted import brisque, cornia, friquee, niqe, video_bliinds, videval
+from nr_vqm.handcrafted import brisque, cornia, frame_statistics, friquee, niqe, video_bliinds, videval
 from nr_vqm.models import head_table
 from nr_vqm.video.raw_video import RawFormat
 
@@ -99,6 +99,13 @@ METHODS = {
             videval.NUM_FEATURES,
             functools.partial(videval.video_features, light=True),
             videval.feature_names,
+        ),
+        Method(
+            "frame_statistics",
+            1,
+            frame_statistics.NUM_FEATURES,
+            frame_statistics.video_features,
+            frame_statistics.feature_names,
         ),
     )
 }

@@ -190,6 +190,24 @@ def _frame_features(previous: _Frame, this: _Frame, following: _Frame) -> np.nda
     return np.concatenate([luma_features(luma), colour_features(*ycbcr), motion])
 
 
+def single_frame_features(previous: Planes, this: Planes, following: Planes) -> tuple[np.ndarray, np.ndarray]:
+    """Compute those features of a frame whose averages VIDEVAL uses.
+
+    Args:
+        previous, this, following: three consecutive frames, as of `features`, of one size.
+
+    Returns:
+        The values that `features` averages over the video, float64, shape (35,), and its six of colour and sharpness:
+        all features but the standard deviations, in their order.
+
+    Raises:
+        ValueError: frames smaller than MIN_SIZE x MIN_SIZE.
+    """
+    frames = [_Frame(planes, light=False) for planes in (previous, this, following)]
+    still = tlvqm.still_features(*frames[1].ycbcr())
+    return _frame_features(*frames)[list(AVERAGED)], still
+
+
 def luma_features(luma: np.ndarray) -> list[float]:
     """The 31 values LUMA_NAMES of one frame.
 

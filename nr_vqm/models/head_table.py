@@ -87,11 +87,15 @@ HEADS = {
         _rival("friquee", "FRIQUEE"),
         _rival("videval", "VIDEVAL"),
         _rival("videval_light", "VIDEVAL light"),
+        _rival("frame_statistics", "frame statistics"),
     )
 }
 # Predicts like a head, but is fitted before all runs: `nr_vqm.teacher`. A run may have a copy.
 TEACHER = "teacher"
-SCORERS = (*HEADS, TEACHER)
+# Predicts from a head and from a teacher on frame statistics: `scoring.fusion`. Only an export has it.
+FUSION = "fusion"
+FUSED = "lstm"  # the head that it reads
+SCORERS = (*HEADS, FUSION, TEACHER)
 RIVALS = tuple(row.name for row in HEADS.values() if row.is_rival)
 FILES = tuple(row.file for row in HEADS.values() if row.file)
 
@@ -113,7 +117,7 @@ def needs_networks(name: str) -> bool:
     Raises:
         ValueError: there is no such head.
     """
-    return name != TEACHER and not get(name).is_rival
+    return name == FUSION or (name != TEACHER and not get(name).is_rival)
 
 
 def fitted_by(stage: str) -> list[HeadRow]:
@@ -141,4 +145,6 @@ def fitted_on(name: str, *, svr_fit_on: str) -> str:
 
 def label(name: str) -> str:
     """Return the label of a head, or the name itself where it is not in the table."""
+    if name == FUSION:
+        return f"{HEADS[FUSED].label} and frame statistics"
     return HEADS[name].label if name in HEADS else name

@@ -4,8 +4,10 @@
     trunk.*         the convolutions of the 3D-CNN, see `cnn3d.streaming_trunk`
     clip_head.*     its fully connected layers, see `cnn3d.fully_connected_part`
     heads.npz       the arrays of all heads, see `numpy_heads`
+    teacher.h5      the teacher, of head `teacher`, if the run has one
+    fusion.h5       the teacher on frame statistics, of head `fusion`, if the export has this head
 
-Decision 0019.
+Decisions 0019 and 0022.
 """
 
 import hashlib
@@ -30,6 +32,7 @@ from nr_vqm.runs import interval_file, run_facts
 SCHEMA = 1
 RECORD, HEADS = "export.json", "heads.npz"
 TRUNK, CLIP_HEAD = "trunk", "clip_head"  # the two networks
+FUSION = "fusion.h5"
 FORMATS = {"openvino": (".xml", ".bin"), "onnx": (".onnx",)}
 MAX_BYTES = 2**30  # of one file; the largest one of preset `paper` has 0.8 GB
 MADE_BY = "nr-vqm export RUN"
@@ -74,8 +77,8 @@ class ExportFolder:
 
     @property
     def heads(self) -> list[str]:
-        """Names of the heads, in the order of `head_table`."""
-        return [name for name in head_table.HEADS if name in self.record["heads"]]
+        """Names of the heads, in the order of `head_table.SCORERS`."""
+        return [name for name in head_table.SCORERS if name in self.record["heads"]]
 
     @property
     def default_head(self) -> str:
@@ -118,9 +121,29 @@ class ExportFolder:
     def model_id(self, name: str) -> str:
         """Return the 12 hexadecimal digits that identify a head as it scores: that of its run, or with its line."""
         model_id, line = self.head(name)["model_id"], self.line(name)
-        if line == IDENTITY:
+        if line == IDENTITY and name != head_table.FUSION:
             return str(model_id)
-        return hashlib.sha256(f"{model_id} {line}".encode()).hexdigest()[:12]
+        parts = [model_id, line]
+        if name == head_table.FUSION:
+            parts += [self.fusion_settings(), self.record["files"].get(FUSION)]
+        return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:12]
+
+    def fusion_settings(self) -> dict[str, float]:
+        """Return the arguments 'weight' and 'limit' of `scoring.fusion.Fusion`.
+
+        Raises:
+            ValueError: the export does not have head `fusion`, or its entry is damaged.
+        """
+        entry = self.head(head_table.FUSION)
+        weight, limit = (entry.get(name) for name in ("weight", "limit"))
+        if type(weight) is not float or type(limit) is not float or not (0 <= weight <= 1 and 0 <= limit <= 4):
+            raise ValueError(f"{self.path / RECORD} has damaged settings of the fusion. Make it again: {MADE_BY}.")
+        return {"weight": weight, "limit": limit}
+
+    def fusion_teacher(self) -> Path:
+        """Return the file of the teacher of head `fusion`, after comparing it with the record."""
+        self._read(FUSION)
+        return self.path / FUSION
 
     def intervals(self, name: str) -> PredictionIntervals | None:
         """Return the prediction intervals of a head; None if the run has no validation scores of it."""

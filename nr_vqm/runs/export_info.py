@@ -6,6 +6,7 @@ from typing import Any
 
 from nr_vqm.common import safe_output
 from nr_vqm.dataset import label_origin
+from nr_vqm.models import head_table
 from nr_vqm.runs import info
 from nr_vqm.runs.export_folder import IDENTITY, RECORD, ExportFolder
 
@@ -33,6 +34,7 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
         "difference": record.get("difference"),
         "model_ids": {name: export.model_id(name) for name in export.heads},
         "lines": {name: export.line(name) for name in export.heads},
+        "fusion": export.fusion_settings() if head_table.FUSION in export.heads else None,
         "validation": record.get("validation"),
         "validation_videos": {name: _num_videos(export, name) for name in export.heads},
     }
@@ -78,7 +80,12 @@ def to_text(found: Mapping[str, Any]) -> str:
 def _head(about: Mapping[str, Any], name: str) -> str:
     text = f"{name}: model {about['model_ids'][name]}, {about['validation_videos'][name]} val videos"
     gain, offset = about["lines"][name]
-    return text if (gain, offset) == IDENTITY else f"{text}, aligned: {gain:.3f} x quality {offset:+.3f}"
+    if (gain, offset) != IDENTITY:
+        text += f", aligned: {gain:.3f} x quality {offset:+.3f}"
+    if name == head_table.FUSION:
+        settings = about["fusion"]
+        text += f", corrected by frame statistics: weight {settings['weight']:g}, limit {settings['limit']:g}"
+    return text
 
 
 def _validation(found: Mapping[str, str] | None) -> str:

@@ -1,4 +1,4 @@
-"""Warn about content that no training video has: black frames, uniform frames, and video that stands still.
+"""Warn about content that no training video has: black and uniform frames, video that stands still, undefined features.
 
 Docs: docs/decisions/0020-warnings-about-content.md has the thresholds and what they were tried on.
 """
@@ -57,3 +57,11 @@ class ContentCheck:
         if self._last is not None:
             self._still += bool(np.abs(luma - self._last).mean() <= STILL)
         self._last = luma
+
+
+def undefined_features(features: np.ndarray | None) -> list[str]:
+    """Return a warning if hand-crafted features of a video are NaN; None if there are none."""
+    missing = 0 if features is None else int(np.isnan(features).sum())
+    if features is None or not missing:
+        return []
+    return [f"{missing} of {features.size} features are undefined; the training means replace them"]

@@ -34,7 +34,8 @@ def largest_difference(run: RunFolder, export: ExportFolder, *, videos: Videos) 
     Raises:
         ValueError: the difference is larger than MAX_DIFFERENCE, or a video cannot be scored.
     """
-    models = {name: (heads.load(run, name), head_model.of_export(export, name)) for name in export.heads}
+    names = [name for name in export.heads if name != head_table.FUSION]  # of a head that is compared
+    models = {name: (heads.load(run, name), head_model.of_export(export, name)) for name in names}
     rivals = [name for name in models if head_table.get(name).is_rival]
     by_run = keras_models.load_scorer(run, "mean", precision="float32")
     by_export = exported_models.load_scorer(export, "mean")

@@ -15,10 +15,11 @@ from nr_vqm.dataset import mos_scale
 from nr_vqm.evaluation import comparison
 from nr_vqm.handcrafted import methods
 from nr_vqm.models import head_arrays, head_table, line_head, network_export, numpy_heads, svr_head
-from nr_vqm.runs import export_folder, heads, info, interval_file, model_check
+from nr_vqm.runs import export_folder, heads, info, interval_file, model_check, rival_features
 from nr_vqm.runs.export_folder import ExportFolder
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import export_check
+from nr_vqm.scoring import fusion as fusions
 from nr_vqm.teacher import teacher as teachers
 
 # The facts of a run that its export states, as `info.facts` names them.
@@ -38,6 +39,7 @@ def export(
     validation: str | os.PathLike[str] | None = None,
     align: bool = False,
     teacher: str | os.PathLike[str] | None = None,
+    fusion: str | os.PathLike[str] | None = None,
     head: str | None = None,
 ) -> dict[str, Any]:
     """Export a run for scoring without TensorFlow.
@@ -55,6 +57,9 @@ def export(
         align: map the quality by each head, and that of clips, to the MOS of `validation` by a line. It changes the
             level of the scores and not their order.
         teacher: another teacher.h5 than that of the run, for head 'teacher'.
+        fusion: a teacher on frame statistics (`train_teacher --sets frame_statistics`): adds head 'fusion', a weighted
+            mean of the head 'lstm' and this teacher. It implies `align`, and needs the frame statistics of `validation`
+            (`extract_rivals --rivals frame_statistics`).
         head: the head that scores where none is named; None takes 'lstm'.
 
     Returns:
@@ -62,23 +67,29 @@ def export(
 
     Raises:
         FileNotFoundError: the run has no trained 3D-CNN.
-        ValueError: the run is damaged; `validation` is no test of it, or gives no rising line; `out` holds something
-            else; or the scores, before they are aligned, differ by more than `export_check.MAX_DIFFERENCE`.
+        ValueError: the run is damaged; `validation` is no test of it, or gives no rising line, or lacks frame
+            statistics; `out` holds something else; or the scores, before they are aligned, differ by more than
+            `export_check.MAX_DIFFERENCE`.
     """
     run = RunFolder(run_dir)
     _check_is_run(run)
     folder = run.export if out is None else Path(out)
     if folder.exists() and not export_folder.is_export(folder):
         raise ValueError(f"{folder} exists and is not an export. Choose another folder, or remove it.")
-    names, chosen = _heads(run), head or "lstm"
+    names, chosen = _heads(run) + ([head_table.FUSION] if fusion else []), head or "lstm"
     if chosen not in names:
         raise ValueError(f"{run} has the heads {', '.join(names)}, not {chosen!r}. Name one of these.")
-    entries, described = _validation(run, None if validation is None else RunFolder(validation))
-    if align:
-        _check_alignment(folder, run, validation)
+    test = None if validation is None else RunFolder(validation)
+    entries, described = _validation(run, test)
+    if align or fusion:
+        _check_alignment(folder, run, test)
         entries = {name: _aligned(name, entry) for name, entry in entries.items()}
+    if test and fusion:
+        entries[head_table.FUSION] = _fused(entries, test, fusion)
     with atomic_files.replace_folder_when_complete(folder) as temporary:
         _copy_teacher(Path(teacher) if teacher else run.teacher, temporary, required=teacher is not None)
+        if fusion:
+            shutil.copyfile(fusion, temporary / export_folder.FUSION)
         record = _write(run, temporary, {name: entries.get(name, {}) for name in names}, format=format)
         record |= described | {"default_head": chosen}
         difference = export_check.largest_difference(run, ExportFolder(temporary), videos=check)
@@ -104,8 +115,8 @@ def _heads(run: RunFolder) -> list[str]:
     return names
 
 
-def _check_alignment(folder: Path, run: RunFolder, validation: str | os.PathLike[str] | None) -> None:
-    if validation is None:
+def _check_alignment(folder: Path, run: RunFolder, test: RunFolder | None) -> None:
+    if test is None:
         raise ValueError("Aligned scores need the MOS of other videos: name a test of the run as validation.")
     if folder.resolve() == run.export.resolve():
         raise ValueError("Aligned scores are not those of the run: name another folder than that inside the run.")
@@ -123,6 +134,23 @@ def _aligned(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"The MOS of the validation videos falls with the scores of head {name!r}: do not align it.")
     found = np.clip(gain * scores + offset, 1, 5).round(4)
     return {"scores": found.tolist(), "mos": entry["mos"], "line": [gain, offset]}
+
+
+def _fused(
+    entries: Mapping[str, Mapping[str, Any]], test: RunFolder, teacher: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """Return the validation scores of head 'fusion', the line of the head that it reads, and its settings.
+
+    Args:
+        entries: {head: its aligned validation scores, MOS and line}.
+        test: the test of the run that they come from.
+        teacher: on frame statistics.
+    """
+    found, entry = fusions.load(teacher), entries[head_table.FUSED]
+    videos = [row["video_id"] for row in comparison.read_scores(test.scores) if row["head"] == head_table.FUSED]
+    statistics = rival_features.read(test.path, fusions.METHOD).select(videos).features
+    scores = [found.quality(one, features) for one, features in zip(entry["scores"], statistics, strict=True)]
+    return {**entry, "scores": np.round(scores, 4).tolist(), "weight": found.weight, "limit": found.limit}
 
 
 def _copy_teacher(path: Path, folder: Path, *, required: bool) -> None:
@@ -168,7 +196,9 @@ def _write(run: RunFolder, folder: Path, entries: Mapping[str, Mapping[str, Any]
         "heads": {name: _head_entry(run, name, entry) for name, entry in entries.items()},
         "facts": {name: facts[name] for name in FACTS},
     }
-    export_folder.write_arrays(folder / export_folder.HEADS, {name: _arrays(run, name) for name in names})
+    export_folder.write_arrays(
+        folder / export_folder.HEADS, {name: _arrays(run, name) for name in names if name != head_table.FUSION}
+    )
     model = model_check.load_model(run.cnn3d, made_by="make train")
     network_export.write(model, folder / export_folder.TRUNK, folder / export_folder.CLIP_HEAD, format=format)
     export_folder.write_record(folder, **record)
@@ -177,12 +207,11 @@ def _write(run: RunFolder, folder: Path, entries: Mapping[str, Mapping[str, Any]
 
 def _head_entry(run: RunFolder, name: str, validation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entry of a head in the record; `validation` as the entries of `_write`."""
-    row = head_table.get(name)
-    entry: dict[str, Any] = {"model_id": model_check.check_run(run, name)}
+    row = head_table.get(head_table.FUSED if name == head_table.FUSION else name)
+    entry: dict[str, Any] = {"model_id": model_check.check_run(run, row.name)}
     if validation:
         entry["intervals"] = {part: validation[part] for part in ("scores", "mos")}
-    if "line" in validation:
-        entry["line"] = validation["line"]
+    entry |= {part: validation[part] for part in ("line", "weight", "limit") if part in validation}
     if row.is_rival:
         entry["version"] = run.stage_settings(row.stage).get("version")
     return entry

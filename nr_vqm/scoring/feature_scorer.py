@@ -14,6 +14,7 @@ from nr_vqm.dataset import label_origin
 from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
 from nr_vqm.scoring import sources
 from nr_vqm.scoring.attempts import attempt
+from nr_vqm.scoring.content_check import undefined_features
 from nr_vqm.scoring.score import Score, prediction
 from nr_vqm.video import clips, raw_video, reader, work_limits
 from nr_vqm.video.work_limits import WorkLimits
@@ -149,6 +150,4 @@ def with_notes(compute: Callable[[], np.ndarray], path: str | os.PathLike[str]) 
         warnings.simplefilter("always")
         features = compute()
     notes = [str(one.message).removeprefix(f"{path}: ") for one in caught if one.category is UserWarning]
-    if missing := int(np.isnan(features).sum()):
-        notes.append(f"{missing} of {features.size} features are undefined; the training means replace them")
-    return features, list(dict.fromkeys(notes))
+    return features, list(dict.fromkeys([*notes, *undefined_features(features)]))

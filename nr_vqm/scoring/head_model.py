@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from nr_vqm.models import head_table, numpy_heads
 from nr_vqm.runs import interval_file, model_check
 from nr_vqm.runs.export_folder import IDENTITY, ExportFolder, Line
 from nr_vqm.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from nr_vqm.scoring.fusion import Fusion, PassingStatistics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,7 @@ class HeadModel:
             clipped to it, and not aligned.
         line: aligns the predicted quality with people's MOS.
         clip_line: the same for the quality of clips.
+        fusion: of the aligned quality with frame statistics, or None.
     """
 
     folder: str
@@ -43,11 +47,22 @@ class HeadModel:
     predict: Callable[[np.ndarray], np.ndarray]
     line: Line = IDENTITY
     clip_line: Line = IDENTITY
+    fusion: "Fusion | None" = None
 
-    def quality(self, inputs: np.ndarray) -> float:
-        """Predict the quality of one video, aligned, on 1-5 but not clipped to it."""
+    def quality(self, inputs: np.ndarray, statistics: np.ndarray | None = None) -> float:
+        """Predict the quality of one video, aligned, on 1-5 but not clipped to it.
+
+        Args:
+            inputs: what the head reads.
+            statistics: frame statistics of the video, for a fusion with them.
+        """
         gain, offset = self.line
-        return gain * float(self.predict(inputs[None])[0]) + offset
+        quality = gain * float(self.predict(inputs[None])[0]) + offset
+        return quality if self.fusion is None or statistics is None else self.fusion.quality(quality, statistics)
+
+    def passing_statistics(self, num_frames: int, fps: float) -> "PassingStatistics | None":
+        """Return what computes the frame statistics of a video while its frames pass; None for a head without them."""
+        return self.fusion.passing_statistics(num_frames, fps) if self.fusion else None
 
     def aligned_clips(self, clip_quality: np.ndarray) -> np.ndarray:
         """Return clip qualities, float32, as the page of a score shows them, on 1-5."""
@@ -91,16 +106,24 @@ def of_export(export: ExportFolder, head: str) -> HeadModel:
     Raises:
         ValueError: the export does not have the head, or it is damaged.
     """
-    row = head_table.get(head)
+    fused = head == head_table.FUSION
+    row = head_table.get(head_table.FUSED if fused else head)
     return HeadModel(
         folder=os.fspath(export.path),
-        row=row,
+        row=dataclasses.replace(row, name=head),
         model_id=export.model_id(head),
         labels=export.labels,
         mos_range=export.mos_range,
         intervals=export.intervals(head),
         clips=export.preset.head_clips,
-        predict=functools.partial(numpy_heads.predict, row.method, export.arrays(head)),
+        predict=functools.partial(numpy_heads.predict, row.method, export.arrays(row.name)),
         line=export.line(head),
         clip_line=export.line("mean") if "mean" in export.heads else IDENTITY,
+        fusion=_fusion(export) if fused else None,
     )
+
+
+def _fusion(export: ExportFolder) -> "Fusion":
+    from nr_vqm.scoring import fusion
+
+    return fusion.load(export.fusion_teacher(), **export.fusion_settings())

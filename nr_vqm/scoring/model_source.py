@@ -126,6 +126,11 @@ def find(run: str | os.PathLike[str] | None, head: str | None, *, engine: str | 
     if head == head_table.TEACHER:
         return ModelSource(folder, head, "numpy", model_check.check_run(folder, head))
     export = _export_of(folder, head, engine)
+    if export is None and head == head_table.FUSION:
+        raise FileNotFoundError(
+            f"{folder} is a run, and only an export has head {head!r}: nr-vqm export RUN OUT --validation TEST "
+            "--fusion TEACHER (docs/adapt.md)."
+        )
     if export is None:
         return ModelSource(folder, head, "keras" if by_networks else "numpy", model_check.check_run(folder, head))
     return ModelSource(export.path, head, "openvino" if by_networks else "numpy", export.model_id(head))

@@ -14,7 +14,7 @@ from nr_vqm.models import head_table
 from nr_vqm.models.shared_trunk import ClipOutputs, SharedTrunk
 from nr_vqm.scoring import sources
 from nr_vqm.scoring.attempts import attempt
-from nr_vqm.scoring.content_check import ContentCheck
+from nr_vqm.scoring.content_check import ContentCheck, undefined_features
 from nr_vqm.scoring.head_model import HeadModel
 from nr_vqm.scoring.score import Score, prediction
 from nr_vqm.scoring.sources import Raw, Source
@@ -180,8 +180,8 @@ class Scorer:
             trunk_bytes = self.trunk.needed_bytes(info.width, info.height)
             work_limits.check_start(info.width, info.height, info.expected, trunk_bytes=trunk_bytes)
             found = self._outputs(frames, source, options, fps, on_frames)
-        grid, outputs, images, content, num_frames = found
-        quality = self._model.quality(head_input(outputs, self._model.row))
+        grid, outputs, images, content, statistics, num_frames = found
+        quality = self._model.quality(head_input(outputs, self._model.row), statistics)
         score = float(mos_scale.to_score(quality, *self.mos_range))
         return Score(
             path="" if isinstance(source, np.ndarray) else str(source),
@@ -195,13 +195,19 @@ class Scorer:
             clip_quality=self._model.aligned_clips(outputs.clip_quality),
             worst_frame=images.worst_frame,
             thumbnails=images.thumbnails,
-            warnings=(*label_origin.WARNINGS[self.labels], *frames.warnings, *_padding_warnings(info, grid), *content),
+            warnings=(
+                *label_origin.WARNINGS[self.labels],
+                *frames.warnings,
+                *_padding_warnings(info, grid),
+                *content,
+                *undefined_features(statistics),
+            ),
             seconds=round(time.monotonic() - start, 2),
         )
 
     def _outputs(
         self, frames: Any, source: Source, options: ReadOptions, fps: float, on_frames: OnFrames
-    ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str], int]":
+    ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str], np.ndarray | None, int]":
         """Return what `_run` returns, and the number of decoded frames; decode again if the header was wrong."""
         found = None
         try:
@@ -219,13 +225,17 @@ class Scorer:
 
     def _run(
         self, frames: Iterable[np.ndarray], num_frames: int, info: decoder_client.VideoInfo
-    ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str]]":
-        """Run the 3D-CNN over the frames; return (grid, outputs, images, warnings about the content)."""
+    ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str], np.ndarray | None]":
+        """Run the 3D-CNN over the frames; return (grid, outputs, images, warnings about the content, statistics)."""
         grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **self._model.clips)
         middle_frames, content = _MiddleFrames(grid), ContentCheck()
+        statistics = self._model.passing_statistics(num_frames, info.fps)
+        frames = statistics.watch(frames) if statistics else frames
         outputs = self.trunk.run(content.watch(middle_frames.collect(frames)), grid)
         images = middle_frames.images(int(np.argmin(outputs.clip_quality.mean(axis=1))))
-        return grid, outputs, images, content.warnings()
+        for _ in frames if statistics else ():  # behind the last clip
+            pass
+        return grid, outputs, images, content.warnings(), statistics.features() if statistics else None
 
 
 def _counted(frames: Iterable[np.ndarray], num_frames: int, on_frames: OnFrames) -> Iterator[np.ndarray]:

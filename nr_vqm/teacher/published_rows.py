@@ -6,7 +6,7 @@ The files are those of vztu/BVQA_Benchmark and vztu/VIDEVAL (MIT). None of them 
 import csv
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,10 @@ from nr_vqm.handcrafted.methods import METHODS
 LEAVE_OUT = "leave_out.csv"
 ANCHOR = "konvid1k"  # the teacher answers on the scale of its raters
 # The methods whose published features are computed exactly for a new video: decision 0015.
-FEATURE_SETS = ("brisque", "videval")
+PUBLISHED = ("brisque", "videval")
+# And a selection of their columns, whose few frames give nearly the same averages: decision 0022.
+SELECTION = "frame_statistics"
+FEATURE_SETS = (*PUBLISHED, SELECTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +90,7 @@ def read(folder: str | os.PathLike[str], *, leave_out: str | os.PathLike[str]) -
         raise ValueError(f"{leave_out}: unknown database {unknown[0]!r}. Choose from: {', '.join(DATABASES)}.")
     for database in DATABASES:
         rows = _read_database(folder, database)
-        usable = np.isfinite(rows.mos) & np.all([_is_measured(values) for values in rows.features.values()], axis=0)
+        usable = np.isfinite(rows.mos) & np.all([_is_measured(rows.features[name]) for name in PUBLISHED], axis=0)
         for number, name in excluded.get(database, ()):
             if not 0 <= number < len(rows.names) or rows.names[number] != name:
                 raise ValueError(
@@ -121,14 +124,22 @@ def _read_database(folder: Path, database: str) -> Rows:
     names = np.array([str(name) for name in columns[files.name]])
     mos = np.array([float(value or "nan") for value in columns[files.mos]])
     features = {}
-    for name in FEATURE_SETS:
+    for name in PUBLISHED:
         path = folder / f"{files.prefix}_{name.upper()}_feats.mat"
         values = label_tables.read_features(path, num_videos=len(names))
         if values.shape[1] != METHODS[name].num_features:
             raise ValueError(f"{path} needs {METHODS[name].num_features} columns, found {values.shape[1]}.")
         constant = np.nanmin(values, axis=0) == np.nanmax(values, axis=0)  # one column of LIVE-VQC is all zero
         features[name] = np.where(np.isfinite(values) & ~constant, values, np.nan)
+    features[SELECTION] = _select(features)
     return Rows(np.full(len(names), database), names, mos, features)
+
+
+def _select(features: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the columns of SELECTION: it names each after its method and the feature of that method."""
+    names = [f"{name}_{feature}" for name in PUBLISHED for feature in METHODS[name].feature_names()]
+    columns = [names.index(name) for name in METHODS[SELECTION].feature_names()]
+    return np.concatenate([features[name] for name in PUBLISHED], axis=1)[:, columns]
 
 
 def _is_measured(values: np.ndarray) -> np.ndarray:

@@ -354,7 +354,7 @@ def wait_for(condition, seconds=60):
         time.sleep(0.005)
 
 
-def test_the_default_leaves_out_the_light_form(capsys):
+def test_the_default_leaves_out_our_variants(capsys):
     with pytest.raises(SystemExit):
         command_line.run(extract_rivals.main, ["--help"])
     assert "(default: niqe,brisque,cornia,video_bliinds,friquee,videval)" in " ".join(capsys.readouterr().out.split())

@@ -71,6 +71,10 @@ EXPECTED = {  # all others are finite
     },
 }
 EXPECTED["videval_light"] = EXPECTED["videval"]
+EXPECTED["frame_statistics"] = {
+    **dict.fromkeys(("constant", "black", "grey"), PARTLY),
+    "one frame": "need at least three frames, .* has 1",
+}
 
 
 @pytest.fixture(scope="module")

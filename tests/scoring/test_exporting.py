@@ -1,5 +1,7 @@
 """An export gives the scores of its run, without TensorFlow, and is refused where it is damaged or foreign."""
 
+import dataclasses
+import functools
 import json
 import shutil
 import subprocess
@@ -13,11 +15,15 @@ import pytest
 import nr_vqm
 from nr_vqm import cli, command_line
 from nr_vqm.common import atomic_files
-from nr_vqm.runs import export_folder, export_info, interval_file
+from nr_vqm.dataset import manifest
+from nr_vqm.handcrafted import frame_statistics
+from nr_vqm.runs import export_folder, export_info, interval_file, rival_features
 from nr_vqm.runs.export_folder import ExportFolder
+from nr_vqm.runs.rival_features import RivalFile
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import export_check, exporting, model_source
+from nr_vqm.scoring import export_check, exporting, fusion, model_source
 from nr_vqm.teacher import regression, teacher
+from nr_vqm.video import reader
 
 ROOT = Path(nr_vqm.__file__).parent.parent
 
@@ -130,6 +136,117 @@ def test_an_alignment_that_cannot_be_is_refused(run, tmp_path, options, message)
         options = options | {"out": run / "../run/export"}
     with pytest.raises(ValueError, match=message):
         exporting.export(run, options.get("out", tmp_path / "export"), validation=validation, align=True)
+
+
+@pytest.fixture(scope="module")
+def statistics_teacher(tmp_path_factory):
+    """A teacher on frame statistics."""
+    rng = np.random.default_rng(2)
+    features = rng.normal(1, 1, size=(40, frame_statistics.NUM_FEATURES))
+    mos = np.clip(3 + features[:, 0], 1, 5)
+    found = regression.fit(
+        features,
+        mos,
+        np.ones(40),
+        kind="svr",
+        svr_settings={"c": 1.0, "gamma": 0.05},
+        search=regression.Search(num_trees=4),
+    )
+    path = tmp_path_factory.mktemp("teacher") / "fast.h5"
+    teacher.save(path, teacher.Teacher(("frame_statistics",), found, mos, mos, {}))
+    return path
+
+
+def add_statistics(test):
+    """Add the frame statistics of the 25 videos of `write_test`."""
+    videos = [manifest.Video(f"v{number}", "", "", 1.0, 1.0, 5.0) for number in range(25)]
+    file = RivalFile(test.path, "frame_statistics", 1, frame_statistics.NUM_FEATURES)
+    rng = np.random.default_rng(5)
+    for one in videos:
+        file.write_part(one, rng.normal(1, 1, frame_statistics.NUM_FEATURES))
+    file.join(videos)
+
+
+def fused(of_head, of_teacher):
+    """Decision 0022."""
+    return of_head + 0.65 * np.clip(of_teacher - of_head, -0.6, 0.6)
+
+
+def test_a_fusion_is_between_the_aligned_head_and_the_teacher(run, tmp_path, clip, statistics_teacher):
+    test = write_test(run, tmp_path / "test", mos=lambda score: 1 + 1.5 * (score - 1))
+    add_statistics(test)
+    found = exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher, head="fusion")
+    assert found["heads"][-1] == "fusion"
+    scorer = nr_vqm.load(tmp_path / "export")
+    score, of_head = scorer.score(clip), nr_vqm.score(clip, tmp_path / "export", head="lstm")
+    of_teacher = teacher.load(statistics_teacher).predict(frame_statistics.video_features(clip))
+    assert score.quality == pytest.approx(fused(of_head.quality, of_teacher))
+    assert (score.head, scorer.head, score.labels) == ("fusion", "fusion", of_head.labels)
+    np.testing.assert_array_equal(score.clip_quality, of_head.clip_quality)
+    assert (
+        len({score.model_id, of_head.model_id, export_info.facts(tmp_path / "export")["export"]["model_ids"]["svr"]})
+        == 3
+    )
+    with reader.read_frames(clip) as frames:
+        array, fps = np.stack(list(frames)), frames.info.fps
+    assert scorer.score(array, fps=fps).quality == score.quality
+    assert "3D-CNN + LSTM and frame statistics" in score.to_html()
+    statistics = rival_features.read(test.path, "frame_statistics").features
+    intervals = ExportFolder(tmp_path / "export").record["heads"]["fusion"]["intervals"]
+    of_heads = np.clip(1 + 1.5 * (np.linspace(1, 3, 25) - 1), 1, 5)
+    of_teachers = [teacher.load(statistics_teacher).predict(row) for row in statistics]
+    np.testing.assert_allclose(intervals["scores"], fused(of_heads, np.array(of_teachers)), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("of_head", "of_teacher", "expected"), [(3.0, 3.2, 3.13), (3.0, 5.0, 3.39), (3.0, 1.0, 2.61), (0.0, 1.0, 1.0)]
+)
+def test_the_correction_by_the_teacher_is_limited(of_head, of_teacher, expected):
+    class Constant:
+        def predict(self, features):
+            return of_teacher
+
+    assert fusion.Fusion(0.35, 0.6, Constant()).quality(of_head, None) == pytest.approx(expected)
+
+
+def test_damaged_settings_of_a_fusion_are_refused(run, tmp_path, statistics_teacher):
+    test = write_test(run, tmp_path / "test", mos=lambda score: score)
+    add_statistics(test)
+    exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
+    export = ExportFolder(tmp_path / "export")
+    for change in ({"weight": 2.0}, {"weight": "1"}, {"limit": None}, {"limit": 1e999}):
+        export.record["heads"]["fusion"] = export.head("fusion") | {"weight": 0.5, "limit": 1.0} | change
+        with pytest.raises(ValueError, match="damaged settings of the fusion"):
+            export.fusion_settings()
+    (tmp_path / "export" / export_folder.FUSION).write_bytes(b"other")
+    with pytest.raises(ValueError, match=r"fusion.h5 has 5 bytes"):
+        nr_vqm.load(tmp_path / "export", head="fusion")
+
+
+def test_a_fusion_that_cannot_be_is_refused(run, tmp_path, statistics_teacher):
+    other = tmp_path / "other.h5"
+    one = teacher.load(statistics_teacher)
+    names = ("brisque",)
+    narrow = dataclasses.replace(
+        one.regression.scaling, **{f: np.arange(36.0) + (f == "high") for f in ("fill", "low", "high")}
+    )
+    vectors = dataclasses.replace(one.regression.svr, vectors=one.regression.svr.vectors[:, :36])
+    teacher.save(
+        other, dataclasses.replace(one, feature_sets=names, regression=regression.Regression(narrow, vectors, None))
+    )
+    test = write_test(run, tmp_path / "test", mos=lambda score: score)
+    export = functools.partial(exporting.export, run, tmp_path / "export")
+    with pytest.raises(ValueError, match="name a test of the run as validation"):
+        export(fusion=statistics_teacher)
+    with pytest.raises(FileNotFoundError, match="make rivals RIVALS=frame_statistics"):
+        export(validation=test, fusion=statistics_teacher)
+    add_statistics(test)
+    with pytest.raises(ValueError, match=r"needs a teacher on frame_statistics, .*other.h5 is one on brisque"):
+        export(validation=test, fusion=other)
+    with pytest.raises(ValueError, match="not 'fusion'"):
+        export(validation=test, head="fusion")
+    with pytest.raises(FileNotFoundError, match="only an export has head 'fusion'"):
+        nr_vqm.load(run, head="fusion", engine="keras")
 
 
 def test_a_damaged_line_is_refused(copy):

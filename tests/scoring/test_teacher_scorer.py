@@ -81,6 +81,6 @@ def test_a_run_without_a_teacher_is_named(tmp_path, video):
 
 def test_only_heads_of_a_3d_cnn_need_networks():
     found = [name for name in head_table.SCORERS if head_table.needs_networks(name)]
-    assert found == [row.name for row in head_table.HEADS.values() if row.cnn3d]
+    assert found == [*(row.name for row in head_table.HEADS.values() if row.cnn3d), "fusion"]
     with pytest.raises(ValueError, match=r"Unknown head 'x'. Choose from: lstm, .*, teacher\."):
         head_table.needs_networks("x")

@@ -26,6 +26,16 @@ def test_rows_left_out_are_not_read(folder):
     assert len(published_rows.feature_names(("brisque", "videval"))) == 96
 
 
+def test_frame_statistics_are_a_selection_of_the_published_columns(folder):
+    rows = read(folder)
+    found = rows.features["frame_statistics"]
+    assert found.shape == (117, 77)
+    np.testing.assert_array_equal(found[:, :36], rows.features["brisque"])
+    for column, name in enumerate(METHODS["frame_statistics"].feature_names()[36:], start=36):
+        theirs = METHODS["videval"].feature_names().index(name.removeprefix("videval_"))
+        np.testing.assert_array_equal(found[:, column], rows.features["videval"][:, theirs])
+
+
 def test_names_mos_and_features_stay_together(folder):
     rows = read(folder)
     quality = 0.6 * rows.features["brisque"][:, 0] - 0.4 * rows.features["videval"][:, 5]
