@@ -145,6 +145,7 @@ block_motion
 video_bliinds
 cornia
 colour_maps
+map_statistics
 steerable_pyramid
 band_magnitudes
 band_phases

@@ -6,10 +6,24 @@ Speech, and Signal Processing, 1981); antialiasing and borders as in MATLAB.
 
 import functools
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import scipy.sparse
+
+
+class _Weights(NamedTuple):
+    """Interpolation weights of one axis.
+
+    Attributes:
+        taps: int (num_taps, n_out), numbers of the input samples.
+        values: float64 (num_taps, n_out), their weights.
+        n_in: number of input samples.
+    """
+
+    taps: np.ndarray
+    values: np.ndarray
+    n_in: int
 
 
 def resize(x: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -27,7 +41,7 @@ def resize(x: np.ndarray, height: int, width: int) -> np.ndarray:
     factor = height // rows
     if x.ndim == 2 and factor > 1 and (height, width) == (factor * rows, factor * columns):
         return _enlarge(x, factor)
-    return _resize(x, _resize_matrix(rows, height, height / rows), _resize_matrix(columns, width, width / columns))
+    return _resize(x, _resize_weights(rows, height, height / rows), _resize_weights(columns, width, width / columns))
 
 
 def halve(x: np.ndarray) -> np.ndarray:
@@ -52,7 +66,21 @@ def rescale(x: np.ndarray, scale: float) -> np.ndarray:
     Returns:
         float64 or complex128, shape (ceil(scale rows), ceil(scale columns), ...).
     """
-    return _resize(x, *(_resize_matrix(size, math.ceil(scale * size), scale) for size in x.shape[:2]))
+    if x.ndim == 2 and scale == 0.5:
+        return _halve(x)
+    return _resize(x, *(_resize_weights(size, math.ceil(scale * size), scale) for size in x.shape[:2]))
+
+
+def _halve(x: np.ndarray) -> np.ndarray:
+    """Halve, in half the time of `_resize`: every output position has the same kernel."""
+    x = np.ascontiguousarray(x, np.complex128 if np.iscomplexobj(x) else np.float64)
+    rows, columns = x.shape
+    kernel = _cubic(0.5 * (np.arange(8) - 3.5))
+    kernel /= kernel.sum()
+    parts = x.view(np.float64).reshape(rows, columns, -1)
+    # BORDER_REFLECT repeats the edge pixel.
+    out = cv2.sepFilter2D(parts, -1, kernel, kernel, anchor=(3, 3), borderType=cv2.BORDER_REFLECT)
+    return np.ascontiguousarray(out.reshape(parts.shape)[::2, ::2]).view(x.dtype)[..., 0]
 
 
 def _enlarge(x: np.ndarray, factor: int) -> np.ndarray:
@@ -70,35 +98,38 @@ def _enlarge(x: np.ndarray, factor: int) -> np.ndarray:
     return out.reshape(factor * rows, -1).view(x.dtype)
 
 
-def _resize(x: np.ndarray, rows: scipy.sparse.csr_array, columns: scipy.sparse.csr_array) -> np.ndarray:
+def _resize(x: np.ndarray, rows: _Weights, columns: _Weights) -> np.ndarray:
     """Apply the weights of both axes, in the order that keeps the intermediate array small."""
     x = np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64)
-    if rows.shape[0] < rows.shape[1]:
+    if rows.taps.shape[1] < rows.n_in:
         return np.swapaxes(_apply(columns, np.swapaxes(_apply(rows, x), 0, 1)), 0, 1)
     return _apply(rows, np.swapaxes(_apply(columns, np.swapaxes(x, 0, 1)), 0, 1))
 
 
-def _apply(matrix: scipy.sparse.csr_array, x: np.ndarray) -> np.ndarray:
-    """Multiply a weight matrix with the first axis of x, viewing complex values as pairs of real columns."""
-    columns = np.ascontiguousarray(x).reshape(len(x), -1)
-    return (matrix @ columns.view(np.float64)).view(x.dtype).reshape(-1, *x.shape[1:])
+def _apply(weights: _Weights, x: np.ndarray) -> np.ndarray:
+    """Interpolate along the first axis of x, viewing complex values as pairs of real columns."""
+    samples = np.ascontiguousarray(x).reshape(len(x), -1).view(np.float64)
+    out, part = np.zeros((2, weights.taps.shape[1], samples.shape[1]))
+    for taps, values in zip(weights.taps, weights.values, strict=True):
+        np.take(samples, taps, axis=0, out=part, mode="clip")
+        part *= values[:, None]
+        out += part
+    return out.view(x.dtype).reshape(-1, *x.shape[1:])
 
 
 @functools.lru_cache(maxsize=64)
-def _resize_matrix(n_in: int, n_out: int, scale: float) -> scipy.sparse.csr_array:
-    """Return the interpolation weights of one axis, shape (n_out, n_in)."""
+def _resize_weights(n_in: int, n_out: int, scale: float) -> _Weights:
+    """Return the interpolation weights of one axis, without taps that are 0 for every output sample."""
     antialias = min(scale, 1)
     width = 4 / antialias
     centres = np.arange(1, n_out + 1) / scale + (1 - 1 / scale) / 2
-    taps = np.floor(centres - width / 2)[:, None] + np.arange(int(np.ceil(width)) + 2)
-    weights = _cubic(antialias * (centres[:, None] - taps))
-    weights /= weights.sum(axis=1, keepdims=True)
+    taps = np.floor(centres - width / 2) + np.arange(int(np.ceil(width)) + 2)[:, None]
+    values = _cubic(antialias * (centres - taps))
+    values /= values.sum(axis=0)
     mirrored = (taps.astype(int) - 1) % (2 * n_in)  # zero-based; the edge pixel is repeated
     mirrored = np.minimum(mirrored, 2 * n_in - 1 - mirrored)
-    rows = np.repeat(np.arange(n_out), taps.shape[1])
-    matrix = scipy.sparse.csr_array((weights.ravel(), (rows, mirrored.ravel())), shape=(n_out, n_in))
-    matrix.eliminate_zeros()
-    return matrix
+    used = values.any(axis=1)
+    return _Weights(mirrored[used], values[used], n_in)
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:

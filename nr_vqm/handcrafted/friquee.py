@@ -5,22 +5,33 @@ features approach" (Journal of Vision, 2017). Where the article leaves a choice 
 release.
 FRIQUEE: copyright Laboratory for Image and Video Engineering, University of Texas at Austin.
 
-A frame is converted to several maps (`colour_maps`). Each map is normalised once (`NormalisedMap`) and described by
-blocks of statistics (the functions whose names end in `_block`).
+A frame is converted to several maps (`colour_maps`). Each map is normalised once (`map_statistics.NormalisedMap`)
+and described by blocks of statistics (the functions whose names end in `_block`).
 
 In feature names and variables, "deviation" is a local or global standard deviation.
 """
 
-import dataclasses
-import functools
 import math
 import os
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import gamma
 
-from nr_vqm.handcrafted import bicubic, colour_maps, complex_diivine, frame_sampling, natural_scene, steerable_pyramid
+from nr_vqm.handcrafted import (
+    colour_maps,
+    complex_diivine,
+    frame_sampling,
+    map_statistics,
+    natural_scene,
+    steerable_pyramid,
+)
+from nr_vqm.handcrafted.map_statistics import (
+    DIFFERENCE_NAMES,
+    LAPLACIAN_NAMES,
+    NormalisedMap,
+    difference_block,
+    laplacian_block,
+)
 from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 560
@@ -33,56 +44,8 @@ PAIR_NAMES = tuple(f"pair_{pair}_{name}" for pair in PAIRS for name in ("shape",
 DEVIATION_NAMES = ("deviation_kurtosis", "deviation_skewness", "deviation_mean")
 MSCN_NAMES = ("mscn_shape", "mscn_deviation", "mscn_kurtosis", "mscn_skewness")
 MSCN_OF_DEVIATION_NAMES = tuple(f"deviation_{name}" for name in MSCN_NAMES)
-DIFFERENCE_NAMES = (
-    "difference_shape",
-    "difference_deviation",
-    "difference_skewness",
-    "difference_kurtosis",
-    "difference_deviation_skewness",
-    "difference_deviation_kurtosis",
-)
-LAPLACIAN_NAMES = ("laplacian_shape", "laplacian_deviation", "laplacian_skewness", "laplacian_kurtosis")
 OPPONENT_NAMES = ("shape", "left", "right", "kurtosis", "skewness")
-NARROW, WIDE = natural_scene.gaussian_window(7, 7 / 6), natural_scene.gaussian_window(7, 1.75)
-LAPLACIAN_FILTER = math.sqrt(2) * np.array([1, 4, 6, 4, 1]) / 16
 HISTOGRAM_BINS = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class NormalisedMap:
-    """A map with the normalised maps that several statistics share, each computed once.
-
-    Values outside the frame are taken as zero.
-
-    Attributes:
-        values: float64, shape (height, width).
-    """
-
-    values: np.ndarray
-
-    @functools.cached_property
-    def _normalised(self) -> tuple[np.ndarray, np.ndarray]:
-        return natural_scene.mscn(self.values, border="zero")
-
-    @property
-    def mscn(self) -> np.ndarray:
-        """MSCN coefficients of the map, float64, shape (height, width)."""
-        return self._normalised[0]
-
-    @functools.cached_property
-    def sided_mscn(self) -> np.ndarray:
-        """MSCN coefficients with flat areas just above zero, for asymmetric fits (`natural_scene.with_sides`)."""
-        return natural_scene.with_sides(self.mscn, self.values)
-
-    @property
-    def deviation(self) -> np.ndarray:
-        """Local standard deviations of the map, float64, shape (height, width)."""
-        return self._normalised[1]
-
-    @functools.cached_property
-    def mscn_of_deviation(self) -> np.ndarray:
-        """MSCN coefficients of the local standard deviations, float64, shape (height, width)."""
-        return natural_scene.mscn(self.deviation, border="zero")[0]
 
 
 def features(rgb: np.ndarray) -> np.ndarray:
@@ -169,7 +132,7 @@ def luma_features(gray: np.ndarray, yellow: np.ndarray) -> list[float]:
         gray: float64, shape (height, width), from `colour_maps.gray`.
         yellow: float64, shape (height, width), from `colour_maps.yellow`.
     """
-    full, half = NormalisedMap(gray), _halved(gray)
+    full, half = NormalisedMap(gray), map_statistics.halved(gray)
     values: list[float] = []
     for scale in (full, half):
         values += [*pair_block(scale.sided_mscn), *deviation_block(scale.deviation), *mscn_block(scale.mscn)]
@@ -184,7 +147,7 @@ def chroma_features(chroma: np.ndarray) -> list[float]:
     Args:
         chroma: float64, shape (height, width), from `colour_maps.chroma`.
     """
-    full, half = NormalisedMap(chroma), _halved(chroma)
+    full, half = NormalisedMap(chroma), map_statistics.halved(chroma)
     values: list[float] = []
     for scale in (full, half):
         values += [*pair_block(scale.sided_mscn), *_deviation_and_mscn_blocks(scale)]
@@ -197,13 +160,9 @@ def cone_features(cone: np.ndarray) -> list[float]:
     Args:
         cone: float64, shape (height, width), from `colour_maps.lms`.
     """
-    full, half = NormalisedMap(cone), _halved(cone)
+    full, half = NormalisedMap(cone), map_statistics.halved(cone)
     values = [*_deviation_and_mscn_blocks(full), *_deviation_and_mscn_blocks(half)]
     return [*values, *difference_block(full.deviation), *laplacian_block(cone)]
-
-
-def _halved(image: np.ndarray) -> NormalisedMap:
-    return NormalisedMap(np.ascontiguousarray(bicubic.halve(image)))
 
 
 def _deviation_and_mscn_blocks(image: NormalisedMap) -> list[float]:
@@ -269,28 +228,6 @@ def mscn_block(mscn: np.ndarray) -> list[float]:
     return [*natural_scene.ggd(mscn), kurtosis, skewness]
 
 
-def difference_map(deviation: np.ndarray) -> NormalisedMap:
-    """A difference of Gaussians of local standard deviations."""
-    narrow, wide = (natural_scene.separable_filter(deviation, window, border="zero") for window in (NARROW, WIDE))
-    return NormalisedMap(narrow - wide)
-
-
-def difference_block(deviation: np.ndarray) -> list[float]:
-    """The 6 values DIFFERENCE_NAMES of a `difference_map`."""
-    difference = difference_map(deviation)
-    skews = [natural_scene.skew_kurt(image) for image in (difference.mscn, difference.mscn_of_deviation)]
-    return [*natural_scene.ggd(difference.mscn), *skews[0], *skews[1]]
-
-
-def laplacian_block(image: np.ndarray) -> list[float]:
-    """Compute the 4 values `LAPLACIAN_NAMES` of the finest level of a map's Laplacian pyramid."""
-    low = np.zeros_like(image)
-    low[::2, ::2] = natural_scene.separable_filter(image, LAPLACIAN_FILTER, border="mirror")[::2, ::2]
-    detail = image - natural_scene.separable_filter(low, LAPLACIAN_FILTER, border="mirror")
-    detail[np.abs(detail) < natural_scene.FLAT] = 0
-    return [*natural_scene.ggd(detail), *natural_scene.skew_kurt(detail)]
-
-
 def misfit(mscn: np.ndarray) -> float:
     """Compute the squared distance between the histogram of MSCN coefficients and a generalised Gaussian.
 
@@ -308,5 +245,7 @@ def misfit(mscn: np.ndarray) -> float:
     counts, edges = np.histogram(mscn, HISTOGRAM_BINS, (low, high))
     centres = (edges[1:] + edges[:-1]) / 2
     shape, deviation = natural_scene.ggd(centres)
-    density = np.exp(-((np.abs(centres) / (deviation * np.sqrt(gamma(1 / shape) / gamma(3 / shape)))) ** shape))
+    density = np.exp(
+        -((np.abs(centres) / (deviation * np.sqrt(math.gamma(1 / shape) / math.gamma(3 / shape)))) ** shape)
+    )
     return float(np.sum(np.square(density / density.sum() - counts / mscn.size)) / deviation**2)

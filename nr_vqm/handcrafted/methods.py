@@ -2,15 +2,19 @@
 
 import dataclasses
 import functools
+import importlib
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nr_vqm.handcrafted import brisque, cornia, frame_statistics, friquee, niqe, video_bliinds, videval
 from nr_vqm.models import head_table
 from nr_vqm.video.raw_video import RawFormat
+
+if TYPE_CHECKING:
+    from nr_vqm.handcrafted import cornia
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Method:
         path: str | os.PathLike[str],
         *,
         raw: RawFormat | str | None = None,
-        codebook: cornia.Codebook | None = None,
+        codebook: "cornia.Codebook | None" = None,
         video_id: str = "",
     ) -> np.ndarray:
         """Compute the features of a video file, in one thread: several are slower, most of all in several workers.
@@ -70,43 +74,33 @@ class Method:
             return self.video_features(path, raw=raw)
 
 
+def _method(
+    name: str, version: int, num_features: int, *, module: str = "", needs_codebook: bool = False, **fixed: bool
+) -> Method:
+    """Return a method whose module, that of its name or another one, is imported when it is used.
+
+    FRIQUEE, V-BLIINDS and V-CORNIA need SciPy or scikit-learn, which scoring without them does not need.
+    """
+
+    def call(function: str, *args: Any, **options: Any) -> Any:
+        return getattr(importlib.import_module(f"nr_vqm.handcrafted.{module or name}"), function)(*args, **options)
+
+    compute = functools.partial(call, "video_features", **fixed)
+    return Method(name, version, num_features, compute, functools.partial(call, "feature_names"), needs_codebook)
+
+
 # In the order of tables.
 METHODS = {
     method.name: method
     for method in (
-        Method("niqe", 1, 1, niqe.video_features, niqe.feature_names),
-        Method("brisque", 1, brisque.NUM_FEATURES, brisque.video_features, brisque.feature_names),
-        Method(
-            "cornia",
-            1,
-            2 * cornia.NUM_WORDS,
-            cornia.video_features,
-            cornia.feature_names,
-            needs_codebook=True,
-        ),
-        Method(
-            "video_bliinds",
-            1,
-            video_bliinds.NUM_FEATURES,
-            video_bliinds.video_features,
-            video_bliinds.feature_names,
-        ),
-        Method("friquee", 1, friquee.NUM_FEATURES, friquee.video_features, friquee.feature_names),
-        Method("videval", 1, videval.NUM_FEATURES, videval.video_features, videval.feature_names),
-        Method(
-            "videval_light",
-            1,
-            videval.NUM_FEATURES,
-            functools.partial(videval.video_features, light=True),
-            videval.feature_names,
-        ),
-        Method(
-            "frame_statistics",
-            1,
-            frame_statistics.NUM_FEATURES,
-            frame_statistics.video_features,
-            frame_statistics.feature_names,
-        ),
+        _method("niqe", 1, 1),
+        _method("brisque", 1, 36),
+        _method("cornia", 1, 20_000, needs_codebook=True),
+        _method("video_bliinds", 1, 46),
+        _method("friquee", 1, 560),
+        _method("videval", 1, 60),
+        _method("videval_light", 1, 60, module="videval", light=True),
+        _method("frame_statistics", 1, 77),
     )
 }
 

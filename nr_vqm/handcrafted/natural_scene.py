@@ -15,8 +15,6 @@ from typing import TypeVar, overload
 
 import cv2
 import numpy as np
-from scipy.linalg.blas import dasum
-from scipy.special import gamma, gammaln
 
 PAIR_SHIFTS = ((0, 1), (1, 0), (1, 1), (-1, 1))  # (rows down, columns right) of BRISQUE and FRIQUEE
 # A normalised value of smaller magnitude is rounding noise, whose sign would assign it to one side of an AGGD fit.
@@ -26,6 +24,8 @@ JUST_ABOVE_ZERO = 1e-15
 CHUNK = 2**14  # samples summed at a time, so that they stay in the cache
 SHAPES = np.arange(200, 10001) / 1000  # the candidate shapes of a fit
 Real = TypeVar("Real", float, np.ndarray)
+# Of numbers and small arrays. SciPy has both, and is 140 MB that scoring would need for nothing else.
+_gamma, _gammaln = np.vectorize(math.gamma, otypes=[float]), np.vectorize(math.lgamma, otypes=[float])
 _BORDERS = {
     "zero": cv2.BORDER_CONSTANT,
     "nearest": cv2.BORDER_REPLICATE,
@@ -123,7 +123,7 @@ def shift_products(z: np.ndarray, shifts: Iterable[tuple[int, int]] = PAIR_SHIFT
 
 def _gaussian_ratio(shape: np.ndarray) -> np.ndarray:
     """Return variance / (mean magnitude)^2 of a generalised Gaussian; it decreases with the shape."""
-    return np.exp(gammaln(1 / shape) + gammaln(3 / shape) - 2 * gammaln(2 / shape))
+    return np.exp(_gammaln(1 / shape) + _gammaln(3 / shape) - 2 * _gammaln(2 / shape))
 
 
 _NEGATIVE_RATIOS = -_gaussian_ratio(SHAPES)  # ascending
@@ -160,10 +160,10 @@ def _sums(v: np.ndarray, sample_axes: int) -> np.ndarray:
             total += (
                 np.count_nonzero(part < 0),
                 np.dot(below, below),
-                dasum(below),
+                -below.sum(),
                 np.count_nonzero(part > 0),
                 np.dot(above, above),
-                dasum(above),
+                above.sum(),
             )
     return sums.T.reshape(6, *shape)
 
@@ -228,7 +228,7 @@ def scale_factor(alpha: Real) -> Real:
 
     The value is sqrt(gamma(1/alpha) / gamma(3/alpha)).
     """
-    return np.exp((gammaln(1 / alpha) - gammaln(3 / alpha)) / 2)
+    return np.exp((_gammaln(1 / alpha) - _gammaln(3 / alpha)) / 2)
 
 
 def aggd_mean(alpha: Real, left_scale: Real, right_scale: Real) -> Real:
@@ -239,7 +239,7 @@ def aggd_mean(alpha: Real, left_scale: Real, right_scale: Real) -> Real:
         left_scale: its scale below zero: root mean square (see `aggd`) times `scale_factor`.
         right_scale: its scale above zero.
     """
-    return (right_scale - left_scale) * gamma(2 / alpha) / gamma(1 / alpha)
+    return (right_scale - left_scale) * _gamma(2 / alpha) / _gamma(1 / alpha)
 
 
 def pair_statistics(product: np.ndarray) -> list[float]:

@@ -16,8 +16,17 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from nr_vqm.handcrafted import bicubic, colour_maps, frame_sampling, friquee, gm_log, higrade, natural_scene, tlvqm
-from nr_vqm.handcrafted.friquee import NormalisedMap
+from nr_vqm.handcrafted import (
+    bicubic,
+    colour_maps,
+    frame_sampling,
+    gm_log,
+    higrade,
+    map_statistics,
+    natural_scene,
+    tlvqm,
+)
+from nr_vqm.handcrafted.map_statistics import NormalisedMap
 from nr_vqm.video import reader
 from nr_vqm.video.planes import Planes
 from nr_vqm.video.raw_video import RawFormat
@@ -214,7 +223,7 @@ def luma_features(luma: np.ndarray) -> list[float]:
     Args:
         luma: float64, shape (height, width), 0-255.
     """
-    full, half = NormalisedMap(luma), _halved(luma)
+    full, half = NormalisedMap(luma), map_statistics.halved(luma)
     right, down = natural_scene.shift_products(full.sided_mscn, ((0, 1), (1, 0)))
     half_right, half_diagonal = natural_scene.shift_products(half.sided_mscn, ((0, 1), (1, 1)))
     _, right_left, _ = natural_scene.aggd(right)
@@ -223,10 +232,12 @@ def luma_features(luma: np.ndarray) -> list[float]:
     # The release takes the second shape from the full map too.
     pairs = natural_scene.skew(right), down_mean, full.deviation.mean(), _shape(right)
     halves = half.deviation.mean(), natural_scene.skew(half.mscn)
-    difference = dict(zip(friquee.DIFFERENCE_NAMES, friquee.difference_block(full.deviation), strict=True))
+    difference = dict(
+        zip(map_statistics.DIFFERENCE_NAMES, map_statistics.difference_block(full.deviation), strict=True)
+    )
     differences = [difference[name] for name in LUMA_NAMES if name in difference]
     selected = gm_log.features(luma)[list(GM_LOG_COLUMNS)]
-    laplacian = friquee.laplacian_block(luma)[:2]
+    laplacian = map_statistics.laplacian_block(luma)[:2]
     return [*brisque, *selected, *higrade.features(luma), *pairs, *halves, *differences, *laplacian]
 
 
@@ -242,20 +253,16 @@ def colour_features(y: np.ndarray, cb: np.ndarray, cr: np.ndarray) -> list[float
 
 
 def _chroma_features(chroma: np.ndarray) -> list[float]:
-    full, half = NormalisedMap(chroma), _halved(chroma)
+    full, half = NormalisedMap(chroma), map_statistics.halved(chroma)
     right, down, diagonal, other_diagonal = natural_scene.shift_products(full.sided_mscn)
     # The kurtosis of `down` should be that of the halved map; the published rows hold that of the full one.
     pairs = [natural_scene.aggd(right)[2] ** 2, _shape(down), natural_scene.aggd(diagonal)[1] ** 2]
     shapes = natural_scene.kurt(other_diagonal), natural_scene.skew(full.deviation), natural_scene.kurt(down)
     halves = natural_scene.kurt(half.deviation), half.deviation.mean()
-    difference = friquee.difference_map(full.deviation).mscn
+    difference = map_statistics.difference_map(full.deviation).mscn
     differences = natural_scene.ggd(difference)[1], natural_scene.skew(difference)
-    laplacian_skewness = friquee.laplacian_block(chroma)[2]
+    laplacian_skewness = map_statistics.laplacian_block(chroma)[2]
     return [*pairs, *shapes, *halves, *differences, laplacian_skewness]
-
-
-def _halved(image: np.ndarray) -> NormalisedMap:
-    return NormalisedMap(np.ascontiguousarray(bicubic.halve(image)))
 
 
 def _shape(product: np.ndarray) -> float:
@@ -264,7 +271,7 @@ def _shape(product: np.ndarray) -> float:
 
 
 def _short_cone_feature(short: np.ndarray) -> float:
-    return natural_scene.ggd(_halved(short).mscn_of_deviation)[1]
+    return natural_scene.ggd(map_statistics.halved(short).mscn_of_deviation)[1]
 
 
 def pool(rows: np.ndarray, hop: int) -> tuple[np.ndarray, np.ndarray]:

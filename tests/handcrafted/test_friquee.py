@@ -11,7 +11,15 @@ from golden import DATA, needs_data
 from hard_frames import LUMA, texture
 from sample_videos import write_ffv1
 
-from nr_vqm.handcrafted import bicubic, colour_maps, complex_diivine, frame_sampling, friquee, natural_scene
+from nr_vqm.handcrafted import (
+    bicubic,
+    colour_maps,
+    complex_diivine,
+    frame_sampling,
+    friquee,
+    map_statistics,
+    natural_scene,
+)
 
 RIVALS = DATA / "rivals"
 
@@ -138,11 +146,11 @@ def test_laplacian_of_an_impulse_by_hand():
         line[place - 2 : place + 3] += weight * taps
     kept = 16 * np.outer(line, line)
     kept[6, 6] -= 16
-    assert friquee.laplacian_block(impulse)[1] == pytest.approx(np.sqrt(np.sum(kept**2) / impulse.size))
+    assert map_statistics.laplacian_block(impulse)[1] == pytest.approx(np.sqrt(np.sum(kept**2) / impulse.size))
 
 
 def test_laplacian_without_contrast():
-    shape, deviation, skewness, kurtosis = friquee.laplacian_block(np.full((16, 17), 9.0))
+    shape, deviation, skewness, kurtosis = map_statistics.laplacian_block(np.full((16, 17), 9.0))
     assert deviation == 0
     assert np.isnan([shape, skewness, kurtosis]).all()
 

@@ -11,7 +11,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVR
 
-from nr_vqm.handcrafted import bicubic, brisque, frame_sampling, friquee, gm_log, higrade, natural_scene, tlvqm, videval
+from nr_vqm.handcrafted import (
+    bicubic,
+    brisque,
+    frame_sampling,
+    gm_log,
+    higrade,
+    map_statistics,
+    natural_scene,
+    tlvqm,
+    videval,
+)
 from nr_vqm.video.planes import Planes
 
 
@@ -64,8 +74,8 @@ def test_luma_values_are_those_of_the_methods():
     assert values["higrade_half_cross_deviation"] == higrade.features(luma)[-1]
     deviation = natural_scene.mscn(luma, border="zero")[1]
     assert values["full_deviation_mean"] == pytest.approx(deviation.mean())
-    assert values["difference_deviation_kurtosis"] == friquee.difference_block(deviation)[5]
-    assert values["laplacian_shape"] == friquee.laplacian_block(luma)[0]
+    assert values["difference_deviation_kurtosis"] == map_statistics.difference_block(deviation)[5]
+    assert values["laplacian_shape"] == map_statistics.laplacian_block(luma)[0]
 
 
 def test_colour_values_do_not_depend_on_a_grey_frames_brightness():
