@@ -1,4 +1,4 @@
-"""Hand-crafted video quality features: BRISQUE, NIQE, FRIQUEE, V-CORNIA, V-BLIINDS and VIDEVAL.
+"""Hand-crafted video quality features: BRISQUE, NIQE, FRIQUEE, V-CORNIA, V-BLIINDS, VIDEVAL and frame statistics.
 
 Each method is a module with the same functions:
 
@@ -8,7 +8,8 @@ Each method is a module with the same functions:
 
 Exceptions: CORNIA's functions also take a codebook, and a seed (`features`) or a video identifier (`video_features`);
 its `feature_names` takes the number of words. GM-LOG, HIGRADE and TLVQM are parts of VIDEVAL and have no
-`video_features`. FRIQUEE takes RGB and VIDEVAL all planes; the other methods take luma.
+`video_features`. FRIQUEE and the frame statistics take RGB and VIDEVAL all planes; the other methods take luma.
 
-The package needs NumPy, SciPy, OpenCV and h5py, and scikit-learn to learn a codebook; it never imports TensorFlow.
+BRISQUE, NIQE, VIDEVAL and the frame statistics need NumPy and OpenCV, the others SciPy too, and learning a codebook
+scikit-learn. The package never imports TensorFlow.
 """
