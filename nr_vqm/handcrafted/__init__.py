@@ -10,6 +10,5 @@ Exceptions: CORNIA's functions also take a codebook, and a seed (`features`) or 
 its `feature_names` takes the number of words. GM-LOG, HIGRADE and TLVQM are parts of VIDEVAL and have no
 `video_features`. FRIQUEE and the frame statistics take RGB and VIDEVAL all planes; the other methods take luma.
 
-BRISQUE, NIQE, VIDEVAL and the frame statistics need NumPy and OpenCV, the others SciPy too, and learning a codebook
-scikit-learn. The package never imports TensorFlow.
+FRIQUEE and V-BLIINDS need SciPy, and learning a codebook needs scikit-learn; everything else needs NumPy and OpenCV. The package never imports TensorFlow.
 """

@@ -9,6 +9,7 @@ Unlike the methods they come from, they are computed from RGB frames, so that sc
 the 3D-CNN reads. Sources: those of `brisque` and `videval`; the choice of features and frames is ours, decision 0022.
 """
 
+import math
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,8 @@ from nr_vqm.video.raw_video import RawFormat
 SECONDS_PER_FRAME = 2  # of the video, for each sampled frame
 MIN_SAMPLES, MAX_SAMPLES = 4, 16  # frames sampled from short and from long videos
 DEFAULT_FPS = 30.0  # of a video that declares none
-MAX_SIZE = 1080  # pixels of the shorter side; a larger frame is reduced
+MAX_PIXELS = 1920 * 1080  # of a frame; a larger one is reduced
+BYTES_PER_PIXEL = 200  # of a frame, for the statistics of one frame and the planes of those that wait
 VIDEVAL_NAMES = tuple(name for name in videval.feature_names() if not name.endswith("_variation"))
 NUM_FEATURES = brisque.NUM_FEATURES + len(VIDEVAL_NAMES)
 
@@ -47,8 +49,8 @@ def sampled_frames(num_frames: int, fps: float) -> list[int]:
     >>> sampled_frames(240, 30.0)
     [30, 90, 150, 210]
     """
-    wanted = round(num_frames / ((fps or DEFAULT_FPS) * SECONDS_PER_FRAME))
-    count = min(max(wanted, MIN_SAMPLES), MAX_SAMPLES)
+    wanted = min(num_frames / (float(fps or DEFAULT_FPS) * SECONDS_PER_FRAME), MAX_SAMPLES)
+    count = max(round(wanted), MIN_SAMPLES)
     numbers = {int((index + 0.5) * num_frames / count) for index in range(count)}
     return sorted(number for number in numbers if 1 <= number <= num_frames - 2)
 
@@ -79,11 +81,11 @@ def planes_of(frame: np.ndarray) -> Planes:
         frame: uint8 RGB, shape (height, width, 3).
 
     Returns:
-        The planes, of even height and width: a frame whose shorter side is above MAX_SIZE is reduced to it, and one
-        that is smaller than VIDEVAL needs is extended by reflection.
+        The planes, of even height and width: a frame of more than MAX_PIXELS is reduced, and one that is smaller than
+        VIDEVAL needs is extended by reflection.
     """
     height, width = frame.shape[:2]
-    if (scale := MAX_SIZE / min(height, width)) < 1:
+    if (scale := math.sqrt(MAX_PIXELS / (height * width))) < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     rows, columns = (max(length + length % 2, videval.MIN_SIZE) for length in frame.shape[:2])
@@ -125,11 +127,23 @@ def video_features(path: str | os.PathLike[str], *, raw: RawFormat | str | None 
         UserWarning: the decoder reports a problem with the frames, for example a damaged file.
     """
     with reader.read_frames(path, raw) as frames:
-        numbers = sampled_frames(frames.info.expected, frames.info.fps)
-        held = Neighbours(numbers)
-        found = [features(three) for three in map(held.add, frames) if three]
+        expected = frames.info.expected
+        found = _features_of(frames, expected, frames.info.fps)
         for message in frames.warnings:
             warnings.warn(f"{path}: {message}", stacklevel=2)
+    if frames.decoded != expected:  # the header was wrong, and the sampled frames not spread evenly
+        with reader.read_frames(path, raw) as again:
+            found = _features_of(again, frames.decoded, again.info.fps)
     if not found:
         raise ValueError(f"Frame statistics need at least three frames, {path} has {frames.decoded}.")
     return frame_sampling.mean_of_frames(found)
+
+
+def _features_of(frames: Iterable[np.ndarray], num_frames: int, fps: float) -> list[np.ndarray]:
+    held = Neighbours(sampled_frames(num_frames, fps))
+    return [features(planes) for planes in map(held.add, frames) if planes]
+
+
+def needed_bytes(width: int, height: int) -> float:
+    """Estimate the memory for the statistics of a video whose frames have this size, in bytes."""
+    return BYTES_PER_PIXEL * min(width * height, MAX_PIXELS)

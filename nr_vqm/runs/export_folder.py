@@ -94,7 +94,8 @@ class ExportFolder:
     def head(self, name: str) -> dict[str, Any]:
         """Return the entry of a head in the record.
 
-        'model_id' of the head in its run, 'intervals', 'line' of an aligned head, 'version' of hand-crafted features.
+        'model_id' of the head in its run, 'intervals', 'line' of an aligned head, 'version' of hand-crafted features,
+        'weight' and 'limit' of head `fusion`.
 
         Raises:
             ValueError: the export does not have this head, or its entry is damaged.
@@ -125,7 +126,7 @@ class ExportFolder:
             return str(model_id)
         parts = [model_id, line]
         if name == head_table.FUSION:
-            parts += [self.fusion_settings(), self.record["files"].get(FUSION)]
+            parts += [self.fusion_settings(), self.head(name).get("version"), self.record["files"].get(FUSION)]
         return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:12]
 
     def fusion_settings(self) -> dict[str, float]:

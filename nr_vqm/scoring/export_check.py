@@ -34,7 +34,7 @@ def largest_difference(run: RunFolder, export: ExportFolder, *, videos: Videos) 
     Raises:
         ValueError: the difference is larger than MAX_DIFFERENCE, or a video cannot be scored.
     """
-    names = [name for name in export.heads if name != head_table.FUSION]  # of a head that is compared
+    names = [name for name in export.heads if name != head_table.FUSION]  # it reads head lstm, which is compared
     models = {name: (heads.load(run, name), head_model.of_export(export, name)) for name in names}
     rivals = [name for name in models if head_table.get(name).is_rival]
     by_run = keras_models.load_scorer(run, "mean", precision="float32")

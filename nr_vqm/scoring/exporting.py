@@ -57,9 +57,9 @@ def export(
         align: map the quality by each head, and that of clips, to the MOS of `validation` by a line. It changes the
             level of the scores and not their order.
         teacher: another teacher.h5 than that of the run, for head 'teacher'.
-        fusion: a teacher on frame statistics (`train_teacher --sets frame_statistics`): adds head 'fusion', a weighted
-            mean of the head 'lstm' and this teacher. It implies `align`, and needs the frame statistics of `validation`
-            (`extract_rivals --rivals frame_statistics`).
+        fusion: a teacher on frame statistics (`train_teacher --sets frame_statistics`): adds head 'fusion', the
+            head 'lstm' corrected by this teacher within a limit. It implies `align`, and needs the frame statistics of
+            `validation` (`extract_rivals --rivals frame_statistics`).
         head: the head that scores where none is named; None takes 'lstm'.
 
     Returns:
@@ -148,9 +148,14 @@ def _fused(
     """
     found, entry = fusions.load(teacher), entries[head_table.FUSED]
     videos = [row["video_id"] for row in comparison.read_scores(test.scores) if row["head"] == head_table.FUSED]
-    statistics = rival_features.read(test.path, fusions.METHOD).select(videos).features
-    scores = [found.quality(one, features) for one, features in zip(entry["scores"], statistics, strict=True)]
-    return {**entry, "scores": np.round(scores, 4).tolist(), "weight": found.weight, "limit": found.limit}
+    statistics = rival_features.read(test.path, fusions.METHOD).select(videos)
+    fusions.check_version(statistics.version, test.path)
+    if any(statistics.reason):
+        row = next(row for row, reason in enumerate(statistics.reason) if reason)
+        raise ValueError(f"{test} has no frame statistics of {videos[row]}: {statistics.reason[row]}")
+    scores = [found.quality(one, features) for one, features in zip(entry["scores"], statistics.features, strict=True)]
+    settings = {"weight": found.weight, "limit": found.limit, "version": statistics.version}
+    return {**entry, "scores": np.round(scores, 4).tolist(), **settings}
 
 
 def _copy_teacher(path: Path, folder: Path, *, required: bool) -> None:
@@ -211,7 +216,7 @@ def _head_entry(run: RunFolder, name: str, validation: Mapping[str, Any]) -> dic
     entry: dict[str, Any] = {"model_id": model_check.check_run(run, row.name)}
     if validation:
         entry["intervals"] = {part: validation[part] for part in ("scores", "mos")}
-    entry |= {part: validation[part] for part in ("line", "weight", "limit") if part in validation}
+    entry |= {part: validation[part] for part in ("line", "weight", "limit", "version") if part in validation}
     if row.is_rival:
         entry["version"] = run.stage_settings(row.stage).get("version")
     return entry

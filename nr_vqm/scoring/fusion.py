@@ -9,12 +9,10 @@ import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from nr_vqm.handcrafted import frame_sampling, frame_statistics
+from nr_vqm.handcrafted import frame_sampling, frame_statistics, methods
 from nr_vqm.teacher import teacher
 from nr_vqm.teacher.teacher import Teacher
-from nr_vqm.video.planes import Planes
 
 METHOD = "frame_statistics"
 WEIGHT = 0.35
@@ -49,9 +47,24 @@ class Fusion:
         return of_head + (1 - self.weight) * float(np.clip(difference, -self.limit, self.limit))
 
     @staticmethod
-    def passing_statistics(num_frames: int, fps: float) -> "PassingStatistics":
+    def statistics_thread(num_frames: int, fps: float) -> "StatisticsThread":
         """Return what computes the features; arguments as of `frame_statistics.sampled_frames`."""
-        return PassingStatistics(num_frames, fps)
+        return StatisticsThread(num_frames, fps)
+
+    @staticmethod
+    def needed_bytes(width: int, height: int) -> float:
+        """Estimate the memory for the features of a video whose frames have this size, in bytes."""
+        return frame_statistics.needed_bytes(width, height)
+
+
+def check_version(found: object, where: str | os.PathLike[str]) -> None:
+    """Raise ValueError if features or a fusion are of another version of the frame statistics than this nr-vqm has."""
+    version = methods.get(METHOD).version
+    if found != version:
+        raise ValueError(
+            f"{os.fspath(where)} has version {found} of the frame statistics, this nr-vqm computes version {version}. "
+            "Compute and export again: make rivals, then nr-vqm export."
+        )
 
 
 def load(path: str | os.PathLike[str], *, weight: float = WEIGHT, limit: float = LIMIT) -> Fusion:
@@ -74,7 +87,7 @@ def load(path: str | os.PathLike[str], *, weight: float = WEIGHT, limit: float =
     return Fusion(weight, limit, found)
 
 
-class PassingStatistics:
+class StatisticsThread:
     """Computes the frame statistics of a video in a thread of its own, while its frames pass to the 3D-CNN."""
 
     def __init__(self, num_frames: int, fps: float) -> None:
@@ -84,12 +97,19 @@ class PassingStatistics:
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
 
     def watch(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the frames unchanged, uint8 RGB, shape (height, width, 3), and have the chosen ones measured."""
-        with self._thread:
+        """Yield the frames unchanged, uint8 RGB, shape (height, width, 3); start the measurement of each chosen one.
+
+        Where the frames are not read to their end, measurements that have not started are cancelled.
+        """
+        ended = False
+        try:
             for frame in frames:
-                if three := self._neighbours.add(frame):
-                    self._found.append(self._thread.submit(_measure, three))
+                if planes := self._neighbours.add(frame):
+                    self._found.append(self._thread.submit(frame_statistics.features, planes))
                 yield frame
+            ended = True
+        finally:
+            self._thread.shutdown(wait=False, cancel_futures=not ended)
 
     def features(self) -> np.ndarray:
         """Return the mean over the chosen frames, float64, shape (77,); NaN where a value is not defined.
@@ -100,8 +120,3 @@ class PassingStatistics:
         if not self._found:
             raise ValueError("Frame statistics need at least three frames. Use a head without them: --head lstm.")
         return frame_sampling.mean_of_frames([one.result() for one in self._found])
-
-
-def _measure(planes: list[Planes]) -> np.ndarray:
-    with threadpool_limits(1):
-        return frame_statistics.features(planes)

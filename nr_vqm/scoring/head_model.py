@@ -15,7 +15,7 @@ from nr_vqm.runs.export_folder import IDENTITY, ExportFolder, Line
 from nr_vqm.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from nr_vqm.scoring.fusion import Fusion, PassingStatistics
+    from nr_vqm.scoring.fusion import Fusion, StatisticsThread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +58,19 @@ class HeadModel:
         """
         gain, offset = self.line
         quality = gain * float(self.predict(inputs[None])[0]) + offset
-        return quality if self.fusion is None or statistics is None else self.fusion.quality(quality, statistics)
+        if self.fusion is None:
+            return quality
+        if statistics is None:
+            raise ValueError(f"Head {self.row.name!r} needs the frame statistics of the video. Received: None.")
+        return self.fusion.quality(quality, statistics)
 
-    def passing_statistics(self, num_frames: int, fps: float) -> "PassingStatistics | None":
+    def statistics_thread(self, num_frames: int, fps: float) -> "StatisticsThread | None":
         """Return what computes the frame statistics of a video while its frames pass; None for a head without them."""
-        return self.fusion.passing_statistics(num_frames, fps) if self.fusion else None
+        return self.fusion.statistics_thread(num_frames, fps) if self.fusion else None
+
+    def needed_bytes(self, width: int, height: int) -> float:
+        """Estimate the memory that the head needs for a video whose frames have this size, in bytes."""
+        return self.fusion.needed_bytes(width, height) if self.fusion else 0.0
 
     def aligned_clips(self, clip_quality: np.ndarray) -> np.ndarray:
         """Return clip qualities, float32, as the page of a score shows them, on 1-5."""
@@ -126,4 +134,6 @@ def of_export(export: ExportFolder, head: str) -> HeadModel:
 def _fusion(export: ExportFolder) -> "Fusion":
     from nr_vqm.scoring import fusion
 
+    version = export.head(head_table.FUSION).get("version")
+    fusion.check_version(version, export.path)
     return fusion.load(export.fusion_teacher(), **export.fusion_settings())

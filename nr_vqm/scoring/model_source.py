@@ -125,12 +125,13 @@ def find(run: str | os.PathLike[str] | None, head: str | None, *, engine: str | 
         raise ValueError(f"Head {head!r} is computed by NumPy and has no other engine. Omit the engine.")
     if head == head_table.TEACHER:
         return ModelSource(folder, head, "numpy", model_check.check_run(folder, head))
-    export = _export_of(folder, head, engine)
-    if export is None and head == head_table.FUSION:
+    if head == head_table.FUSION and not export_folder.is_export(folder):
+        model_check.check_run(folder, head_table.FUSED)
         raise FileNotFoundError(
             f"{folder} is a run, and only an export has head {head!r}: nr-vqm export RUN OUT --validation TEST "
             "--fusion TEACHER (docs/adapt.md)."
         )
+    export = _export_of(folder, head, engine)
     if export is None:
         return ModelSource(folder, head, "keras" if by_networks else "numpy", model_check.check_run(folder, head))
     return ModelSource(export.path, head, "openvino" if by_networks else "numpy", export.model_id(head))

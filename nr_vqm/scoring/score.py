@@ -23,7 +23,7 @@ class Score:
     Attributes:
         path: the video file; empty for an array of frames.
         labels: origin of the labels that the run was trained on, a key of `label_origin.ORIGINS`.
-        head: name of the head, a key of `head_table.HEADS`.
+        head: name of the head, one of `head_table.SCORERS`.
         engine: library that computed the networks, 'openvino' or 'keras'; 'numpy' for a head on hand-crafted features.
         model_id: 12 hexadecimal digits that identify the 3D-CNN and the head.
         precision: of the 3D-CNN, 'float32' or 'mixed_bfloat16'; of hand-crafted features 'float64'.

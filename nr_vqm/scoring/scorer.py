@@ -90,7 +90,8 @@ class Scorer:
         Args:
             source: path of a video, or its frames: uint8 RGB, shape (num_frames, height, width, 3), values 0-255.
             raw: format of a headerless .yuv file, such as '1920x1080:yuv420p:30'; ignored for other files.
-            fps: frames per second of an array, for the time axis only; ignored for files.
+            fps: frames per second of an array, for the time axis and for the number of frames that head `fusion`
+                samples; ignored for files.
             stream: index of a video stream among those of the file; None for the default one, otherwise the largest.
             deinterlace: reconstruct the missing rows of interlaced frames; progressive frames are not changed.
 
@@ -177,8 +178,8 @@ class Scorer:
         start = time.monotonic()
         with self.limits.enforced():
             info = frames.info
-            trunk_bytes = self.trunk.needed_bytes(info.width, info.height)
-            work_limits.check_start(info.width, info.height, info.expected, trunk_bytes=trunk_bytes)
+            needed = [part.needed_bytes(info.width, info.height) for part in (self.trunk, self._model)]
+            work_limits.check_start(info.width, info.height, info.expected, model_bytes=sum(needed))
             found = self._outputs(frames, source, options, fps, on_frames)
         grid, outputs, images, content, statistics, num_frames = found
         quality = self._model.quality(head_input(outputs, self._model.row), statistics)
@@ -229,11 +230,11 @@ class Scorer:
         """Run the 3D-CNN over the frames; return (grid, outputs, images, warnings about the content, statistics)."""
         grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **self._model.clips)
         middle_frames, content = _MiddleFrames(grid), ContentCheck()
-        statistics = self._model.passing_statistics(num_frames, info.fps)
+        statistics = self._model.statistics_thread(num_frames, info.fps)
         frames = statistics.watch(frames) if statistics else frames
         outputs = self.trunk.run(content.watch(middle_frames.collect(frames)), grid)
         images = middle_frames.images(int(np.argmin(outputs.clip_quality.mean(axis=1))))
-        for _ in frames if statistics else ():  # behind the last clip
+        for _ in frames if statistics else ():  # frames after the last clip may be sampled too
             pass
         return grid, outputs, images, content.warnings(), statistics.features() if statistics else None
 

@@ -51,13 +51,13 @@ class WorkLimits:
 _current: contextvars.ContextVar[tuple[WorkLimits, float] | None] = contextvars.ContextVar("work limits", default=None)
 
 
-def check_start(width: int, height: int, num_frames: int, *, trunk_bytes: float = 0.0) -> None:
+def check_start(width: int, height: int, num_frames: int, *, model_bytes: float = 0.0) -> None:
     """Check, before the work starts, the limits that apply in this thread.
 
     Args:
         width, height: frame size in pixels.
         num_frames: number of frames that the file declares; 0 if unknown.
-        trunk_bytes: `SharedTrunk.needed_bytes` of the 3D-CNN that runs over the frames, if one does.
+        model_bytes: `needed_bytes` of the 3D-CNN and of the head that run over the frames, if they do.
 
     Raises:
         LimitExceeded: the video has too many pixels, or its frames probably do not fit in memory.
@@ -69,7 +69,7 @@ def check_start(width: int, height: int, num_frames: int, *, trunk_bytes: float 
     limit, source = current[0].max_memory, "allowed"
     if limit is None:
         limit, source = memory.available_bytes(), "available"
-    needed = needed_bytes(width, height, trunk_bytes=trunk_bytes)
+    needed = needed_bytes(width, height, model_bytes=model_bytes)
     if limit is not None and needed > limit:
         raise LimitExceeded(
             f"A video of {width}x{height} needs about {needed / 1e9:.2g} GB of memory, {limit / 1e9:.2g} GB are "
@@ -77,9 +77,9 @@ def check_start(width: int, height: int, num_frames: int, *, trunk_bytes: float 
         )
 
 
-def needed_bytes(width: int, height: int, *, trunk_bytes: float = 0.0) -> float:
+def needed_bytes(width: int, height: int, *, model_bytes: float = 0.0) -> float:
     """Estimate the memory for one video, in bytes, in addition to the loaded models; arguments as in `check_start`."""
-    return BYTES_PER_PIXEL * width * height + trunk_bytes
+    return BYTES_PER_PIXEL * width * height + model_bytes
 
 
 def check_progress(width: int, height: int, num_frames: int) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import commands
@@ -157,13 +158,16 @@ def statistics_teacher(tmp_path_factory):
     return path
 
 
-def add_statistics(test):
+def add_statistics(test, *, failed="", version=1):
     """Add the frame statistics of the 25 videos of `write_test`."""
     videos = [manifest.Video(f"v{number}", "", "", 1.0, 1.0, 5.0) for number in range(25)]
-    file = RivalFile(test.path, "frame_statistics", 1, frame_statistics.NUM_FEATURES)
+    file = RivalFile(test.path, "frame_statistics", version, frame_statistics.NUM_FEATURES)
     rng = np.random.default_rng(5)
     for one in videos:
-        file.write_part(one, rng.normal(1, 1, frame_statistics.NUM_FEATURES))
+        if one.video_id == failed:
+            file.write_part(one, None, reason="too short")
+        else:
+            file.write_part(one, rng.normal(1, 1, frame_statistics.NUM_FEATURES))
     file.join(videos)
 
 
@@ -191,6 +195,11 @@ def test_a_fusion_is_between_the_aligned_head_and_the_teacher(run, tmp_path, cli
         array, fps = np.stack(list(frames)), frames.info.fps
     assert scorer.score(array, fps=fps).quality == score.quality
     assert "3D-CNN + LSTM and frame statistics" in score.to_html()
+    assert "fitted on people's opinions" in score.to_html().replace("&#39;", "'")
+    text = export_info.to_text(export_info.facts(tmp_path / "export"))
+    assert "corrected by frame statistics: weight 0.35, limit 0.6" in text
+    grey = scorer.score(np.repeat(array.mean(axis=3, keepdims=True).astype(np.uint8), 3, axis=3))
+    assert any("features are undefined; the training means replace them" in one for one in grey.warnings)
     statistics = rival_features.read(test.path, "frame_statistics").features
     intervals = ExportFolder(tmp_path / "export").record["heads"]["fusion"]["intervals"]
     of_heads = np.clip(1 + 1.5 * (np.linspace(1, 3, 25) - 1), 1, 5)
@@ -207,6 +216,48 @@ def test_the_correction_by_the_teacher_is_limited(of_head, of_teacher, expected)
             return of_teacher
 
     assert fusion.Fusion(0.35, 0.6, Constant()).quality(of_head, None) == pytest.approx(expected)
+
+
+def test_videos_without_statistics_and_other_versions_are_refused(run, tmp_path, statistics_teacher):
+    test = write_test(run, tmp_path / "test", mos=lambda score: score)
+    add_statistics(test, failed="v3")
+    with pytest.raises(ValueError, match="has no frame statistics of v3: too short"):
+        exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
+    add_statistics(test, version=2)
+    with pytest.raises(ValueError, match="version 2 of the frame statistics, this nr-vqm computes version 1"):
+        exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
+
+
+def test_statistics_that_are_no_longer_needed_are_cancelled(monkeypatch):
+    started = []
+
+    def measure(planes):
+        started.append(len(started))
+        time.sleep(0.2)
+        return np.zeros(77)
+
+    monkeypatch.setattr(fusion.frame_statistics, "features", measure)
+    frames = fusion.StatisticsThread(480, 30.0).watch(iter(np.zeros((480, 40, 40, 3), np.uint8)))
+    for _ in range(400):
+        next(frames)
+    frames.close()
+    time.sleep(0.5)
+    assert len(started) <= 2  # of seven
+
+
+def test_an_error_of_the_statistics_reaches_the_caller(monkeypatch):
+    def fail(planes):
+        raise ValueError("no texture")
+
+    monkeypatch.setattr(fusion.frame_statistics, "features", fail)
+    thread = fusion.StatisticsThread(16, 30.0)
+    assert len(list(thread.watch(iter(np.zeros((16, 40, 40, 3), np.uint8))))) == 16
+    with pytest.raises(ValueError, match="no texture"):
+        thread.features()
+    short = fusion.StatisticsThread(2, 30.0)
+    list(short.watch(iter(np.zeros((2, 40, 40, 3), np.uint8))))
+    with pytest.raises(ValueError, match="at least three frames"):
+        short.features()
 
 
 def test_damaged_settings_of_a_fusion_are_refused(run, tmp_path, statistics_teacher):
@@ -245,8 +296,11 @@ def test_a_fusion_that_cannot_be_is_refused(run, tmp_path, statistics_teacher):
         export(validation=test, fusion=other)
     with pytest.raises(ValueError, match="not 'fusion'"):
         export(validation=test, head="fusion")
-    with pytest.raises(FileNotFoundError, match="only an export has head 'fusion'"):
-        nr_vqm.load(run, head="fusion", engine="keras")
+    for engine in (None, "keras", "openvino"):
+        with pytest.raises(FileNotFoundError, match="only an export has head 'fusion'"):
+            nr_vqm.load(run, head="fusion", engine=engine)
+    with pytest.raises(FileNotFoundError, match="No model in"):
+        nr_vqm.load(tmp_path / "none", head="fusion")
 
 
 def test_a_damaged_line_is_refused(copy):

@@ -22,12 +22,12 @@ def test_limits_apply_only_within_the_block(place_video):
 def test_a_large_frame_is_refused_by_the_memory_that_is_available(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 2 * 10**9)
     with WorkLimits().enforced():
-        work_limits.check_start(1920, 1080, 100, trunk_bytes=8e8)
+        work_limits.check_start(1920, 1080, 100, model_bytes=8e8)
         with pytest.raises(LimitExceeded, match=r"8192x8192 needs about 8\.2 GB of memory, 2 GB are available"):
-            work_limits.check_start(8192, 8192, 1, trunk_bytes=8e8)
+            work_limits.check_start(8192, 8192, 1, model_bytes=8e8)
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     with WorkLimits().enforced():
-        work_limits.check_start(8192, 8192, 1, trunk_bytes=8e8)
+        work_limits.check_start(8192, 8192, 1, model_bytes=8e8)
 
 
 @pytest.mark.parametrize("limits", [{"max_pixels": 0}, {"max_seconds": float("nan")}, {"max_memory": -1}])
