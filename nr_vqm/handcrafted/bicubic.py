@@ -11,6 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+CHUNK = 2**15  # output samples computed at a time, so that they stay in the cache
+
 
 class _Weights(NamedTuple):
     """Interpolation weights of one axis.
@@ -98,11 +100,15 @@ def _apply(weights: _Weights, x: np.ndarray) -> np.ndarray:
     Samples are added in ascending order: VIDEVAL's motion search compares sums that are equal but for their rounding.
     """
     samples = np.ascontiguousarray(x).reshape(len(x), -1).view(np.float64)
-    out, part = np.zeros((2, weights.taps.shape[1], samples.shape[1]))
-    for taps, values in zip(weights.taps, weights.values, strict=True):
-        np.take(samples, taps, axis=0, out=part, mode="clip")
-        part *= values[:, None]
-        out += part
+    out = np.zeros((weights.taps.shape[1], samples.shape[1]))
+    step = max(1, CHUNK // samples.shape[1])
+    part = np.empty((step, samples.shape[1]))
+    for start in range(0, len(out), step):
+        chunk = out[start : start + step]
+        for taps, values in zip(weights.taps[:, start : start + step], weights.values, strict=True):
+            product = np.take(samples, taps, axis=0, out=part[: len(chunk)], mode="clip")
+            product *= values[start : start + step, None]
+            chunk += product
     return out.view(x.dtype).reshape(-1, *x.shape[1:])
 
 
