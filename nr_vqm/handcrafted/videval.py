@@ -162,6 +162,7 @@ class _Frame:
         self._planes = planes
         self._scale = min(1, LIGHT_SIZE / min(height, width)) if light else 1
 
+    @functools.cached_property
     def luma(self) -> np.ndarray:
         """0-255, float64."""
         return self._reduced(self._planes.y.astype(np.float64))
@@ -169,12 +170,12 @@ class _Frame:
     def ycbcr(self) -> list[np.ndarray]:
         """Luma and both chroma planes, 0-255, float64, of one size."""
         y, *chroma = self._planes
-        return [self.luma(), *(self._reduced(bicubic.resize(plane, *y.shape)) for plane in chroma)]
+        return [self.luma, *(self._reduced(bicubic.resize(plane, *y.shape)) for plane in chroma)]
 
     @functools.cached_property
     def halved_luma(self) -> np.ndarray:
         """As `tlvqm.halved_luma`."""
-        return tlvqm.halved_luma(self.luma())
+        return tlvqm.halved_luma(self.luma)
 
     def _reduced(self, plane: np.ndarray) -> np.ndarray:
         return plane if self._scale == 1 else np.ascontiguousarray(bicubic.rescale(plane, self._scale))
