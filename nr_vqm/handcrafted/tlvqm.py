@@ -46,7 +46,7 @@ def still_feature_names() -> list[str]:
 
 def halved_luma(luma: np.ndarray) -> np.ndarray:
     """The luma that `motion_features` takes: 0-1, float64, of half the size (rounded up)."""
-    return np.ascontiguousarray(bicubic.halve(np.asarray(luma, np.float64) / 255))
+    return np.ascontiguousarray(bicubic.halve(np.asarray(luma, np.float64) / 255, in_order=True))
 
 
 def motion_features(this: np.ndarray, previous: np.ndarray, following: np.ndarray, *, full_width: int) -> np.ndarray:

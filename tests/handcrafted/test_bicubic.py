@@ -56,7 +56,16 @@ def test_samples_are_added_in_ascending_order():
         wanted = 0.0
         for tap in range(8):
             wanted += kernel[tap] * x[2 * row + tap - 3, 0]
-        assert bicubic._apply(bicubic._resize_weights(40, 20, 0.5), x)[row, 0] == wanted
+        assert bicubic._apply_in_order(bicubic._resize_weights(40, 20, 0.5), x)[row, 0] == wanted
+
+
+@pytest.mark.parametrize("scale", [0.5, 8 / 9, 0.3, 1.7])
+@pytest.mark.parametrize("shape", [(70, 41), (5, 3), (1, 1)])
+def test_both_ways_give_the_same(shape, scale):
+    x = np.random.default_rng(7).normal(size=shape) + 1j * np.random.default_rng(8).normal(size=shape)
+    np.testing.assert_allclose(
+        bicubic._rescale(x, scale), bicubic._rescale(x, scale, in_order=True), rtol=1e-12, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize(("shape", "factor"), [((7, 10), 2), ((5, 3), 3), ((4, 9), 4), ((1, 2), 2)])
