@@ -1,7 +1,7 @@
-"""Frame statistics: those features of BRISQUE and VIDEVAL that a few frames of a video give, in a fortieth of the time.
+"""Frame statistics: those features of BRISQUE and VIDEVAL that a few frames of a video give, in a twentieth of the time.
 
 VIDEVAL describes every second frame, and pools averages and standard deviations over windows of a second. Its averages
-change little when a few frames stand for all; the standard deviations need them all and are left out. Each sampled
+change little when a few frames stand for all; the standard deviations need them all and are not used. Each sampled
 frame gives all 36 features of BRISQUE, the 35 averages of VIDEVAL, of which five describe the motion between the frame
 and its two neighbours, and VIDEVAL's six of colour and sharpness.
 
