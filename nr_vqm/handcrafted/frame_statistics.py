@@ -1,4 +1,4 @@
-"""Frame statistics: those features of BRISQUE and VIDEVAL that a few frames of a video give, in a twentieth of the time.
+"""Frame statistics: features of BRISQUE and VIDEVAL that a few frames of a video give, in a twentieth of the time.
 
 VIDEVAL describes every second frame, and pools averages and standard deviations over windows of a second. Its averages
 change little when a few frames stand for all; the standard deviations need them all and are not used. Each sampled
