@@ -67,7 +67,7 @@ def measure(path: Path, preset: str, run_dir: Path) -> dict[str, float]:
     decoder = sum(_peak(worker.process.pid) for worker in decoder_processes._idle)
     needed = after - before + decoder
     trunk_bytes = scorer.trunk.needed_bytes(found.width, found.height)
-    estimate = work_limits.needed_bytes(found.width, found.height, trunk_bytes=trunk_bytes)
+    estimate = work_limits.needed_bytes(found.width, found.height, model_bytes=trunk_bytes)
     gflops = 2e-9 * multiply_adds(values, found.grid) / seconds
     return {
         "seconds": seconds,
