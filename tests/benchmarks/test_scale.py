@@ -50,6 +50,13 @@ def test_the_operations_of_one_clip_are_those_of_the_network():
 
 
 @pytest.mark.slow
+def test_the_memory_of_a_video_is_compared_with_the_estimate(place_video, tmp_path):
+    found = memory.measure(place_video(num_frames=12, height=60, width=80), "tiny", tmp_path / "run")
+    assert set(found) == {"seconds", "gb", "estimate_over_measured", "gflops", "peak_share"}
+    assert all(value > 0 for name, value in found.items() if name != "gb")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in train_variants.VARIANTS if name != "frozen_first"])
 def test_variants_of_the_training_step_compute_the_same_function(name):
     preset = presets.PRESETS["tiny"]
