@@ -213,7 +213,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     add(
         "--fusion",
         metavar="FILE",
-        help="a teacher on frame statistics: adds head fusion, which scores by the aligned lstm and by this teacher",
+        help="a teacher on frame statistics: adds head fusion, the lstm corrected by this teacher (implies --align)",
     )
     add(
         "--head",

@@ -146,6 +146,10 @@ def _fused(
         test: the test of the run that they come from.
         teacher: on frame statistics.
     """
+    if head_table.FUSED not in entries:
+        raise ValueError(
+            f"A fusion needs head {head_table.FUSED!r} in the test {test}. Test it again: make cross_database."
+        )
     found, entry = fusions.load(teacher), entries[head_table.FUSED]
     videos = [row["video_id"] for row in comparison.read_scores(test.scores) if row["head"] == head_table.FUSED]
     statistics = rival_features.read(test.path, fusions.METHOD).select(videos)

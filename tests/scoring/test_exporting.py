@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import commands
@@ -22,7 +21,7 @@ from nr_vqm.runs import export_folder, export_info, interval_file, rival_feature
 from nr_vqm.runs.export_folder import ExportFolder
 from nr_vqm.runs.rival_features import RivalFile
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import export_check, exporting, fusion, model_source
+from nr_vqm.scoring import export_check, exporting, model_source
 from nr_vqm.teacher import regression, teacher
 from nr_vqm.video import reader
 
@@ -179,8 +178,8 @@ def fused(of_head, of_teacher):
 def test_a_fusion_is_between_the_aligned_head_and_the_teacher(run, tmp_path, clip, statistics_teacher):
     test = write_test(run, tmp_path / "test", mos=lambda score: 1 + 1.5 * (score - 1))
     add_statistics(test)
-    found = exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher, head="fusion")
-    assert found["heads"][-1] == "fusion"
+    options = ["--validation", test.path, "--fusion", statistics_teacher, "--head", "fusion"]
+    assert cli.main([str(one) for one in ("export", run, tmp_path / "export", *options)]) == 0
     scorer = nr_vqm.load(tmp_path / "export")
     score, of_head = scorer.score(clip), nr_vqm.score(clip, tmp_path / "export", head="lstm")
     of_teacher = teacher.load(statistics_teacher).predict(frame_statistics.video_features(clip))
@@ -207,17 +206,6 @@ def test_a_fusion_is_between_the_aligned_head_and_the_teacher(run, tmp_path, cli
     np.testing.assert_allclose(intervals["scores"], fused(of_heads, np.array(of_teachers)), atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("of_head", "of_teacher", "expected"), [(3.0, 3.2, 3.13), (3.0, 5.0, 3.39), (3.0, 1.0, 2.61), (0.0, 1.0, 1.0)]
-)
-def test_the_correction_by_the_teacher_is_limited(of_head, of_teacher, expected):
-    class Constant:
-        def predict(self, features):
-            return of_teacher
-
-    assert fusion.Fusion(0.35, 0.6, Constant()).quality(of_head, None) == pytest.approx(expected)
-
-
 def test_videos_without_statistics_and_other_versions_are_refused(run, tmp_path, statistics_teacher):
     test = write_test(run, tmp_path / "test", mos=lambda score: score)
     add_statistics(test, failed="v3")
@@ -226,38 +214,6 @@ def test_videos_without_statistics_and_other_versions_are_refused(run, tmp_path,
     add_statistics(test, version=2)
     with pytest.raises(ValueError, match="version 2 of the frame statistics, this nr-vqm computes version 1"):
         exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
-
-
-def test_statistics_that_are_no_longer_needed_are_cancelled(monkeypatch):
-    started = []
-
-    def measure(planes):
-        started.append(len(started))
-        time.sleep(0.2)
-        return np.zeros(77)
-
-    monkeypatch.setattr(fusion.frame_statistics, "features", measure)
-    frames = fusion.StatisticsThread(480, 30.0).watch(iter(np.zeros((480, 40, 40, 3), np.uint8)))
-    for _ in range(400):
-        next(frames)
-    frames.close()
-    time.sleep(0.5)
-    assert len(started) <= 2  # of seven
-
-
-def test_an_error_of_the_statistics_reaches_the_caller(monkeypatch):
-    def fail(planes):
-        raise ValueError("no texture")
-
-    monkeypatch.setattr(fusion.frame_statistics, "features", fail)
-    thread = fusion.StatisticsThread(16, 30.0)
-    assert len(list(thread.watch(iter(np.zeros((16, 40, 40, 3), np.uint8))))) == 16
-    with pytest.raises(ValueError, match="no texture"):
-        thread.features()
-    short = fusion.StatisticsThread(2, 30.0)
-    list(short.watch(iter(np.zeros((2, 40, 40, 3), np.uint8))))
-    with pytest.raises(ValueError, match="at least three frames"):
-        short.features()
 
 
 def test_damaged_settings_of_a_fusion_are_refused(run, tmp_path, statistics_teacher):
@@ -294,6 +250,10 @@ def test_a_fusion_that_cannot_be_is_refused(run, tmp_path, statistics_teacher):
     add_statistics(test)
     with pytest.raises(ValueError, match=r"needs a teacher on frame_statistics, .*other.h5 is one on brisque"):
         export(validation=test, fusion=other)
+    rows = test.scores.read_text().splitlines()
+    test.scores.write_text("\n".join(row for row in rows if ",lstm," not in row) + "\n")
+    with pytest.raises(ValueError, match="A fusion needs head 'lstm' in the test"):
+        export(validation=test, fusion=statistics_teacher)
     with pytest.raises(ValueError, match="not 'fusion'"):
         export(validation=test, head="fusion")
     for engine in (None, "keras", "openvino"):

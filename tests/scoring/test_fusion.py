@@ -1,0 +1,51 @@
+"""The fusion of the LSTM head with frame statistics, and the thread that computes them."""
+
+import time
+
+import numpy as np
+import pytest
+
+from nr_vqm.scoring import fusion
+
+
+@pytest.mark.parametrize(
+    ("of_head", "of_teacher", "expected"), [(3.0, 3.2, 3.13), (3.0, 5.0, 3.39), (3.0, 1.0, 2.61), (0.0, 1.0, 1.0)]
+)
+def test_the_correction_by_the_teacher_is_limited(of_head, of_teacher, expected):
+    class Constant:
+        def predict(self, features):
+            return of_teacher
+
+    assert fusion.Fusion(0.35, 0.6, Constant()).quality(of_head, None) == pytest.approx(expected)
+
+
+def test_statistics_that_are_no_longer_needed_are_cancelled(monkeypatch):
+    started = []
+
+    def measure(planes):
+        started.append(len(started))
+        time.sleep(0.2)
+        return np.zeros(77)
+
+    monkeypatch.setattr(fusion.frame_statistics, "features", measure)
+    frames = fusion.StatisticsThread(480, 30.0).watch(iter(np.zeros((480, 40, 40, 3), np.uint8)))
+    for _ in range(400):
+        next(frames)
+    frames.close()
+    time.sleep(0.5)
+    assert len(started) <= 2  # of seven
+
+
+def test_an_error_of_the_statistics_reaches_the_caller(monkeypatch):
+    def fail(planes):
+        raise ValueError("no texture")
+
+    monkeypatch.setattr(fusion.frame_statistics, "features", fail)
+    thread = fusion.StatisticsThread(16, 30.0)
+    assert len(list(thread.watch(iter(np.zeros((16, 40, 40, 3), np.uint8))))) == 16
+    with pytest.raises(ValueError, match="no texture"):
+        thread.features()
+    short = fusion.StatisticsThread(2, 30.0)
+    list(short.watch(iter(np.zeros((2, 40, 40, 3), np.uint8))))
+    with pytest.raises(ValueError, match="at least three frames"):
+        short.features()
