@@ -245,7 +245,6 @@ def misfit(mscn: np.ndarray) -> float:
     counts, edges = np.histogram(mscn, HISTOGRAM_BINS, (low, high))
     centres = (edges[1:] + edges[:-1]) / 2
     shape, deviation = natural_scene.ggd(centres)
-    density = np.exp(
-        -((np.abs(centres) / (deviation * np.sqrt(math.gamma(1 / shape) / math.gamma(3 / shape)))) ** shape)
-    )
+    scale = deviation * natural_scene.scale_factor(shape)
+    density = np.exp(-((np.abs(centres) / scale) ** shape))
     return float(np.sum(np.square(density / density.sum() - counts / mscn.size)) / deviation**2)

@@ -15,8 +15,7 @@ from nr_vqm.teacher import teacher
 from nr_vqm.teacher.teacher import Teacher
 
 METHOD = "frame_statistics"
-WEIGHT = 0.35
-LIMIT = 0.6
+WEIGHT, LIMIT = 0.35, 0.6  # of a new export
 
 
 @dataclasses.dataclass(frozen=True)

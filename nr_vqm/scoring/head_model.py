@@ -15,7 +15,7 @@ from nr_vqm.runs.export_folder import IDENTITY, ExportFolder, Line
 from nr_vqm.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from nr_vqm.scoring.fusion import Fusion, StatisticsThread
+    from nr_vqm.scoring.fusion import Fusion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +63,6 @@ class HeadModel:
         if statistics is None:
             raise ValueError(f"Head {self.row.name!r} needs the frame statistics of the video. Received: None.")
         return self.fusion.quality(quality, statistics)
-
-    def statistics_thread(self, num_frames: int, fps: float) -> "StatisticsThread | None":
-        """Return what computes the frame statistics of a video while its frames pass; None for a head without them."""
-        return self.fusion.statistics_thread(num_frames, fps) if self.fusion else None
 
     def needed_bytes(self, width: int, height: int) -> float:
         """Estimate the memory that the head needs for a video whose frames have this size, in bytes."""

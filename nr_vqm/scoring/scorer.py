@@ -230,13 +230,16 @@ class Scorer:
         """Run the 3D-CNN over the frames; return (grid, outputs, images, warnings about the content, statistics)."""
         grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **self._model.clips)
         middle_frames, content = _MiddleFrames(grid), ContentCheck()
-        statistics = self._model.statistics_thread(num_frames, info.fps)
+        fusion = self._model.fusion
+        statistics = fusion.statistics_thread(num_frames, info.fps) if fusion else None
         frames = statistics.watch(frames) if statistics else frames
         outputs = self.trunk.run(content.watch(middle_frames.collect(frames)), grid)
         images = middle_frames.images(int(np.argmin(outputs.clip_quality.mean(axis=1))))
-        for _ in frames if statistics else ():  # frames after the last clip may be sampled too
+        if statistics is None:
+            return grid, outputs, images, content.warnings(), None
+        for _ in frames:  # frames after the last clip may be sampled too
             pass
-        return grid, outputs, images, content.warnings(), statistics.features() if statistics else None
+        return grid, outputs, images, content.warnings(), statistics.features()
 
 
 def _counted(frames: Iterable[np.ndarray], num_frames: int, on_frames: OnFrames) -> Iterator[np.ndarray]:
