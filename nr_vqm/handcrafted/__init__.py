@@ -8,7 +8,7 @@ Each method is a module with the same functions:
 
 Exceptions: CORNIA's functions also take a codebook, and a seed (`features`) or a video identifier (`video_features`);
 its `feature_names` takes the number of words. GM-LOG, HIGRADE and TLVQM are parts of VIDEVAL and have no
-`video_features`. FRIQUEE and the frame statistics take RGB and VIDEVAL all planes; the other methods take luma.
+`video_features`. FRIQUEE takes RGB, VIDEVAL and the frame statistics take all planes, the other methods luma.
 
 FRIQUEE and V-BLIINDS need SciPy, and learning a codebook needs scikit-learn; everything else needs NumPy and OpenCV.
 The package never imports TensorFlow.

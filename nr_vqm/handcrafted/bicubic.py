@@ -100,7 +100,7 @@ def _apply(weights: _Weights, x: np.ndarray) -> np.ndarray:
 
 
 def _apply_in_order(weights: _Weights, x: np.ndarray) -> np.ndarray:
-    """As `_apply`, three times slower; the samples are multiplied and added one by one, in ascending order."""
+    """As `_apply`, but slower: the samples are multiplied and added one by one, in ascending order."""
     samples = np.ascontiguousarray(x).reshape(len(x), -1).view(np.float64)
     out = np.zeros((weights.taps.shape[1], samples.shape[1]))
     for taps, values in zip(weights.taps, weights.values, strict=True):

@@ -19,7 +19,8 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns:
         Values for JSON, as `nr-vqm info --format json` prints them: those of `info.facts` that the export has, and
-        'export' with its folder, format, largest difference from the run, and model_id and line of each head.
+        'export' with its folder, format, largest difference from the run, model_id and line of each head, and the
+        settings of its fusion.
 
     Raises:
         FileNotFoundError: there is no export in the folder.

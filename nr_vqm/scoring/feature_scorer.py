@@ -75,7 +75,7 @@ class FeatureScorer(abc.ABC):
         fork_check.check()
         if not isinstance(source, (str, os.PathLike)):
             raise ValueError(
-                f"Head {self.head!r} reads the decoder's luma plane, so it needs a path. Received: "
+                f"Head {self.head!r} scores files only, so it needs a path. Received: "
                 f"{type(source).__name__}. Save frames as a video, or use a head of the 3D-CNN."
             )
         if stream is not None or deinterlace:
