@@ -1,4 +1,4 @@
-"""Frame statistics: features of BRISQUE and VIDEVAL that a few frames of a video give, in a twentieth of the time.
+"""Frame statistics: features of BRISQUE and VIDEVAL that a few frames of a video give, in a fortieth of the time.
 
 VIDEVAL describes every second frame, and pools averages and standard deviations over windows of a second. Its averages
 change little when a few frames stand for all; the standard deviations need them all and are not used. Each sampled
@@ -22,8 +22,8 @@ from nr_vqm.video import reader
 from nr_vqm.video.planes import Planes
 from nr_vqm.video.raw_video import RawFormat
 
-SECONDS_PER_FRAME = 2  # of the video, for each sampled frame
-MIN_SAMPLES, MAX_SAMPLES = 4, 16  # frames sampled from short and from long videos
+SECONDS_PER_FRAME = 4  # of the video, for each sampled frame
+MIN_SAMPLES, MAX_SAMPLES = 2, 8  # frames sampled from short and from long videos
 DEFAULT_FPS = 30.0  # of a video that declares none
 MAX_PIXELS = 1920 * 1080  # of a frame; a larger one is reduced
 BYTES_PER_PIXEL = 300  # of a frame: 240 to 270 measured, with the planes of the frames that wait
@@ -37,7 +37,7 @@ def feature_names() -> list[str]:
 
 
 def sampled_frames(num_frames: int, fps: float) -> list[int]:
-    """Return the numbers of the sampled frames, spread evenly: one for two seconds, at least 4 and at most 16.
+    """Return the numbers of the sampled frames, spread evenly: one for four seconds, at least 2 and at most 8.
 
     Args:
         num_frames: number of frames of the video.
@@ -47,12 +47,14 @@ def sampled_frames(num_frames: int, fps: float) -> list[int]:
         Ascending zero-based frame numbers, each with a frame before and after it; none for fewer than three frames.
 
     >>> sampled_frames(240, 30.0)
-    [30, 90, 150, 210]
+    [60, 180]
     """
     wanted = min(num_frames / (float(fps or DEFAULT_FPS) * SECONDS_PER_FRAME), MAX_SAMPLES)
     count = max(round(wanted), MIN_SAMPLES)
-    numbers = {int((index + 0.5) * num_frames / count) for index in range(count)}
-    return sorted(number for number in numbers if 1 <= number <= num_frames - 2)
+    last = num_frames - 2
+    if last < 1:
+        return []
+    return sorted({min(max(int((index + 0.5) * num_frames / count), 1), last) for index in range(count)})
 
 
 class Neighbours:

@@ -100,7 +100,7 @@ METHODS = {
         _method("friquee", 1, 560),
         _method("videval", 1, 60),
         _method("videval_light", 1, 60, module="videval", light=True),
-        _method("frame_statistics", 1, 77),
+        _method("frame_statistics", 2, 77),
     )
 }
 

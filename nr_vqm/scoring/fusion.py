@@ -6,13 +6,15 @@ Docs: docs/decisions/0022-fusion-with-frame-statistics.md.
 import concurrent.futures
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nr_vqm.handcrafted import frame_sampling, frame_statistics, methods
 from nr_vqm.teacher import teacher
 from nr_vqm.teacher.teacher import Teacher
+from nr_vqm.video.planes import Planes
 
 METHOD = "frame_statistics"
 WEIGHT, LIMIT = 0.35, 0.6  # of a new export
@@ -86,6 +88,12 @@ def load(path: str | os.PathLike[str], *, weight: float = WEIGHT, limit: float =
     return Fusion(weight, limit, found)
 
 
+def _features(planes: Sequence[Planes]) -> np.ndarray:
+    """As `frame_statistics.features`, without threads of NumPy's products, which wait for those of the 3D-CNN."""
+    with threadpool_limits(1, user_api="blas"):
+        return frame_statistics.features(planes)
+
+
 class StatisticsThread:
     """Computes the frame statistics of a video in a thread of its own, while its frames pass to the 3D-CNN."""
 
@@ -104,7 +112,7 @@ class StatisticsThread:
         try:
             for frame in frames:
                 if planes := self._neighbours.add(frame):
-                    self._found.append(self._thread.submit(frame_statistics.features, planes))
+                    self._found.append(self._thread.submit(_features, planes))
                 yield frame
             ended = True
         finally:

@@ -16,7 +16,7 @@ import nr_vqm
 from nr_vqm import cli, command_line
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset import manifest
-from nr_vqm.handcrafted import frame_statistics
+from nr_vqm.handcrafted import frame_statistics, methods
 from nr_vqm.runs import export_folder, export_info, interval_file, rival_features
 from nr_vqm.runs.export_folder import ExportFolder
 from nr_vqm.runs.rival_features import RivalFile
@@ -157,7 +157,7 @@ def statistics_teacher(tmp_path_factory):
     return path
 
 
-def add_statistics(test, *, failed="", version=1):
+def add_statistics(test, *, failed="", version=methods.get("frame_statistics").version):
     """Add the frame statistics of the 25 videos of `write_test`."""
     videos = [manifest.Video(f"v{number}", "", "", 1.0, 1.0, 5.0) for number in range(25)]
     file = RivalFile(test.path, "frame_statistics", version, frame_statistics.NUM_FEATURES)
@@ -211,8 +211,8 @@ def test_videos_without_statistics_and_other_versions_are_refused(run, tmp_path,
     add_statistics(test, failed="v3")
     with pytest.raises(ValueError, match="has no frame statistics of v3: too short"):
         exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
-    add_statistics(test, version=2)
-    with pytest.raises(ValueError, match="version 2 of the frame statistics, this nr-vqm computes version 1"):
+    add_statistics(test, version=1)
+    with pytest.raises(ValueError, match="version 1 of the frame statistics, this nr-vqm computes version 2"):
         exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
 
 
