@@ -57,7 +57,7 @@ def rgb_of_ycbcr(y: np.ndarray, cb: np.ndarray, cr: np.ndarray) -> np.ndarray:
     """
     planes = y - np.float64(16), cb - np.float64(128), cr - np.float64(128)
     channels = [sum(weight * plane for weight, plane in zip(row, planes, strict=True)) for row in _YCBCR_TO_RGB]
-    return np.clip(np.stack(channels, axis=-1), 0, 1)
+    return np.moveaxis(np.clip(channels, 0, 1), 0, -1)  # each channel contiguous, for what follows
 
 
 def lab_of_rgb(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,8 +99,14 @@ def lms(rgb: np.ndarray) -> list[np.ndarray]:
     Returns:
         Three float64 arrays, shape (height, width), about 0-1.
     """
-    linear = _linear(np.arange(256) / 255)[rgb]
-    return [linear @ row for row in _RGB_TO_LMS]
+    return [cone(rgb, number) for number in range(3)]
+
+
+def cone(rgb: np.ndarray, number: int) -> np.ndarray:
+    """Compute one response of `lms`: number 0, 1 or 2, the long, medium and short cones."""
+    linear = _linear(np.arange(256) / 255)
+    channels = (np.ascontiguousarray(rgb[..., channel]) for channel in range(3))
+    return sum((weight * linear)[channel] for weight, channel in zip(_RGB_TO_LMS[number], channels, strict=True))
 
 
 def hue_and_saturation(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

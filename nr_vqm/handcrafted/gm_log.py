@@ -6,7 +6,6 @@ and Laplacian features", TIP 2014, as VIDEVAL computes it (vztu/VIDEVAL, MIT); w
 
 import math
 
-import cv2
 import numpy as np
 
 from nr_vqm.handcrafted import natural_scene
@@ -65,9 +64,9 @@ def normalised_maps(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         both float64, shape (height - 2 BORDER, width - 2 BORDER), at least 0.
     """
-    across, down = (_correlate(luma, kernel) for kernel in _gradient_kernels())
+    across, down = (natural_scene.correlate(luma, kernel) for kernel in _gradient_kernels())
     gradient = np.sqrt(across * across + down * down) / GRADIENT_SCALE
-    laplacian = np.abs(_correlate(luma, _laplacian_kernel()))
+    laplacian = np.abs(natural_scene.correlate(luma, _laplacian_kernel()))
     energy = (gradient * gradient + laplacian * laplacian) / 2
     norm = np.sqrt(natural_scene.separable_filter(energy, NORMALISING_WINDOW, border="zero")) + STABILISER
     inside = np.s_[BORDER:-BORDER, BORDER:-BORDER]
@@ -77,10 +76,6 @@ def normalised_maps(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _bin(value: np.ndarray) -> np.ndarray:
     """Return zero-based bin numbers; the last bin has no upper limit."""
     return np.clip(np.ceil(value / BIN_WIDTH), 1, BINS).astype(np.intp) - 1
-
-
-def _correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    return cv2.filter2D(image, cv2.CV_64F, kernel, borderType=cv2.BORDER_CONSTANT)
 
 
 def _gradient_kernels() -> tuple[np.ndarray, np.ndarray]:

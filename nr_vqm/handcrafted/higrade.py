@@ -51,11 +51,11 @@ def features(luma: np.ndarray) -> np.ndarray:
             full.std(),
             square_deviation,
             square_shape,
-            _fit(_cross(log))[0],
+            _fit(natural_scene.correlate(log, CROSS))[0],
             half.std(),
             _fit(half - np.roll(half, (1, 1), (0, 1)))[0],
             _fit(half - np.roll(half, (-1, 1), (0, 1)))[0],
-            _cross(half).std(),
+            natural_scene.correlate(half, CROSS).std(),
         ]
     )
 
@@ -76,7 +76,3 @@ def gradient_magnitude(luma: np.ndarray) -> np.ndarray:
 def _fit(samples: np.ndarray) -> tuple[float, float]:
     """Fit a generalised Gaussian to the mean-free samples; return its shape and standard deviation."""
     return natural_scene.ggd(samples - samples.mean())
-
-
-def _cross(image: np.ndarray) -> np.ndarray:
-    return cv2.filter2D(image, cv2.CV_64F, CROSS, borderType=cv2.BORDER_CONSTANT)

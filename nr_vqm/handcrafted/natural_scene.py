@@ -64,6 +64,19 @@ def separable_filter(x: np.ndarray, window: np.ndarray, *, border: str) -> np.nd
     return cv2.sepFilter2D(np.ascontiguousarray(x, np.float64), -1, window, window, borderType=_BORDERS[border])
 
 
+def correlate(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Correlate a map with a kernel, with zeros outside the map.
+
+    Args:
+        x: float64, shape (height, width).
+        kernel: float64, odd sizes.
+
+    Returns:
+        float64, shape (height, width).
+    """
+    return cv2.filter2D(x, cv2.CV_64F, kernel, borderType=cv2.BORDER_CONSTANT)
+
+
 MSCN_WINDOW = gaussian_window(7, 7 / 6)
 
 

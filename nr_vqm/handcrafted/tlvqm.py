@@ -6,7 +6,7 @@ computes it (vztu/VIDEVAL, MIT); written anew.
 
 import numpy as np
 
-from nr_vqm.handcrafted import bicubic, colour_maps, key_point_motion
+from nr_vqm.handcrafted import bicubic, colour_maps, key_point_motion, natural_scene
 from nr_vqm.handcrafted.key_point_motion import SOBEL, correlate
 
 REACHES_ACROSS = 40  # the largest displacement, in pixels of the halved frame, is the full width over this
@@ -151,7 +151,7 @@ def still_features(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     inside = np.s_[1:-1, 1:-1]
     for channel, unit in zip(lab, LAB_UNITS, strict=True):
         for kernel in (SOBEL, SOBEL.T):
-            gradient[inside] += np.square(correlate(channel / unit, kernel)[inside])
+            gradient[inside] += np.square(natural_scene.correlate(channel / unit, kernel)[inside])
     np.sqrt(gradient, out=gradient)
     colours = zip(lab[1:], LAB_UNITS[1:], strict=True)
     colourfulness = np.sqrt(sum(np.square(channel / unit).mean() for channel, unit in colours))
@@ -162,7 +162,7 @@ def _sharpness(image: np.ndarray) -> list[float]:
     """Autocorrelation of edges at lags 2 to 6 and at lag 2, relative to lag 1; edge contrast of the weaker blocks."""
     if image.shape[1] > MAX_SHARPNESS_WIDTH:
         image = np.ascontiguousarray(bicubic.halve(image))
-    across, down = correlate(image, SOBEL.T), correlate(image, SOBEL)
+    across, down = natural_scene.correlate(image, SOBEL.T), natural_scene.correlate(image, SOBEL)
     starts = (np.arange(BLOCK // 2 - 1, size - 3 * BLOCK // 2, BLOCK) for size in image.shape)
     places = np.array([place.ravel() for place in np.meshgrid(*starts, indexing="ij")])
     energy = _block_products(across, down, places, 0, 0)

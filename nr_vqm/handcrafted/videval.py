@@ -250,7 +250,7 @@ def colour_features(y: np.ndarray, cb: np.ndarray, cr: np.ndarray) -> list[float
     """
     whole = (np.clip(np.floor(plane + 0.5), 0, 255) for plane in (y, cb, cr))
     rgb = np.floor(255 * colour_maps.rgb_of_ycbcr(*whole) + 0.5).astype(np.uint8)
-    return [*_chroma_features(colour_maps.sharp_chroma(rgb)), _short_cone_feature(colour_maps.lms(rgb)[2])]
+    return [*_chroma_features(colour_maps.sharp_chroma(rgb)), _short_cone_feature(colour_maps.cone(rgb, 2))]
 
 
 def _chroma_features(chroma: np.ndarray) -> list[float]:

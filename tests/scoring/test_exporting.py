@@ -26,6 +26,7 @@ from nr_vqm.teacher import regression, teacher
 from nr_vqm.video import reader
 
 ROOT = Path(nr_vqm.__file__).parent.parent
+VERSION = methods.get("frame_statistics").version
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def statistics_teacher(tmp_path_factory):
     return path
 
 
-def add_statistics(test, *, failed="", version=methods.get("frame_statistics").version):
+def add_statistics(test, *, failed="", version=VERSION):
     """Add the frame statistics of the 25 videos of `write_test`."""
     videos = [manifest.Video(f"v{number}", "", "", 1.0, 1.0, 5.0) for number in range(25)]
     file = RivalFile(test.path, "frame_statistics", version, frame_statistics.NUM_FEATURES)
