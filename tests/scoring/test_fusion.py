@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from nr_vqm.scoring import fusion
 
@@ -28,8 +29,8 @@ def test_statistics_that_are_no_longer_needed_are_cancelled(monkeypatch):
         return np.zeros(77)
 
     monkeypatch.setattr(fusion.frame_statistics, "features", measure)
-    frames = fusion.StatisticsThread(480, 30.0).watch(iter(np.zeros((480, 40, 40, 3), np.uint8)))
-    for _ in range(400):
+    frames = fusion.StatisticsThread(960, 30.0).watch(iter(np.zeros((960, 40, 40, 3), np.uint8)))
+    for _ in range(850):
         next(frames)
     frames.close()
     time.sleep(0.5)
@@ -49,3 +50,18 @@ def test_an_error_of_the_statistics_reaches_the_caller(monkeypatch):
     list(short.watch(iter(np.zeros((2, 40, 40, 3), np.uint8))))
     with pytest.raises(ValueError, match="at least three frames"):
         short.features()
+
+
+def test_products_of_the_statistics_have_one_thread(monkeypatch):
+    found = []
+
+    def measure(planes):
+        found.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return np.zeros(77)
+
+    monkeypatch.setattr(fusion.frame_statistics, "features", measure)
+    thread = fusion.StatisticsThread(16, 30.0)
+    list(thread.watch(np.zeros((16, 40, 40, 3), np.uint8)))
+    thread.features()
+    assert found
+    assert set(found) == {1}
