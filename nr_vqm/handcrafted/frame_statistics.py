@@ -23,7 +23,7 @@ from nr_vqm.video.planes import Planes
 from nr_vqm.video.raw_video import RawFormat
 
 SECONDS_PER_FRAME = 4  # of the video, for each sampled frame
-MIN_SAMPLES, MAX_SAMPLES = 2, 8  # frames of a video that lasts SECONDS_PER_FRAME at least; of a shorter one, 1
+MIN_SAMPLES, MAX_SAMPLES = 2, 8  # frames sampled from short and from long videos
 DEFAULT_FPS = 30.0  # of a video that declares none
 MAX_PIXELS = 1920 * 1080  # of a frame; a larger one is reduced
 BYTES_PER_PIXEL = 300  # of a frame: 240 to 270 measured, with the planes of the frames that wait
@@ -39,8 +39,6 @@ def feature_names() -> list[str]:
 def sampled_frames(num_frames: int, fps: float) -> list[int]:
     """Return the numbers of the sampled frames, spread evenly: one for four seconds, at least 2 and at most 8.
 
-    A video shorter than four seconds has one.
-
     Args:
         num_frames: number of frames of the video.
         fps: frames per second; 0 stands for DEFAULT_FPS.
@@ -52,7 +50,7 @@ def sampled_frames(num_frames: int, fps: float) -> list[int]:
     [60, 180]
     """
     wanted = min(num_frames / (float(fps or DEFAULT_FPS) * SECONDS_PER_FRAME), MAX_SAMPLES)
-    count = max(round(wanted), MIN_SAMPLES if wanted >= 1 else 1)
+    count = max(round(wanted), MIN_SAMPLES)
     last = num_frames - 2
     if last < 1:
         return []
