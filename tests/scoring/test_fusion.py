@@ -1,5 +1,6 @@
 """The fusion of the LSTM head with frame statistics, and the thread that computes them."""
 
+import threading
 import time
 
 import numpy as np
@@ -21,11 +22,11 @@ def test_the_correction_by_the_teacher_is_limited(of_head, of_teacher, expected)
 
 
 def test_statistics_that_are_no_longer_needed_are_cancelled(monkeypatch):
-    started = []
+    started, released = [], threading.Event()
 
     def measure(planes):
         started.append(len(started))
-        time.sleep(0.2)
+        assert released.wait(60)
         return np.zeros(77)
 
     monkeypatch.setattr(fusion.frame_statistics, "features", measure)
@@ -33,8 +34,9 @@ def test_statistics_that_are_no_longer_needed_are_cancelled(monkeypatch):
     for _ in range(850):
         next(frames)
     frames.close()
-    time.sleep(0.5)
-    assert len(started) <= 2  # of seven
+    released.set()
+    time.sleep(0.2)
+    assert len(started) <= 1  # of seven
 
 
 def test_an_error_of_the_statistics_reaches_the_caller(monkeypatch):
