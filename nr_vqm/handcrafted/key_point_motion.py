@@ -38,8 +38,8 @@ class Motion(NamedTuple):
     forward: np.ndarray
 
 
-def correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Correlate with zeros outside; terms are added from the kernel's last element to its first, column by column.
+def correlate_in_order(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """As `natural_scene.correlate`, but slower: terms are added from the kernel's last to its first, column by column.
 
     Args:
         image: float64, shape (height, width).
@@ -80,7 +80,7 @@ def estimate(
     if not len(points):
         return Motion(points, points, points)
     backward_costs, forward_costs = (
-        matching_costs(points, gradients, (correlate(frame, SOBEL), correlate(frame, SOBEL.T)), reach)
+        matching_costs(points, gradients, (correlate_in_order(frame, SOBEL), correlate_in_order(frame, SOBEL.T)), reach)
         for frame in (previous, following)
     )
     backward = choose_matches(backward_costs, forward_costs, reach, clear_at_limit=True)
@@ -94,7 +94,7 @@ def key_points(image: np.ndarray, reach: int) -> np.ndarray:
     Returns:
         intp, shape (n, 2), rows and columns, at least reach + 3 pixels from the border.
     """
-    responses = np.abs([correlate(image, corner) for corner in CORNERS])
+    responses = np.abs([correlate_in_order(image, corner) for corner in CORNERS])
     margin = reach + 3
     inside = np.s_[margin:-margin, margin:-margin]
     # Transposed: of equal corners the first in a column counts, in the leftmost column.

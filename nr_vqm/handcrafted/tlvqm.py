@@ -7,7 +7,7 @@ computes it (vztu/VIDEVAL, MIT); written anew.
 import numpy as np
 
 from nr_vqm.handcrafted import bicubic, colour_maps, key_point_motion, natural_scene
-from nr_vqm.handcrafted.key_point_motion import SOBEL, correlate
+from nr_vqm.handcrafted.key_point_motion import SOBEL, correlate_in_order
 
 REACHES_ACROSS = 40  # the largest displacement, in pixels of the halved frame, is the full width over this
 GRADIENT_BORDER = 4  # pixels of the halved frame
@@ -80,7 +80,7 @@ def motion_features(this: np.ndarray, previous: np.ndarray, following: np.ndarra
 
 def _gradients(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertical and horizontal Sobel response, 0 near the border."""
-    gradients = correlate(image, SOBEL), correlate(image, SOBEL.T)
+    gradients = correlate_in_order(image, SOBEL), correlate_in_order(image, SOBEL.T)
     for gradient in gradients:
         inside = gradient[GRADIENT_BORDER:-GRADIENT_BORDER, GRADIENT_BORDER:-GRADIENT_BORDER].copy()
         gradient[:] = 0

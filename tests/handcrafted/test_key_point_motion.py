@@ -3,21 +3,22 @@ import pytest
 import scipy.ndimage
 from hard_frames import LUMA
 
-from nr_vqm.handcrafted import key_point_motion
-from nr_vqm.handcrafted.key_point_motion import SOBEL, correlate
+from nr_vqm.handcrafted import key_point_motion, natural_scene
+from nr_vqm.handcrafted.key_point_motion import SOBEL, correlate_in_order
 
 REACH = 6
 
 
 def gradients(frame):
-    return correlate(frame, SOBEL), correlate(frame, SOBEL.T)
+    return correlate_in_order(frame, SOBEL), correlate_in_order(frame, SOBEL.T)
 
 
 def test_correlation_is_scipys():
     image = np.random.default_rng(1).normal(size=(23, 31))
     for kernel in (SOBEL, SOBEL.T, *key_point_motion.CORNERS):
         expected = scipy.ndimage.correlate(image, kernel, mode="constant")
-        np.testing.assert_allclose(correlate(image, kernel), expected, atol=1e-14)
+        np.testing.assert_allclose(correlate_in_order(image, kernel), expected, atol=1e-14)
+        np.testing.assert_allclose(natural_scene.correlate(image, kernel), expected, atol=1e-14)
 
 
 def test_corners_turn_around_the_square():
