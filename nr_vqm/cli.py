@@ -31,7 +31,9 @@ Environment variables:
   NR_VQM_RUN=FOLDER   the run or export to score with where --run names none
   NR_VQM_TRACEBACK=1  show the traceback of an error instead of one line
   NO_COLOR=1          progress without colours
-  CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, TF_NUM_INTRAOP_THREADS
+  OMP_NUM_THREADS=N   the threads to compute with; default: one per core, in each of several
+                      workers its share of them
+  CUDA_VISIBLE_DEVICES, TF_NUM_INTRAOP_THREADS
                       the GPUs and threads that TensorFlow may use
 """
 COMPARE_EPILOG = """

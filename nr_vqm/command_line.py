@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import IO
 
 from nr_vqm import presets
-from nr_vqm.common import atomic_files, devices, safe_output
+from nr_vqm.common import atomic_files, devices, memory, safe_output
 
 EXIT_FAILED = 1  # part of the input could not be processed
 EXIT_USAGE = 2  # the options are invalid; argparse uses the same code
@@ -207,6 +207,7 @@ def run(
         SystemExit: always, with the exit code.
     """
     _replace_closed_streams()
+    memory.keep_freed_memory()
     safe_output.make_printable(sys.stdout)
     try:
         code = main(argv)

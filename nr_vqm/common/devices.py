@@ -59,6 +59,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_of_process() -> int:
+    """Return the number of threads that this process may compute with: OMP_NUM_THREADS, or one per core.
+
+    `parallel.map_in_order` sets OMP_NUM_THREADS in its worker processes to their share of the cores.
+    """
+    setting = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # it may have a number for each level
+    return int(setting) if setting.isdecimal() and int(setting) else cores()
+
+
 def reading_threads() -> int:
     """Return the number of threads to read clips with: one per core, limited by memory and by what a GPU needs."""
     return min(cores(), MAX_READING_THREADS)

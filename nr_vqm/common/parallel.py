@@ -8,10 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from nr_vqm.common import devices, memory
+
 AHEAD = 4  # items submitted per thread, so that no thread is idle; submitting a million at once would fill the memory
 READY = 4  # finished results that may wait for a slow one, as a multiple of the submitted items
 TIMEOUT_SECONDS = 30  # to connect to a Dask scheduler
 ATTEMPTS = 3  # workers that may die on one item before it fails
+THREAD_VARIABLES = (  # of OpenVINO and NumPy, and of TensorFlow; without them each worker would start one per core
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
 RESTART = "10 minutes"  # for the successor of a dead worker; Dask gives it up after 15 s, which busy machines exceed
 
 Item = TypeVar("Item")
@@ -102,7 +109,7 @@ def _on_cluster(
     def submit_more() -> None:
         room = min(ahead - len(numbers), READY * ahead - len(numbers) - len(ready))
         for number in itertools.islice(waiting, max(0, room)):
-            future = client.submit(function, items[number], pure=False)
+            future = client.submit(_in_worker, function, items[number], pure=False)
             numbers[future] = number
             running.add(future)
 
@@ -124,6 +131,11 @@ def _on_cluster(
             submit_more()  # before the caller uses the result, which may take long
             yield result
         submit_more()
+
+
+def _in_worker(function: Callable[[Item], Result], item: Item) -> Result:
+    memory.keep_freed_memory()
+    return function(item)
 
 
 def _lost(client: Any) -> OSError:
@@ -157,6 +169,9 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                 raise OSError(f"No Dask scheduler answers at {scheduler}: {error}") from error
             yield stack.enter_context(_closing(client))
             return
+        share = str(max(1, devices.cores() // workers))
+        threads = {f"distributed.nanny.pre-spawn-environ.{name}": share for name in THREAD_VARIABLES}
+        stack.enter_context(dask.config.set(threads))  # what the user has set goes before
         # No memory limit: Dask would stop workers at a share of the machine's memory, and our own use is bounded.
         try:
             cluster = LocalCluster(

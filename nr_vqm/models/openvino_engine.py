@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import openvino
 
+from nr_vqm.common import devices
 from nr_vqm.models.network_sizes import Convs
 from nr_vqm.models.shared_trunk import Finish
 
@@ -107,7 +108,8 @@ def _compile(
         sizes = [_last_size(one) for one in found]
         if len(sizes) != len(wanted) or any(w not in (None, size) for size, w in zip(sizes, wanted, strict=True)):
             raise ValueError(f"the last axes of its {name}s must have the sizes {list(wanted)}, found {sizes}")
-    return core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    return core.compile_model(model, "CPU", hints | {"INFERENCE_NUM_THREADS": devices.threads_of_process()})
 
 
 def _last_size(port: Any) -> int | None:

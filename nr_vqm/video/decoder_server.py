@@ -22,6 +22,7 @@ import av.logging
 import cv2
 import numpy as np
 
+from nr_vqm.common import memory
 from nr_vqm.video import backends, containers, raw_video
 from nr_vqm.video.frame_ring import map_ring
 
@@ -38,6 +39,7 @@ def main() -> None:
     """Serve requests until the parent exits. Command-line arguments: file descriptors of socket and ring buffer."""
     connection, ring = Connection(int(sys.argv[1])), int(sys.argv[2])
     _protect()
+    memory.keep_freed_memory()
     cv2.setNumThreads(1)
     av.logging.set_libav_level(av.logging.ERROR)
     av.logging.restore_default_callback()  # FFmpeg prints its messages to stderr

@@ -135,3 +135,11 @@ def test_trainings_of_different_networks_in_one_process_do_not_collide(num_weigh
     for of_replica in strategy.experimental_local_results(step()):
         np.testing.assert_array_equal(of_replica, np.full(num_weights, 2.0))
     assert devices.replicas(2) is strategy
+
+
+@pytest.mark.parametrize(("setting", "threads"), [("3", 3), ("2,1", 2), ("0", None), ("many", None), (None, None)])
+def test_threads_of_this_process(monkeypatch, setting, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    assert devices.threads_of_process() == (threads or len(os.sched_getaffinity(0)))

@@ -1,4 +1,8 @@
-"""The available memory respects the limit of the control group."""
+"""The available memory respects the limit of the control group; freed memory is used again."""
+
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -43,3 +47,34 @@ def test_in_a_container_the_root_is_the_group(tmp_path):
 def test_without_control_groups_nothing_is_stated(tmp_path):
     assert list(memory._groups(tmp_path / "none", tmp_path)) == []
     assert list(memory._machine(tmp_path / "none")) == []
+
+
+ARRAYS = """
+import resource
+import numpy as np
+from nr_vqm.common import memory
+for number in range(100):
+    np.ones(2**20)
+    if number == 0:
+        {setting}
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for number in range(100):
+    np.ones(2**20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(setting, trim):
+    """Return the page faults of 100 arrays of 8 MB, in a process that starts as Dask's workers do."""
+    code, environment = ARRAYS.format(setting=setting), {"MALLOC_TRIM_THRESHOLD_": trim}
+    return int(subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the settings")
+def test_freed_memory_is_used_again():
+    assert page_faults("pass", "65536") > 10_000 > 100 > page_faults("memory.keep_freed_memory()", "65536")
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    assert not memory.keep_freed_memory.__wrapped__()

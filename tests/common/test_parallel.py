@@ -1,5 +1,6 @@
 import functools
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -7,9 +8,10 @@ import time
 from pathlib import Path
 
 import dask_cluster
+import numpy as np
 import pytest
 
-from nr_vqm.common import parallel
+from nr_vqm.common import devices, parallel
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,6 +34,16 @@ def kill_once(item, folder):
     return 2 * item
 
 
+def threads_and_page_faults(item):
+    """Return the threads that a process may use, and the page faults of 50 arrays of 8 MB."""
+    np.ones(2**20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(2**20)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    return devices.threads_of_process(), os.environ.get("TF_NUM_INTRAOP_THREADS"), faults
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_one_process_is_this_one(threads):
     assert list(parallel.map_in_order(double, list(range(30)), workers=1, threads=threads)) == list(range(0, 60, 2))
@@ -42,6 +54,18 @@ def test_one_process_is_this_one(threads):
 def test_an_error_ends_the_work(threads):
     with pytest.raises(ZeroDivisionError):
         list(parallel.map_in_order(lambda item: 1 / item, [1, 0, 2], workers=1, threads=threads))
+
+
+@pytest.mark.slow
+def test_workers_share_the_cores_and_use_freed_memory_again(monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: 6)
+    for name in parallel.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for threads, of_tensorflow, faults in parallel.map_in_order(threads_and_page_faults, [1, 2], workers=2):
+        assert (threads, of_tensorflow) == (3, "3")
+        assert faults < 2**20 / 512  # the pages of one array
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert [found[0] for found in parallel.map_in_order(threads_and_page_faults, [1, 2], workers=2)] == [5, 5]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import commands
 import numpy as np
+import openvino
 import pytest
 
 import nr_vqm
@@ -336,6 +337,22 @@ def test_scoring_with_an_export_loads_neither_tensorflow_nor_keras(exported, cli
     code += "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     code += "assert score.engine == 'openvino'"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_openvino_computes_with_the_threads_of_this_process(exported, clip, monkeypatch):
+    compiled, compile_model = [], openvino.Core.compile_model
+
+    def compile_and_keep(*args):
+        compiled.append(compile_model(*args))
+        return compiled[-1]
+
+    monkeypatch.setattr(openvino.Core, "compile_model", compile_and_keep)
+    scores = []
+    for threads in (1, 2):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        scores.append(nr_vqm.load(exported["folder"]).score(clip).score)
+    assert [model.get_property("INFERENCE_NUM_THREADS") for model in compiled] == [1, 1, 2, 2]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
 def test_onnx_gives_the_same_scores(run, exported, clip, tmp_path):
