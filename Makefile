@@ -129,10 +129,11 @@ pretrained: ## the run that ships -> OUT: ROOT unlabelled videos, PUBLISHED feat
 	$(MAKE) demo PRESET=small DATA=data/synthetic-small RUN=runs/synthetic-small SETTINGS= ROOT=
 	[ -f $(call quoted,$(RUN)-levels.h5) ] || $(MAKE) teacher TEACHER=$(call quoted,$(RUN)-levels.h5) ARGS="--sets brisque"
 	[ -f $(call quoted,$(RUN)-teacher.h5) ] || $(MAKE) teacher TEACHER=$(call quoted,$(RUN)-teacher.h5) ARGS=
-	[ -f $(call quoted,$(RUN)-statistics.h5) ] || $(MAKE) teacher TEACHER=$(call quoted,$(RUN)-statistics.h5) \
-	  ARGS="--sets frame_statistics"
 	$(MAKE) prep train features compare report DATABASE=$(DATABASE) PRESET=$(PRESET) DATA=$(call quoted,$(DATA)) \
 	  RUN=$(call quoted,$(RUN)) TEACHER=$(call quoted,$(RUN)-levels.h5) TRAIN_ARGS="--start runs/synthetic-small"
+	$(MAKE) rivals RUN=$(call quoted,$(RUN)) DATA=$(call quoted,$(DATA)) RIVALS=frame_statistics ROOT= ARGS=
+	[ -f $(call quoted,$(RUN)-statistics.h5) ] || $(MAKE) teacher TEACHER=$(call quoted,$(RUN)-statistics.h5) \
+	  ARGS="--sets frame_statistics --distorted $(call quoted,$(RUN))"
 	$(MAKE) prep DATABASE=csv ROOT=$(call quoted,$(RATED)) DATA=$(call quoted,$(DATA)-rated) PRESET=$(PRESET) \
 	  SETTINGS="train_groups=1 train_grid=1x1" ARGS="--mos-range 1 5"
 	$(MAKE) cross_database RUN=$(call quoted,$(RUN)) DATA=$(call quoted,$(DATA)-rated) OUT=$(call quoted,$(RUN)-rated) ROOT=

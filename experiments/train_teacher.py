@@ -15,7 +15,7 @@ from nr_vqm.common import atomic_files, provenance
 from nr_vqm.evaluation import bootstrap
 
 if TYPE_CHECKING:
-    from nr_vqm.teacher import cross_validation
+    from nr_vqm.teacher import cross_validation, published_rows
     from nr_vqm.teacher.published_rows import Rows
 
 
@@ -30,12 +30,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(", ".join(f"{name}: {count:,} videos" for name, count in counts.items()), flush=True)
     search = regression.Search()
     choices = [tuple(args.sets.split("+"))] if args.sets else cross_validation.FEATURE_CHOICES
+    if args.distorted:
+        rows = dataclasses.replace(rows, distorted=_distorted(args))
     choice = cross_validation.choose(rows, search, choices)
     print(f"chosen on all videos: {choice.candidate}", flush=True)
     facts: dict[str, Any] = {"candidate": str(choice.candidate), "videos": counts}
     facts |= {"leave_out_sha256": atomic_files.sha256(leave_out), "versions": provenance.versions()}
     facts |= {"scale_maps": {name: vars(one) for name, one in cross_validation.scale_maps(rows).items()}}
     together = cross_validation.nested(rows, search, choices=choices, num_jobs=args.jobs, progress=_show_progress)
+    if rows.distorted:
+        facts["distorted"] = {"videos": len(rows.distorted.mos), "weight": search.distorted_weight, "labels": "pseudo"}
     facts["agreement"] = _nested_agreement(rows, together, args.resamples)
     model = cross_validation.fit(rows, choice.candidate, choice, search)
     fitted = teacher.Teacher(choice.candidate.feature_sets, model, together.chosen, together.aligned, facts)
@@ -44,6 +48,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.compare:
         facts["agreement"] |= _other_agreement(rows, search, choices, args)
         teacher.save(args.out, dataclasses.replace(fitted, facts=facts))
+
+
+def _distorted(args: argparse.Namespace) -> "published_rows.Distorted":
+    """Read the training videos of a run on pseudo-labels, without those whose frame statistics are not defined."""
+    from nr_vqm.dataset import splits
+    from nr_vqm.runs import features, rival_features
+    from nr_vqm.runs.run_folder import RunFolder
+    from nr_vqm.scoring import fusion
+    from nr_vqm.teacher import published_rows
+
+    run = RunFolder(args.distorted)
+    if args.sets != fusion.METHOD:
+        raise ValueError(
+            f"--distorted adds videos to the feature set {fusion.METHOD}: give --sets {fusion.METHOD} too."
+        )
+    if run.read_labels()[0] != "pseudo":
+        raise ValueError(f"--distorted needs a run on pseudo-labels, those of {run} are: {run.read_labels()[0]}.")
+    statistics = rival_features.read(run.path, fusion.METHOD)
+    fusion.check_version(statistics.version, run.path)
+    statistics = statistics.select(splits.read(run.splits).train)
+    defined = statistics.reason == ""
+    labels = features.read_head_inputs(run.path).select(statistics.video_id[defined]).quality
+    print(f"{run}: {len(labels):,} training videos with pseudo-labels, {np.count_nonzero(~defined)} without features")
+    return published_rows.Distorted(statistics.features[defined], labels.astype(np.float64))
 
 
 def _nested_agreement(rows: "Rows", together: "cross_validation.Nested", resamples: int) -> dict[str, Any]:
@@ -136,6 +164,12 @@ def _parser() -> argparse.ArgumentParser:
         "--sets",
         choices=("brisque", "videval", "brisque+videval", "frame_statistics"),
         help="use these features instead of choosing; frame_statistics are for head fusion",
+    )
+    parser.add_argument(
+        "--distorted",
+        metavar="RUN",
+        help="also fit, with little weight, the training videos of this run on pseudo-labels: with --sets "
+        "frame_statistics, after make rivals RIVALS=frame_statistics",
     )
     parser.add_argument("--jobs", type=command_line.positive, default=os.cpu_count(), help="number of processes")
     parser.add_argument(

@@ -17,7 +17,7 @@ from nr_vqm.teacher.teacher import Teacher
 from nr_vqm.video.planes import Planes
 
 METHOD = "frame_statistics"
-WEIGHT, LIMIT = 0.35, 0.6  # of a new export
+WEIGHT, LIMIT = 0.2, 0.6  # of a new export
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from nr_vqm.evaluation import metrics
 from nr_vqm.teacher import regression, scale_alignment
-from nr_vqm.teacher.published_rows import ANCHOR, Rows
+from nr_vqm.teacher.published_rows import ANCHOR, SELECTION, Rows
 
 FEATURE_CHOICES: tuple[tuple[str, ...], ...] = (("brisque",), ("videval",), ("brisque", "videval"))
 
@@ -91,7 +91,16 @@ def fit(rows: Rows, candidate: Candidate, choice: Choice, search: regression.Sea
         kind=candidate.kind,
         svr_settings=choice.svr_settings[candidate.feature_sets],
         search=search,
+        others=_distorted(rows, candidate.feature_sets, search),
     )
+
+
+def _distorted(rows: Rows, sets: Sequence[str], search: regression.Search) -> regression.Sample | None:
+    """Return the distorted versions that a fit on these feature sets uses besides `rows`; None where there are none."""
+    found = rows.distorted
+    if found is None or tuple(sets) != (SELECTION,):
+        return None
+    return regression.Sample(found.features, found.mos, np.full(len(found.mos), search.distorted_weight))
 
 
 def _weights(rows: Rows, search: regression.Search) -> np.ndarray:
@@ -130,12 +139,12 @@ def _search(
     for fold in np.unique(folds):
         test, train = folds == fold, folds != fold
         part = rows.take(train)
-        mos, weights = aligned_mos(part, scale_maps(part)), _weights(part, search)
-        scaling = regression.fit_scaling(features[train])
-        scaled, held_out = scaling(features[train]), scaling(features[test])
-        trees[test] = regression.fit_trees(scaled, mos, weights, search).predict(held_out)
+        sample = regression.Sample(features[train], aligned_mos(part, scale_maps(part)), _weights(part, search))
+        scaling, sample = regression.scaled(sample, _distorted(rows, sets, search))
+        held_out = scaling(features[test])
+        trees[test] = regression.fit_trees(sample, search).predict(held_out)
         for row, option in enumerate(options):
-            fitted = regression.fit_svr(scaled, mos, weights, epsilon=search.epsilon, **option)
+            fitted = regression.fit_svr(sample, epsilon=search.epsilon, **option)
             svr[row, test] = fitted.predict(held_out)
     best = int(np.argmax([criterion(rows, predicted) for predicted in svr]))
     return svr[best], trees, options[best]

@@ -40,6 +40,19 @@ DATABASES = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Distorted:
+    """Distorted versions of videos without people's MOS. Every fit may use them, no test does.
+
+    Attributes:
+        features: float64 (num_videos, 77), of the feature set SELECTION; NaN where a value is not defined.
+        mos: float64 (num_videos,), pseudo-labels on the anchor's scale.
+    """
+
+    features: np.ndarray
+    mos: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class Rows:
     """Videos of one or several databases.
 
@@ -48,17 +61,19 @@ class Rows:
         names: str (num_videos,), of the videos in their database.
         mos: float64 (num_videos,), in the unit of each database.
         features: {feature set: float64 (num_videos, num_features)}; NaN where a value is not defined.
+        distorted: videos that are fitted besides these on the feature set SELECTION; None for none.
     """
 
     database: np.ndarray
     names: np.ndarray
     mos: np.ndarray
     features: dict[str, np.ndarray]
+    distorted: Distorted | None = None
 
     def take(self, chosen: np.ndarray) -> "Rows":
         """Return the chosen videos: bool (num_videos,) or row numbers."""
         features = {name: values[chosen] for name, values in self.features.items()}
-        return Rows(self.database[chosen], self.names[chosen], self.mos[chosen], features)
+        return Rows(self.database[chosen], self.names[chosen], self.mos[chosen], features, self.distorted)
 
     def matrix(self, feature_sets: Sequence[str]) -> np.ndarray:
         """Return the features of several sets side by side, float64 (num_videos, num_features)."""

@@ -123,6 +123,7 @@ class Search:
         c, gamma: searched for the SVR by cross-validation inside the training part.
         epsilon: of the SVR, in the unit of the MOS.
         anchor_weight: of a video of the database whose raters' scale the teacher answers on; the others have weight 1.
+        distorted_weight: of a distorted version with a pseudo-label, decision 0022.
         num_trees, depth, learning_rate, subsample, min_leaf: of the boosted trees, of which each split sees the square
             root of the number of features.
         folds: of the cross-validation that measures the teacher.
@@ -134,6 +135,7 @@ class Search:
     gamma: tuple[float, ...] = (0.05, 0.125, 0.3)
     epsilon: float = 0.2
     anchor_weight: float = 2.0
+    distorted_weight: float = 0.2
     num_trees: int = 300
     depth: int = 4
     learning_rate: float = 0.06
@@ -148,6 +150,37 @@ class Search:
         return [{"c": c, "gamma": gamma} for c, gamma in itertools.product(self.c, self.gamma)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Videos to fit a regression to.
+
+    Attributes:
+        features: float64 (num_videos, num_features); NaN where a value is not defined.
+        mos: float64 (num_videos,), finite.
+        weights: float64 (num_videos,), above 0.
+    """
+
+    features: np.ndarray
+    mos: np.ndarray
+    weights: np.ndarray
+
+
+def scaled(sample: Sample, others: Sample | None = None) -> tuple[Scaling, Sample]:
+    """Fit the scaling of a sample, whose ranges other videos extend; return it and all videos with scaled features.
+
+    Each sample has its own percentiles, so that the ranges cover the few other videos as well as the sample.
+    """
+    scaling = fit_scaling(sample.features)
+    if others is None:
+        return scaling, dataclasses.replace(sample, features=scaling(sample.features))
+    wider, used = fit_scaling(others.features), scaling.high < UNUSED
+    high = np.where(used & (wider.high < UNUSED), np.maximum(scaling.high, wider.high), scaling.high)
+    scaling = Scaling(scaling.fill, np.where(used, np.minimum(scaling.low, wider.low), scaling.low), high)
+    features = np.concatenate([scaling(sample.features), scaling(others.features)])
+    mos, weights = (np.concatenate([getattr(sample, name), getattr(others, name)]) for name in ("mos", "weights"))
+    return scaling, Sample(features, mos, weights)
+
+
 def fit_scaling(features: np.ndarray) -> Scaling:
     """Fit the scaling of features, float64 (num_videos, num_features), NaN where a value is not defined.
 
@@ -160,20 +193,18 @@ def fit_scaling(features: np.ndarray) -> Scaling:
     return Scaling(fill, low, np.where(high > low, high, UNUSED))
 
 
-def fit_svr(
-    scaled: np.ndarray, mos: np.ndarray, weights: np.ndarray, *, c: float, gamma: float, epsilon: float
-) -> SupportVectors:
-    """Fit an SVR to scaled features, float64 (num_videos, num_features), and MOS and weights, float64 (num_videos,)."""
+def fit_svr(sample: Sample, *, c: float, gamma: float, epsilon: float) -> SupportVectors:
+    """Fit an SVR to a sample with scaled features."""
     from sklearn.svm import SVR
 
     svr = SVR(kernel="rbf", C=c, gamma=gamma, epsilon=epsilon, cache_size=CACHE_MB)
-    svr.fit(scaled, mos, sample_weight=weights)
+    svr.fit(sample.features, sample.mos, sample_weight=sample.weights)
     vectors, coefficients = svr.support_vectors_.astype(np.float32), svr.dual_coef_[0].astype(np.float64)
     return SupportVectors(vectors, coefficients, np.array(float(svr.intercept_[0])), np.array(gamma))
 
 
-def fit_trees(scaled: np.ndarray, mos: np.ndarray, weights: np.ndarray, search: Search) -> Trees:
-    """Fit boosted trees. Arguments as of `fit_svr`; `search` has the settings."""
+def fit_trees(sample: Sample, search: Search) -> Trees:
+    """Fit boosted trees to a sample with scaled features; `search` has the settings."""
     from sklearn.ensemble import GradientBoostingRegressor
 
     fitted = GradientBoostingRegressor(
@@ -184,8 +215,8 @@ def fit_trees(scaled: np.ndarray, mos: np.ndarray, weights: np.ndarray, search: 
         min_samples_leaf=search.min_leaf,
         max_features="sqrt",
         random_state=search.seed,
-    ).fit(scaled, mos, sample_weight=weights)
-    start = float(np.average(mos, weights=weights))
+    ).fit(sample.features, sample.mos, sample_weight=sample.weights)
+    start = float(np.average(sample.mos, weights=sample.weights))
     return _as_arrays([one.tree_ for one in fitted.estimators_[:, 0]], search.learning_rate, start)
 
 
@@ -213,6 +244,7 @@ def fit(
     kind: str,
     svr_settings: Mapping[str, float],
     search: Search,
+    others: Sample | None = None,
 ) -> Regression:
     """Fit a regression.
 
@@ -223,13 +255,13 @@ def fit(
         kind: one of KINDS.
         svr_settings: 'c' and 'gamma' of the SVR; not used by kind 'trees'.
         search: the other settings.
+        others: further videos, see `scaled`.
 
     Returns:
         The fitted regression; the same input gives the same one.
     """
     if kind not in KINDS:
         raise ValueError(f"Unknown regression {kind!r}. Choose from: {', '.join(KINDS)}.")
-    scaling = fit_scaling(features)
-    scaled = scaling(features)
-    svr = fit_svr(scaled, mos, weights, epsilon=search.epsilon, **svr_settings) if kind != "trees" else None
-    return Regression(scaling, svr, fit_trees(scaled, mos, weights, search) if kind != "svr" else None)
+    scaling, sample = scaled(Sample(features, mos, weights), others)
+    svr = fit_svr(sample, epsilon=search.epsilon, **svr_settings) if kind != "trees" else None
+    return Regression(scaling, svr, fit_trees(sample, search) if kind != "svr" else None)

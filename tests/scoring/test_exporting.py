@@ -174,7 +174,7 @@ def add_statistics(test, *, failed="", version=VERSION):
 
 def fused(of_head, of_teacher):
     """Decision 0022."""
-    return of_head + 0.65 * np.clip(of_teacher - of_head, -0.6, 0.6)
+    return of_head + 0.8 * np.clip(of_teacher - of_head, -0.6, 0.6)
 
 
 def test_a_fusion_is_between_the_aligned_head_and_the_teacher(run, tmp_path, clip, statistics_teacher):
@@ -198,7 +198,7 @@ def test_a_fusion_is_between_the_aligned_head_and_the_teacher(run, tmp_path, cli
     assert "3D-CNN + LSTM and frame statistics" in score.to_html()
     assert "fitted on people's opinions" in score.to_html().replace("&#39;", "'")
     text = export_info.to_text(export_info.facts(tmp_path / "export"))
-    assert "corrected by frame statistics: weight 0.35, limit 0.6" in text
+    assert "corrected by frame statistics: weight 0.2, limit 0.6" in text
     grey = scorer.score(np.repeat(array.mean(axis=3, keepdims=True).astype(np.uint8), 3, axis=3))
     assert any("features are undefined; the training means replace them" in one for one in grey.warnings)
     statistics = rival_features.read(test.path, "frame_statistics").features

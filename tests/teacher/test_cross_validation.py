@@ -79,3 +79,24 @@ def test_videos_of_the_anchor_count_twice(rows):
     wanted, other = (regression.fit(features, mos, one, **settings) for one in (weights, np.ones(len(mos))))
     assert np.array_equal(found.predict(features), wanted.predict(features))
     assert not np.allclose(found.predict(features), other.predict(features))
+
+
+def test_distorted_versions_are_in_every_fit_on_frame_statistics_and_in_no_test(rows, monkeypatch):
+    distorted = published_rows.Distorted(rows.matrix([published_rows.SELECTION])[:7] + 1, np.full(7, 1.25))
+    more = dataclasses.replace(rows, distorted=distorted)
+    fitted, fit_svr = [], regression.fit_svr
+
+    def fit_and_keep(sample, **settings):
+        fitted.append(sample)
+        return fit_svr(sample, **settings)
+
+    monkeypatch.setattr(regression, "fit_svr", fit_and_keep)
+    found = cross_validation.nested(more, SEARCH, choices=[(published_rows.SELECTION,)])
+    choice = found.choices[0]
+    cross_validation.fit(more, cross_validation.Candidate((published_rows.SELECTION,), "svr"), choice, SEARCH)
+    assert len(found.chosen) == len(found.aligned) == len(rows.mos)
+    assert all((one.mos[-7:] == 1.25).all() and (one.weights[-7:] == 0.2).all() for one in fitted)
+    assert max(len(one.mos) for one in fitted) == len(rows.mos) + 7
+    fitted.clear()
+    cross_validation.choose(more, SEARCH, [("brisque",)])
+    assert not any((one.mos == 1.25).any() for one in fitted)

@@ -61,6 +61,25 @@ def test_constant_and_undefined_features_are_not_used():
     assert scaling(np.array([[1.5, 99.0, -99.0]]))[0] == pytest.approx([0.5, 0, 0], abs=1e-9)
 
 
+def test_other_videos_extend_the_ranges_and_are_fitted_too(data):
+    features, mos, new = data
+    features = np.column_stack([features, np.full(150, 7.0)])  # a constant feature is not used, whatever others have
+    others = regression.Sample(10 * features[:40], np.full(40, 1.5), np.full(40, 0.5))
+    scaling, both = regression.scaled(regression.Sample(features, mos, WEIGHTS), others)
+    alone, wider = regression.fit_scaling(features), regression.fit_scaling(others.features)
+    used = np.arange(7) < 6
+    np.testing.assert_array_equal(scaling.low[used], np.minimum(alone.low, wider.low)[used])
+    np.testing.assert_array_equal(scaling.high[used], np.maximum(alone.high, wider.high)[used])
+    np.testing.assert_array_equal(both.features, scaling(np.concatenate([features, others.features])))
+    assert np.abs(both.features[:, 6]).max() < 1e-9
+    assert (both.weights[149], both.weights[150], both.mos[150]) == (1.0, 0.5, 1.5)
+    settings = {"kind": "svr", "svr_settings": SVR_SETTINGS, "search": SEARCH}
+    found = regression.fit(features, mos, WEIGHTS, **settings, others=others)
+    theirs = SVR(C=4.0, gamma=0.1, epsilon=SEARCH.epsilon).fit(both.features, both.mos, sample_weight=both.weights)
+    new = np.column_stack([new, np.zeros(40)])
+    assert found.predict(new) == pytest.approx(theirs.predict(scaling(new)), abs=1e-5)
+
+
 def test_an_unknown_kind_is_refused(data):
     with pytest.raises(ValueError, match="Unknown regression 'forest'. Choose from: svr, trees, both"):
         fit(data, "forest")
