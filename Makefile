@@ -136,7 +136,8 @@ pretrained: ## the run that ships -> OUT: ROOT unlabelled videos, PUBLISHED feat
 	  ARGS="--sets frame_statistics --distorted $(call quoted,$(RUN))"
 	$(MAKE) prep DATABASE=csv ROOT=$(call quoted,$(RATED)) DATA=$(call quoted,$(DATA)-rated) PRESET=$(PRESET) \
 	  SETTINGS="train_groups=1 train_grid=1x1" ARGS="--mos-range 1 5"
-	$(MAKE) cross_database RUN=$(call quoted,$(RUN)) DATA=$(call quoted,$(DATA)-rated) OUT=$(call quoted,$(RUN)-rated) ROOT=
+	$(MAKE) cross_database RUN=$(call quoted,$(RUN)) DATA=$(call quoted,$(DATA)-rated) OUT=$(call quoted,$(RUN)-rated) \
+	  ROOT= PRECISION=float32
 	$(MAKE) rivals RUN=$(call quoted,$(RUN)-rated) DATA=$(call quoted,$(DATA)-rated) RIVALS=frame_statistics ROOT= ARGS=
 	$(BIN)/nr-vqm export $(call quoted,$(RUN)) $(call quoted,$(OUT)) --validation $(call quoted,$(RUN)-rated) --align \
 	  --teacher $(call quoted,$(RUN)-teacher.h5) --fusion $(call quoted,$(RUN)-statistics.h5) --head fusion

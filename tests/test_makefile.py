@@ -147,6 +147,8 @@ def test_the_run_that_ships_is_built_by_one_command():
         [value_of(trained[1], "--run"), "/a b/export"],
     )
     assert (value_of(arguments, "--teacher"), value_of(arguments, "--fusion")) == (whole, statistics)
+    tested = next(arguments for module, arguments in found if module == "experiments.cross_database")
+    assert value_of(tested, "--precision") == "float32"  # as exports compute
     rivals = [arguments for module, arguments in found if module == "experiments.extract_rivals"]
     assert {value_of(one, "--rivals") for one in rivals} == {"frame_statistics"}
     assert value_of(teachers[2], "--distorted") == value_of(rivals[0], "--run") == value_of(trained[1], "--run")
