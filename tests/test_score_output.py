@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from nr_vqm import progress, score_output
 from nr_vqm.dataset import label_origin
@@ -16,16 +17,21 @@ from nr_vqm.scoring import score_table
 ROOT = Path(__file__).parent.parent
 PRINT_ROWS = """
 import sys
+import time
 from nr_vqm import command_line, score_output
 from nr_vqm.scoring import score_table
 from test_score_output import FAILED, row
 
 def main(argv):
     rows = [row("park.mp4", 2.98), FAILED, row("\\u03a9 [b].mp4", 4.6, warnings=["damaged"])]
-    with score_output.Printer(argv[0], total=3, done=0, quiet="-q" in argv) as printer:
+    if "--long" in argv:
+        rows = [row(f"{number}{44 * letter}", 2.98) for number, letter in enumerate("abcd\\u5f71")]
+    with score_output.Printer(argv[0], total=len(rows), done=0, quiet="-q" in argv) as printer:
         for one in rows:
             printer.start(one["path"])
-            printer.on_frames(0.5)
+            for share in (0.25, 0.5, 0.75):
+                time.sleep(0.01)  # the bar has a rate only if time passes
+                printer.on_frames(share)
             printer.add(one, verbose=False)
     printer.close([one["status"] for one in rows])
 
@@ -48,10 +54,10 @@ def printed(*arguments, environment=(), **streams):
     return subprocess.run([sys.executable, "-c", PRINT_ROWS, *arguments], env=env, cwd=ROOT, check=False, **streams)
 
 
-def on_terminal(*arguments):
-    """Run the script on a terminal of 100 columns; return what it has shown."""
+def on_terminal(*arguments, columns=100):
+    """Run the script on a terminal; return what it has shown."""
     ours, theirs = pty.openpty()
-    env = [("COLUMNS", "100"), ("TERM", "xterm"), ("PYTHONIOENCODING", "utf-8")]
+    env = [("COLUMNS", str(columns)), ("TERM", "xterm"), ("PYTHONIOENCODING", "utf-8")]
     process = printed(*arguments, environment=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
@@ -63,6 +69,47 @@ def on_terminal(*arguments):
     os.close(ours)
     assert process.returncode == 0, shown.decode()
     return shown.decode()
+
+
+def replayed(shown, columns):
+    """Return the lines that a terminal has at the end, without those that were erased."""
+    lines, row, column = [[]], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.", shown, re.DOTALL):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            row += 1
+        elif part == "\x1b[2K":
+            lines[row] = []
+        elif part == "\x1b[1A":
+            row = max(0, row - 1)
+        elif not part.startswith("\x1b"):
+            width = cell_len(part)
+            if column + width > columns:
+                row, column = row + 1, 0
+            lines += [[] for _ in range(row + 1 - len(lines))]
+            line = lines[row]
+            line += [" "] * (column + width - len(line))
+            line[column : column + width] = [part, *[""] * (width - 1)]
+            column += width
+        lines += [[] for _ in range(row + 1 - len(lines))]
+    return ["".join(line).rstrip() for line in lines]
+
+
+def test_replayed_by_hand():
+    assert replayed("ab\r\nabcdef\x1b[1A\r\x1b[2Kx", 4) == ["ab", "x", "ef"]
+    assert replayed("\u5f71\u5f71\u5f71", 5) == ["\u5f71\u5f71", "\u5f71"]
+
+
+@pytest.mark.parametrize("columns", [120, 80, 60, 30])
+def test_the_bar_erases_no_row_of_a_narrow_terminal(columns):
+    shown = on_terminal("text", "--long", columns=columns)
+    lines = replayed(shown, columns)
+    text = "".join(lines)
+    for number, letter in enumerate("abcd\u5f71"):
+        assert f"  2.98  fair       (1.5-3.2)  {number}{44 * letter}".replace(" ", "") in text.replace(" ", "")
+    assert lines[-2:] == ["5 scored, 0 failed", ""]
+    assert "\x1b[2K\x1b[1A\x1b[2K" not in shown  # the bar never has two lines
 
 
 def test_the_table_and_the_bar_on_a_terminal():
