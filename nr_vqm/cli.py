@@ -12,6 +12,8 @@ from nr_vqm.models import head_table
 from nr_vqm.video import decoder_processes, work_limits
 
 FORMATS = ("text", "json", "jsonl", "csv")
+GPU_NOTE = "; a GPU needs a trained run: --run DIR --engine keras"
+PRECISION_NOTE = "; bfloat16 needs a trained run: --run DIR --engine keras"
 EPILOG = """
 Examples:
   nr-vqm score clip.mp4
@@ -137,8 +139,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--stream", type=int, metavar="N", help="video stream to score, from 0 (default: the default one or largest)")
     add("--deinterlace", action="store_true", help="reconstruct the missing rows of interlaced frames before scoring")
     _add_limits(parser)
-    command_line.add_device_option(parser)
-    command_line.add_precision_option(parser)
+    command_line.add_device_option(parser, note=GPU_NOTE)
+    command_line.add_precision_option(parser, note=PRECISION_NOTE)
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
@@ -173,8 +175,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--max-waiting", type=command_line.positive, default=4, metavar="N", help="uploads at the same time")
     add("--max-pixels", type=float, default=1e10, metavar="N", help="height x width x frames of a video")
     add("--max-seconds", type=float, default=300.0, metavar="S", help="time for a video")
-    command_line.add_device_option(parser)
-    command_line.add_precision_option(parser)
+    command_line.add_device_option(parser, note=GPU_NOTE)
+    command_line.add_precision_option(parser, note=PRECISION_NOTE)
     parser.set_defaults(command=_serve)
 
 

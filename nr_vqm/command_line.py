@@ -97,20 +97,16 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device_option(parser: argparse.ArgumentParser) -> None:
-    """Add --device, the argument of `devices.start`."""
-    parser.add_argument(
-        "--device", type=device, default="auto", help="auto (all GPUs, else the CPU), cpu, gpu, or one GPU: gpu:0, ..."
-    )
+def add_device_option(parser: argparse.ArgumentParser, *, note: str = "") -> None:
+    """Add --device, the argument of `devices.start`; its help ends in `note`."""
+    text = "auto (all GPUs, else the CPU), cpu, gpu, or one GPU: gpu:0, ..."
+    parser.add_argument("--device", type=device, default="auto", help=text + note)
 
 
-def add_precision_option(parser: argparse.ArgumentParser) -> None:
-    """Add --precision, which overrides the run's setting."""
-    parser.add_argument(
-        "--precision",
-        choices=presets.PRECISIONS,
-        help="of the 3D-CNN, instead of the run's setting; auto: mixed_bfloat16 where it is fast, else float32",
-    )
+def add_precision_option(parser: argparse.ArgumentParser, *, note: str = "") -> None:
+    """Add --precision, which overrides the run's setting; its help ends in `note`."""
+    text = "of the 3D-CNN, instead of the run's setting; auto: mixed_bfloat16 where it is fast, else float32"
+    parser.add_argument("--precision", choices=presets.PRECISIONS, help=text + note)
 
 
 def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
