@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from nr_vqm.models import head_table
+
 if TYPE_CHECKING:
     from nr_vqm.scoring.score import Score
 
@@ -43,6 +45,17 @@ class Moment:
     middle: float
     first: int
     last: int
+
+
+def levels_note(head: str) -> str:
+    """Explain why the score is not the mean of the curve; empty for a head that predicts from other values."""
+    if not head_table.reads_order(head):
+        return ""
+    more = " and statistics of a few frames" if head == head_table.FUSION else ""
+    return (
+        "The curve shows clip qualities, which the 3D-CNN predicts. The score also uses their order in time"
+        f"{more}, so the levels of curve and score can differ."
+    )
 
 
 def colours(quality: np.ndarray) -> np.ndarray:

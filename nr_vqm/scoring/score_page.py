@@ -86,6 +86,7 @@ def _clip_values(score: "Score") -> dict[str, Any]:
     length = quality_view.duration(score)
     return {
         "curve": _curve(score),
+        "levels_note": quality_view.levels_note(score.head),
         "ticks": quality_view.ticks(length, functools.partial(_time, score)),
         "unit": "s" if score.fps else "frames",
         "strip": _strip(score),

@@ -90,6 +90,7 @@ def test_both_curves_are_drawn_on_one_axis(score, fps, last):
         pytest.approx(part * middle, abs=0.05) for part in last
     ]
     assert ("over the position in the video" in page, ">4 s<" in page, ">20 %<" in page) == (not fps, fps > 0, not fps)
+    assert "so the levels of curve and score can differ." in page
     assert "<img" not in page  # text of the axes stays text, and readable on a phone
 
 

@@ -88,6 +88,22 @@ def test_a_score_without_interval_and_percentile(scored):
     assert 'class="range"' not in page.partition("<main>")[2].partition("Quality over time")[0]
 
 
+@pytest.mark.parametrize(
+    ("head", "uses"),
+    [
+        ("lstm", "their order in time, so"),
+        ("lstm_finetuned", "their order in time, so"),
+        ("fusion", "their order in time and statistics of a few frames, so"),
+        ("svr", None),
+        ("mean", None),
+    ],
+)
+def test_the_page_states_why_the_levels_of_curve_and_score_differ(score, head, uses):
+    page = dataclasses.replace(score, head=head).to_html()
+    assert ("The score also uses" in page) == (uses is not None)
+    assert f"The score also uses {uses} the levels of curve and score can differ." in page or uses is None
+
+
 def test_the_worst_moment_and_its_frame(scored):
     start = scored.grid.starts[scored.worst_group]
     frame = cv2.imdecode(np.frombuffer(scored.worst_frame, np.uint8), cv2.IMREAD_COLOR)
