@@ -73,8 +73,8 @@ class Printer:
                 print(json.dumps(self.rows, indent=1, allow_nan=False), flush=True)
 
     def close(self, statuses: Sequence[str]) -> None:
-        """Print the numbers of scored and failed videos on a terminal, if there are several."""
-        if len(statuses) > 1 and not self.quiet and progress.is_shown():
+        """Print the numbers of scored and failed videos on standard error, if there are several."""
+        if len(statuses) > 1 and not self.quiet:
             failed = statuses.count(score_table.FAILED)
             print(f"{len(statuses) - failed} scored, {failed} failed", file=sys.stderr)
 
