@@ -91,9 +91,12 @@ def add_set_option(parser: argparse.ArgumentParser, text: str) -> None:
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
     """Add --workers and --scheduler, the arguments of `parallel.map_in_order`."""
-    parser.add_argument("--workers", type=positive, default=1, help="number of processes on this machine")
+    needs = "needs Dask, which is in nr-vqm[train]"
     parser.add_argument(
-        "--scheduler", metavar="ADDRESS", help="use a Dask cluster instead, such as tcp://10.0.0.5:8786"
+        "--workers", type=positive, default=1, help=f"number of processes on this machine; more than one {needs}"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help=f"use a Dask cluster instead, such as tcp://10.0.0.5:8786; {needs}"
     )
 
 
