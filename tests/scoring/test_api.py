@@ -66,6 +66,16 @@ def test_a_data_frame_without_pandas(monkeypatch):
         nr_vqm.to_frame([])
 
 
+def help_of(command):
+    return " ".join(cli._parser()._subparsers._group_actions[0].choices[command].format_help().split())
+
+
+def test_the_help_lists_the_heads_once():
+    text = help_of("score")
+    assert text.count("[--head HEAD]") == text.count("lstm_finetuned, fcn_lstm, niqe,") == 1
+    assert "[--head HEAD]" in help_of("export")
+
+
 def test_the_help_states_what_workers_need():
-    text = " ".join(cli._parser()._subparsers._group_actions[0].choices["score"].format_help().split())
+    text = help_of("score")
     assert "number of processes on this machine; more than one needs Dask, which is in nr-vqm[train]" in text

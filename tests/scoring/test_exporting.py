@@ -403,6 +403,9 @@ def test_an_engine_without_its_files_is_refused(tiny_run, copy):
         model_source.find(copy, "lstm", engine="torch")
     with pytest.raises(ValueError, match=r"has the heads lstm, svr, mean, not 'niqe'. Name one of these"):
         model_source.find(copy, "niqe")
+    (copy / "teacher.h5").touch()
+    with pytest.raises(ValueError, match=r"has the heads lstm, svr, mean, teacher, not 'niqe'. Name one of these"):
+        model_source.find(copy, "niqe")
     with pytest.raises(ValueError, match="Head 'niqe' is computed by NumPy and has no other engine"):
         model_source.find(copy, "niqe", engine="openvino")
 
