@@ -79,6 +79,15 @@ class Printer:
             print(f"{len(statuses) - failed} scored, {failed} failed", file=sys.stderr)
 
 
+def model_line(scorer: Any) -> str:
+    """Describe the model that scores, a `Scorer` or `FeatureScorer`, in one sentence."""
+    low, high = scorer.mos_range
+    return (
+        f"Head {scorer.head} of {safe_output.printable(str(scorer.run_dir))} (model {scorer.model_id}) predicts scores "
+        f"on {low:g}-{high:g}; {scorer.engine} computes it in {scorer.precision}."
+    )
+
+
 def _details(row: Mapping[str, Any]) -> str:
     """Describe the size, the clips and the seconds of a scored video."""
     size = f"{row['frames']} frames of {row['width']} x {row['height']}"

@@ -119,6 +119,17 @@ def test_the_command(run, place_video, tmp_path):
     assert [row["path"] for row in found["videos"]] == [str(a), str(b)]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("dir", "A comparison is one page: --html needs a name that ends in .html."), ("none/a.html", "does not exist")],
+)
+def test_a_page_that_cannot_be_written(tmp_path, name, message):
+    ended = commands.run(cli.main, "compare", "a.mp4", "b.mp4", "--html", tmp_path / name)
+    assert (ended.code, ended.err.count("\n")) == (command_line.EXIT_USAGE, 1)
+    assert message in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_video_that_cannot_be_compared(run, place_video, tmp_path):
     (tmp_path / "empty.mp4").touch()
     message = commands.fail(cli.main, "compare", place_video(), tmp_path / "empty.mp4", "--run", run)
