@@ -116,7 +116,7 @@ def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
     """Add -q and -v."""
     either = parser.add_mutually_exclusive_group()
     either.add_argument("-q", "--quiet", action="store_true", help="print scores and errors, no progress and no notes")
-    either.add_argument("-v", "--verbose", action="store_true", help="print the model, and size and seconds of videos")
+    either.add_argument("-v", "--verbose", action="store_true", help="print the model, and details of each video")
 
 
 def preset_from(args: argparse.Namespace, *, database: str | None = None) -> presets.Preset:

@@ -184,6 +184,23 @@ def test_an_error_with_standard_error_closed():
     assert (found.returncode, found.stdout) == (1, "")
 
 
+@pytest.mark.parametrize(
+    ("percentile", "end"),
+    [
+        (None, "2.50 s"),
+        (62.4, "2.50 s, better than 62 % of the model's validation videos"),
+        (100.0, "better than all of the model's validation videos"),
+    ],
+)
+def test_details_of_a_video(percentile, end, capsys):
+    more = {"frames": 20, "width": 44, "height": 30, "grid": "5x2x3", "seconds": 2.5, "percentile": percentile}
+    with score_output.Printer("text", total=1, done=0, quiet=False) as printer:
+        printer.add(row("a.mp4", 3.0) | more, verbose=True)
+    printed = capsys.readouterr().err
+    assert printed.startswith("a.mp4: 20 frames of 44 x 30, clips 5x2x3, 2.50 s")
+    assert printed.endswith(f"{end}\n")
+
+
 @pytest.mark.parametrize("labels", ["pseudo", "synthetic"])
 def test_the_origin_of_the_labels_is_stated_once(labels):
     one = row("a.mp4", 3.0, labels=labels, warnings=[*label_origin.WARNINGS[labels], "damaged"])

@@ -1,4 +1,4 @@
-"""What the page and the plot of a score share: colours of a quality, times, the lowest moments and frames.
+"""What the page and the plot of a score share: colours of a quality, times, the worst moments and frames.
 
 A colour stands for the same quality on every page: the scale is fixed to 1-5, so that two videos can be compared.
 """
@@ -56,6 +56,16 @@ def levels_note(head: str) -> str:
         "The curve shows clip qualities, which the 3D-CNN predicts. The score also uses their order in time"
         f"{more}, so the levels of curve and score can differ."
     )
+
+
+def standing(percentile: float) -> str:
+    """Format the share of validation videos with a lower score: only 100 % is 'all', only 0 % is 'none'.
+
+    >>> standing(100.0), standing(99.9), standing(62.4), standing(0.0)
+    ('all', '99 %', '62 %', 'none')
+    """
+    ends = {0.0: "none", 100.0: "all"}
+    return ends.get(percentile, f"{min(99, max(1, round(percentile)))} %")
 
 
 def colours(quality: np.ndarray) -> np.ndarray:

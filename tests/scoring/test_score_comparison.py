@@ -94,6 +94,18 @@ def test_both_curves_are_drawn_on_one_axis(score, fps, last):
     assert "<img" not in page  # text of the axes stays text, and readable on a phone
 
 
+@pytest.mark.parametrize("card", ["#ffffff", "#1a2027"])  # of light and dark pages
+def test_both_curves_have_contrast(card):
+    def luminance(colour):
+        shares = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
+        linear = np.where(shares <= 0.03928, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    for colour in score_comparison.COLOURS:  # WCAG 1.4.11
+        low, high = sorted([luminance(colour), luminance(card)])
+        assert (high + 0.05) / (low + 0.05) > 3
+
+
 def test_the_page_is_self_contained_and_escaped(score):
     first = variant(score, "<b>a</b>.mp4", 50.0, 4.0)
     second = dataclasses.replace(variant(score, "b.mp4", 60.0, 3.0), warnings=("damaged <u>",))
