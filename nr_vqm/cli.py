@@ -12,6 +12,8 @@ from nr_vqm.models import head_table
 from nr_vqm.video import decoder_processes, work_limits
 
 FORMATS = ("text", "json", "jsonl", "csv")
+GPU_NOTE = "; a GPU needs a trained run: --run DIR --engine keras"
+PRECISION_NOTE = "; bfloat16 needs a trained run: --run DIR --engine keras"
 EPILOG = """
 Examples:
   nr-vqm score clip.mp4
@@ -124,7 +126,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     add("videos", nargs=2, metavar="VIDEO", help="two video files")
     _add_model_options(parser)
     add("--format", default="text", choices=("text", "json"), help="format of the printed result")
-    add("--html", metavar="HTML", help="save a self-contained page with both curves")
+    add("--html", metavar="HTML", help="save a self-contained page with both curves; the name ends in .html")
     command_line.add_verbosity_options(parser)
     parser.set_defaults(command=_compare)
 
@@ -137,8 +139,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--stream", type=int, metavar="N", help="video stream to score, from 0 (default: the default one or largest)")
     add("--deinterlace", action="store_true", help="reconstruct the missing rows of interlaced frames before scoring")
     _add_limits(parser)
-    command_line.add_device_option(parser)
-    command_line.add_precision_option(parser)
+    command_line.add_device_option(parser, note=GPU_NOTE)
+    command_line.add_precision_option(parser, note=PRECISION_NOTE)
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
@@ -154,8 +156,8 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     add(
         "--html",
         metavar="PATH",
-        help="write self-contained pages: a name that ends in .html is one page, numbered if several videos; any other "
-        "name is a folder with an index of all videos",
+        help="write self-contained pages: a name that ends in .html or .htm is one page, numbered if several videos; "
+        "any other name is a folder with an index of all videos",
     )
     add("--clips", metavar="CSV", help="write the time, position and quality of every clip")
     command_line.add_worker_options(parser)
@@ -173,8 +175,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--max-waiting", type=command_line.positive, default=4, metavar="N", help="uploads at the same time")
     add("--max-pixels", type=float, default=1e10, metavar="N", help="height x width x frames of a video")
     add("--max-seconds", type=float, default=300.0, metavar="S", help="time for a video")
-    command_line.add_device_option(parser)
-    command_line.add_precision_option(parser)
+    command_line.add_device_option(parser, note=GPU_NOTE)
+    command_line.add_precision_option(parser, note=PRECISION_NOTE)
     parser.set_defaults(command=_serve)
 
 
@@ -182,7 +184,13 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the models, the arguments of `model_source.find`."""
     add = parser.add_argument
     add("--run", metavar="DIR", help="a run folder or an export (default: $NR_VQM_RUN, else the one of nr-vqm itself)")
-    add("--head", choices=head_table.SCORERS, help="head that predicts the score (default: lstm, or that of an export)")
+    names = ", ".join(head_table.SCORERS)
+    add(
+        "--head",
+        choices=head_table.SCORERS,
+        metavar="HEAD",
+        help=f"head that predicts the score: {names} (default: lstm, or that of an export)",
+    )
     add("--engine", choices=devices.ENGINES, help="of the 3D-CNN (default: openvino where there is an export)")
 
 
@@ -220,7 +228,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     add(
         "--head",
         choices=(*head_table.HEADS, head_table.FUSION),
-        help="the head that scores with the export where none is named (lstm)",
+        metavar="HEAD",
+        help="the head that scores with the export where none is named (lstm); names as in nr-vqm score --help",
     )
     add("--teacher", metavar="FILE", help="teacher.h5 for --head teacher (default: that of RUN, if it has one)")
     parser.set_defaults(command=_export)

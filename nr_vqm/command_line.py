@@ -91,33 +91,32 @@ def add_set_option(parser: argparse.ArgumentParser, text: str) -> None:
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
     """Add --workers and --scheduler, the arguments of `parallel.map_in_order`."""
-    parser.add_argument("--workers", type=positive, default=1, help="number of processes on this machine")
+    needs = "needs Dask, which is in nr-vqm[train]"
     parser.add_argument(
-        "--scheduler", metavar="ADDRESS", help="use a Dask cluster instead, such as tcp://10.0.0.5:8786"
+        "--workers", type=positive, default=1, help=f"number of processes on this machine; more than one {needs}"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help=f"use a Dask cluster instead, such as tcp://10.0.0.5:8786; {needs}"
     )
 
 
-def add_device_option(parser: argparse.ArgumentParser) -> None:
-    """Add --device, the argument of `devices.start`."""
-    parser.add_argument(
-        "--device", type=device, default="auto", help="auto (all GPUs, else the CPU), cpu, gpu, or one GPU: gpu:0, ..."
-    )
+def add_device_option(parser: argparse.ArgumentParser, *, note: str = "") -> None:
+    """Add --device, the argument of `devices.start`; its help ends in `note`."""
+    text = "auto (all GPUs, else the CPU), cpu, gpu, or one GPU: gpu:0, ..."
+    parser.add_argument("--device", type=device, default="auto", help=text + note)
 
 
-def add_precision_option(parser: argparse.ArgumentParser) -> None:
-    """Add --precision, which overrides the run's setting."""
-    parser.add_argument(
-        "--precision",
-        choices=presets.PRECISIONS,
-        help="of the 3D-CNN, instead of the run's setting; auto: mixed_bfloat16 where it is fast, else float32",
-    )
+def add_precision_option(parser: argparse.ArgumentParser, *, note: str = "") -> None:
+    """Add --precision, which overrides the run's setting; its help ends in `note`."""
+    text = "of the 3D-CNN, instead of the run's setting; auto: mixed_bfloat16 where it is fast, else float32"
+    parser.add_argument("--precision", choices=presets.PRECISIONS, help=text + note)
 
 
 def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
     """Add -q and -v."""
     either = parser.add_mutually_exclusive_group()
     either.add_argument("-q", "--quiet", action="store_true", help="print scores and errors, no progress and no notes")
-    either.add_argument("-v", "--verbose", action="store_true", help="print the model, and size and seconds of videos")
+    either.add_argument("-v", "--verbose", action="store_true", help="print the model, and details of each video")
 
 
 def preset_from(args: argparse.Namespace, *, database: str | None = None) -> presets.Preset:

@@ -9,7 +9,7 @@ from pathlib import Path
 from nr_vqm import command_line, progress, score_command, score_output
 from nr_vqm.common import atomic_files
 from nr_vqm.common.safe_output import printable
-from nr_vqm.scoring import score_comparison, score_table
+from nr_vqm.scoring import page_folder, score_comparison, score_table
 from nr_vqm.scoring.score import Score
 from nr_vqm.video.reader import ReadOptions
 from nr_vqm.video.work_limits import WorkLimits
@@ -34,9 +34,8 @@ def compare(args: argparse.Namespace) -> int:
         options, limits = score_command.reading(args)
     except ValueError as error:
         raise command_line.Refusal(str(error), command_line.EXIT_USAGE) from error
-    if args.html and not Path(args.html).absolute().parent.is_dir():
-        message = f"The folder of {args.html} does not exist. Create it first."
-        raise command_line.Refusal(message, command_line.EXIT_USAGE)
+    if args.html:
+        _check_page(args.html)
     found = score_comparison.compare(*_score_both(args, options, limits))
     if args.html:
         atomic_files.write_text(args.html, found.to_html())
@@ -44,10 +43,21 @@ def compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_page(path: str) -> None:
+    """Raise a Refusal where the page cannot be written."""
+    message = ""
+    if page_folder.is_folder(path):
+        message = f"A comparison is one page: --html needs a name that ends in .html. Received: {path}."
+    elif not Path(path).absolute().parent.is_dir():
+        message = f"The folder of {path} does not exist. Create it first."
+    if message:
+        raise command_line.Refusal(message, command_line.EXIT_USAGE)
+
+
 def _score_both(args: argparse.Namespace, options: ReadOptions, limits: WorkLimits) -> Sequence[Score]:
     scorer = score_command.load_scorer(args, limits)
     if args.verbose:
-        print(scorer, file=sys.stderr)
+        print(score_output.model_line(scorer), file=sys.stderr)
     scores = []
     with progress.Bar(len(args.videos), "videos", quiet=args.quiet) as bar:
         bar.start_item(args.videos[0])

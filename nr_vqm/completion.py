@@ -3,6 +3,9 @@
 import argparse
 import re
 
+from nr_vqm.common import devices
+
+OPEN_VALUES = {"--device": devices.NAMES}  # values to offer for options that accept others, too
 SCRIPT = """# Completion of nr-vqm in bash. Load it with: eval "$(nr-vqm completion bash)"
 _nr_vqm() {{
     local word="${{COMP_WORDS[COMP_CWORD]}}" last="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
@@ -22,7 +25,7 @@ complete -o default -F _nr_vqm nr-vqm"""
 
 
 def bash(parser: argparse.ArgumentParser) -> str:
-    """Return the completion script: commands, their options, and the values of options with choices.
+    """Return the completion script: commands, their options, and the values of options that have few.
 
     Everything else completes to file names.
 
@@ -35,9 +38,10 @@ def bash(parser: argparse.ArgumentParser) -> str:
         names = " ".join(option for action in command._actions for option in action.option_strings)
         options.append(f'            {name}) words="{names}" ;;')
         for action in command._actions:
-            if action.choices is None:
+            offered = action.choices or OPEN_VALUES.get("".join(action.option_strings[-1:]))
+            if offered is None:
                 continue
-            choices = " ".join(map(str, action.choices))
+            choices = " ".join(map(str, offered))
             for word in action.option_strings or ([name] if action.nargs is None else []):
                 values.append(f'        "{name} {word}") words="{choices}" ;;')
     top = " ".join(option for action in parser._actions for option in action.option_strings)

@@ -9,15 +9,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self, TypeVar
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from nr_vqm.common import safe_output
 
 Item = TypeVar("Item")
 SPEED_SECONDS = 600.0  # the rate is the mean of the last ten minutes
-MAX_NAME = 40  # characters of the current item
+MAX_NAME = 40  # columns of the current item, on a wide terminal
 
 
 def is_shown() -> bool:
@@ -30,6 +33,8 @@ def is_shown() -> bool:
 
 class Bar:
     """A progress bar for a known number of items. Use it as a context manager; it disappears at the end.
+
+    It always has one line. Rich erases as many lines as the bar had before, also those that were printed in `hidden`.
 
     Attributes:
         shown: whether there is a bar; if not, the methods show nothing.
@@ -47,7 +52,7 @@ class Bar:
         self.shown = not quiet and is_shown()
         self._bar = Progress(
             TextColumn("{task.fields[position]}/{task.total:.0f}"),
-            TextColumn("{task.description}", markup=False),
+            _Name(),
             BarColumn(bar_width=24),
             _Rate(unit),
             _TimeLeft(),
@@ -71,8 +76,7 @@ class Bar:
 
     def start_item(self, name: str) -> None:
         """Show the name of the current item."""
-        name = safe_output.printable(name)
-        name = name if len(name) <= MAX_NAME else f"...{name[3 - MAX_NAME :]}"
+        name = shortened(safe_output.printable(name), MAX_NAME)
         position = min(self._done + 1, int(self._bar.tasks[0].total or 0))
         self._bar.update(self._task, description=name, position=position, refresh=self.shown)
 
@@ -122,11 +126,31 @@ def track(
             yield item
 
 
+class _Name(ProgressColumn):
+    """The name of the current item; it and the bar give way on a narrow terminal."""
+
+    def render(self, task: Task) -> "_End":
+        return _End(task.description)
+
+
+class _End:
+    """A text on one line, shortened at its start to the columns that a table leaves for it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, min(cell_len(self.text), options.max_width))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(shortened(self.text, options.max_width), no_wrap=True, overflow="crop")
+
+
 class _Rate(ProgressColumn):
     """Items per second or per minute."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self.unit = unit
 
     def render(self, task: Task) -> Text:
@@ -137,10 +161,27 @@ class _Rate(ProgressColumn):
 class _TimeLeft(ProgressColumn):
     """'0:40 left'."""
 
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+
     def render(self, task: Task) -> Text:
         if task.time_remaining is None:
             return Text("")
         return Text(f"{clock(task.time_remaining)} left")
+
+
+def shortened(text: str, columns: int) -> str:
+    """Shorten a text at its start to a number of columns of a terminal.
+
+    >>> shortened("videos/park.mp4", 11), shortened("park.mp4", 11), shortened("park.mp4", 2)
+    ('...park.mp4', 'park.mp4', 'p4')
+    """
+    if cell_len(text) <= columns:
+        return text
+    dots = "..." if columns > 6 else ""
+    while text and cell_len(dots + text) > columns:
+        text = text[1:]
+    return dots + text
 
 
 def rate(speed: float, unit: str) -> str:

@@ -177,6 +177,8 @@ def _score_videos(job: _Job) -> int:
                 _score_missing(job, todo, statuses)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_interrupted(job.args.argv, statuses, len(job.videos))) from None
+    if job.pages and not job.args.quiet:
+        print(f"Pages of all videos: {safe_output.printable(str(job.pages.index))}", file=sys.stderr)
     failed = statuses.count(score_table.FAILED)
     if not todo and not job.args.quiet:
         print(f"{job.args.out} is complete: {len(job.videos)} videos, {failed} failed.", file=sys.stderr)
@@ -213,7 +215,7 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
     """
     scorer = _or_exit(command_line.EXIT_NO_MODEL, _load, job)
     if scorer and job.args.verbose:
-        print(scorer, file=sys.stderr)
+        print(score_output.model_line(scorer), file=sys.stderr)
     total, quiet = len(statuses) + len(todo), job.args.quiet
     printer = score_output.Printer(job.args.format, total=total, done=len(statuses), quiet=quiet)
     with printer, job.rows or contextlib.nullcontext(), job.clips or contextlib.nullcontext():

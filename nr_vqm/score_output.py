@@ -8,7 +8,7 @@ from typing import Any, Self
 from nr_vqm import progress
 from nr_vqm.common import atomic_files, safe_output
 from nr_vqm.dataset import label_origin, mos_scale
-from nr_vqm.scoring import score_table
+from nr_vqm.scoring import quality_view, score_table
 
 WORD_WIDTH = max(map(len, mos_scale.ACR_WORDS))
 
@@ -49,7 +49,7 @@ class Printer:
         self._bar.advance_item(share)
 
     def add(self, row: Mapping[str, Any], *, verbose: bool) -> None:
-        """Print the row of a finished video; `verbose` adds its size, clips and seconds on standard error."""
+        """Print the row of a finished video; `verbose` adds size, seconds, percentile on standard error."""
         self._bar.finish_item()
         if verbose and row["status"] == score_table.OK:
             with self._bar.hidden():
@@ -73,17 +73,28 @@ class Printer:
                 print(json.dumps(self.rows, indent=1, allow_nan=False), flush=True)
 
     def close(self, statuses: Sequence[str]) -> None:
-        """Print the numbers of scored and failed videos on a terminal, if there are several."""
-        if len(statuses) > 1 and not self.quiet and progress.is_shown():
+        """Print the numbers of scored and failed videos on standard error, if there are several."""
+        if len(statuses) > 1 and not self.quiet:
             failed = statuses.count(score_table.FAILED)
             print(f"{len(statuses) - failed} scored, {failed} failed", file=sys.stderr)
 
 
+def model_line(scorer: Any) -> str:
+    """Describe the model that scores, a `Scorer` or `FeatureScorer`, in one sentence."""
+    low, high = scorer.mos_range
+    return (
+        f"Head {scorer.head} of {safe_output.printable(str(scorer.run_dir))} (model {scorer.model_id}) predicts scores "
+        f"on {low:g}-{high:g}; {scorer.engine} computes it in {scorer.precision}."
+    )
+
+
 def _details(row: Mapping[str, Any]) -> str:
-    """Describe the size, the clips and the seconds of a scored video."""
+    """Describe the size, the clips, the seconds and the percentile of a scored video."""
     size = f"{row['frames']} frames of {row['width']} x {row['height']}"
     clips = f", clips {row['grid']}" if row["grid"] else ""
-    return f"{safe_output.printable(row['path'])}: {size}{clips}, {row['seconds']:.2f} s"
+    standing = "" if row["percentile"] is None else f", better than {quality_view.standing(row['percentile'])}"
+    validation = f"{standing} of the model's validation videos" if standing else ""
+    return f"{safe_output.printable(row['path'])}: {size}{clips}, {row['seconds']:.2f} s{validation}"
 
 
 def to_text(row: Mapping[str, Any]) -> str:

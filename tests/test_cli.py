@@ -198,7 +198,8 @@ def test_quiet_and_verbose(exported_run, folder, tmp_path, capsys):
     assert quiet.err == ""
     assert quiet.out == verbose.out
     assert "Files in folders that are not videos were skipped (1)" in verbose.err
-    assert "Scorer(" in verbose.err
+    assert f"Head lstm of {exported_run}/export (model " in verbose.err
+    assert ") predicts scores on 0-100; openvino computes it in float32.\n" in verbose.err
     assert re.search(rf"{tmp_path}/a.mkv: 12 frames of 44 x 30, clips 5x2x3, \d+\.\d\d s\n", verbose.err)
 
 
@@ -329,13 +330,22 @@ def test_plots_are_numbered_for_several_videos(exported_run, folder, tmp_path, c
     }  # fmt: skip
 
 
+def test_a_page_may_end_in_htm(exported_run, folder, tmp_path, capsys):
+    page = tmp_path / "page.HTM"
+    code, printed = score(folder / "a b.mkv", "--run", exported_run, "--html", page, capsys=capsys)
+    assert (code, printed.err) == (0, "")
+    assert page.read_text().lstrip().startswith("<!doctype html>")
+
+
 @pytest.mark.slow
 def test_a_folder_of_pages_has_an_index_also_after_a_resume(exported_run, folder, tmp_path, capsys):
     pages, out = tmp_path / "pages", tmp_path / "out.csv"
     options = ["--run", exported_run, "--out", out, "--html", pages]
     assert score(folder / "a b.mkv", *options)[0] == 0
-    code, _ = score(folder / "a b.mkv", folder / "broken.mp4", folder / "ü.mkv", *options, "--resume", capsys=capsys)
+    videos = (folder / "a b.mkv", folder / "broken.mp4", folder / "ü.mkv")
+    code, printed = score(*videos, *options, "--resume", capsys=capsys)
     assert code == command_line.EXIT_FAILED
+    assert printed.err.endswith(f"2 scored, 1 failed\nPages of all videos: {pages}/index.html\n")
     assert {path.name for path in pages.iterdir()} == {"index.html", "thumbnails", "0001-a_b.html", "0003-_.html"}
     index = (pages / "index.html").read_text()
     assert 'href="0001-a_b.html">a b.mkv' in index and 'href="0003-_.html">ü.mkv' in index

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash
         (["score", "a.mp4", "--format", ""], ["text", "json", "jsonl", "csv"]),
         (["compare", "--format", "j"], ["json"]),
         (["completion", "b"], ["bash"]),
+        (["score", "a.mp4", "--device", ""], ["auto", "cpu", "gpu"]),
+        (["serve", "--device", "g"], ["gpu"]),
         (["score", "a"], []),  # a file name, which bash completes itself
     ],
 )

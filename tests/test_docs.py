@@ -1,11 +1,15 @@
 """Links of the Markdown files, the accuracy table of the README, and what the documentation site is made from."""
 
 import re
+import shlex
 from pathlib import Path
 
+import commands
 import pytest
 
+from benchmarks import plan
 from docs import command_reference
+from nr_vqm import command_line
 
 ROOT = Path(__file__).parent.parent
 GENERATED = {"docs/commands.md"}  # make docs writes it
@@ -74,6 +78,17 @@ def test_every_page_of_the_documentation_is_in_its_navigation_or_linked():
         assert name in navigation or page.resolve() in linked, f"{name} is neither in mkdocs.yml nor linked"
 
 
+def test_make_plan_knows_the_number_of_videos_in_every_example():
+    pages = {page: (ROOT / page).read_text() for page in PAGES}
+    lines = [(page, line) for page, text in pages.items() for line in re.findall(r"^ {4}make (plan .*)$", text, re.M)]
+    assert "docs/own_database.md" in {page for page, _ in lines}
+    for _, line in lines:
+        ((module, arguments),) = commands.of_make(*shlex.split(line, comments=True))
+        args = plan._parser().parse_args(arguments)
+        assert module == "benchmarks.plan"
+        assert args.videos or plan.known_videos(args.database, command_line.preset_from(args, database=args.database))
+
+
 def test_the_command_reference_has_the_help_texts():
     text = command_reference.help_text("nr_vqm score")
     assert text.startswith("usage:") and "--html" in text
@@ -85,9 +100,9 @@ def test_the_command_reference_has_the_help_texts():
 
 def test_the_command_reference_is_complete():
     usage = command_reference.help_text("nr_vqm")
-    commands = re.findall(r"^ {4}(\w+)", usage.partition("COMMAND\n")[2].partition("options:")[0], re.MULTILINE)
-    assert len(commands) > 5
-    assert {f"nr_vqm {command}" for command in commands} <= set(command_reference.COMMANDS)
+    names = re.findall(r"^ {4}(\w+)", usage.partition("COMMAND\n")[2].partition("options:")[0], re.MULTILINE)
+    assert len(names) > 5
+    assert {f"nr_vqm {command}" for command in names} <= set(command_reference.COMMANDS)
     modules = {name.split()[0] for name in command_reference.COMMANDS}
     thin = [path for path in (ROOT / "experiments").glob("*.py") if 'if __name__ == "__main__"' in path.read_text()]
     assert {f"experiments.{path.stem}" for path in thin} <= modules

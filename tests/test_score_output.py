@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from nr_vqm import progress, score_output
 from nr_vqm.dataset import label_origin
@@ -16,16 +17,21 @@ from nr_vqm.scoring import score_table
 ROOT = Path(__file__).parent.parent
 PRINT_ROWS = """
 import sys
+import time
 from nr_vqm import command_line, score_output
 from nr_vqm.scoring import score_table
 from test_score_output import FAILED, row
 
 def main(argv):
     rows = [row("park.mp4", 2.98), FAILED, row("\\u03a9 [b].mp4", 4.6, warnings=["damaged"])]
-    with score_output.Printer(argv[0], total=3, done=0, quiet="-q" in argv) as printer:
+    if "--long" in argv:
+        rows = [row(f"{number}{44 * letter}", 2.98) for number, letter in enumerate("abcd\\u5f71")]
+    with score_output.Printer(argv[0], total=len(rows), done=0, quiet="-q" in argv) as printer:
         for one in rows:
             printer.start(one["path"])
-            printer.on_frames(0.5)
+            for share in (0.25, 0.5, 0.75):
+                time.sleep(0.01)  # the bar has a rate only if time passes
+                printer.on_frames(share)
             printer.add(one, verbose=False)
     printer.close([one["status"] for one in rows])
 
@@ -48,10 +54,10 @@ def printed(*arguments, environment=(), **streams):
     return subprocess.run([sys.executable, "-c", PRINT_ROWS, *arguments], env=env, cwd=ROOT, check=False, **streams)
 
 
-def on_terminal(*arguments):
-    """Run the script on a terminal of 100 columns; return what it has shown."""
+def on_terminal(*arguments, columns=100):
+    """Run the script on a terminal; return what it has shown."""
     ours, theirs = pty.openpty()
-    env = [("COLUMNS", "100"), ("TERM", "xterm"), ("PYTHONIOENCODING", "utf-8")]
+    env = [("COLUMNS", str(columns)), ("TERM", "xterm"), ("PYTHONIOENCODING", "utf-8")]
     process = printed(*arguments, environment=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
@@ -63,6 +69,47 @@ def on_terminal(*arguments):
     os.close(ours)
     assert process.returncode == 0, shown.decode()
     return shown.decode()
+
+
+def replayed(shown, columns):
+    """Return the lines that a terminal has at the end, without those that were erased."""
+    lines, row, column = [[]], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.", shown, re.DOTALL):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            row += 1
+        elif part == "\x1b[2K":
+            lines[row] = []
+        elif part == "\x1b[1A":
+            row = max(0, row - 1)
+        elif not part.startswith("\x1b"):
+            width = cell_len(part)
+            if column + width > columns:
+                row, column = row + 1, 0
+            lines += [[] for _ in range(row + 1 - len(lines))]
+            line = lines[row]
+            line += [" "] * (column + width - len(line))
+            line[column : column + width] = [part, *[""] * (width - 1)]
+            column += width
+        lines += [[] for _ in range(row + 1 - len(lines))]
+    return ["".join(line).rstrip() for line in lines]
+
+
+def test_replayed_by_hand():
+    assert replayed("ab\r\nabcdef\x1b[1A\r\x1b[2Kx", 4) == ["ab", "x", "ef"]
+    assert replayed("\u5f71\u5f71\u5f71", 5) == ["\u5f71\u5f71", "\u5f71"]
+
+
+@pytest.mark.parametrize("columns", [120, 80, 60, 30])
+def test_the_bar_erases_no_row_of_a_narrow_terminal(columns):
+    shown = on_terminal("text", "--long", columns=columns)
+    lines = replayed(shown, columns)
+    text = "".join(lines)
+    for number, letter in enumerate("abcd\u5f71"):
+        assert f"  2.98  fair       (1.5-3.2)  {number}{44 * letter}".replace(" ", "") in text.replace(" ", "")
+    assert lines[-2:] == ["5 scored, 0 failed", ""]
+    assert "\x1b[2K\x1b[1A\x1b[2K" not in shown  # the bar never has two lines
 
 
 def test_the_table_and_the_bar_on_a_terminal():
@@ -90,7 +137,7 @@ def test_quiet_shows_no_bar_and_no_closing_line():
 
 def test_plain_lines_elsewhere():
     found = printed("text", capture_output=True, environment=[("PYTHONIOENCODING", "utf-8"), ("FORCE_COLOR", "1")])
-    assert found.stderr == b""
+    assert found.stderr == b"2 scored, 1 failed\n"
     assert found.stdout.decode().splitlines() == [
         "  2.98  on 1-5, 95 % 1.48 to 3.23, people's opinions (MOS)  park.mp4",
         "failed  x.mp4: Cannot read x.mp4: the file is empty.",
@@ -99,11 +146,15 @@ def test_plain_lines_elsewhere():
     ]
 
 
+def test_quiet_shows_no_closing_line_elsewhere():
+    assert printed("text", "-q", capture_output=True).stderr == b""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["text", "csv", "jsonl", "json"])
 def test_a_name_that_the_encoding_lacks_does_not_end_a_batch(format):
     found = printed(format, capture_output=True, environment=[("PYTHONIOENCODING", "latin-1")])
-    assert (found.returncode, found.stderr) == (0, b"")
+    assert (found.returncode, found.stderr) == (0, b"2 scored, 1 failed\n")
     assert b"\\u03a9 [b].mp4" in found.stdout
 
 
@@ -113,7 +164,7 @@ def test_closed_streams(closed):
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     command = ["sh", "-c", f'exec "$0" -c "$1" text {closed}', sys.executable, PRINT_ROWS]
     found = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stderr) == (0, "")
+    assert (found.returncode, found.stderr) == (0, "" if "2>&-" in closed else "2 scored, 1 failed\n")
     assert ("park.mp4" in found.stdout) == (">&-" not in closed.split())
 
 
@@ -131,6 +182,23 @@ def test_an_error_with_standard_error_closed():
     command = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("percentile", "end"),
+    [
+        (None, "2.50 s"),
+        (62.4, "2.50 s, better than 62 % of the model's validation videos"),
+        (100.0, "better than all of the model's validation videos"),
+    ],
+)
+def test_details_of_a_video(percentile, end, capsys):
+    more = {"frames": 20, "width": 44, "height": 30, "grid": "5x2x3", "seconds": 2.5, "percentile": percentile}
+    with score_output.Printer("text", total=1, done=0, quiet=False) as printer:
+        printer.add(row("a.mp4", 3.0) | more, verbose=True)
+    printed = capsys.readouterr().err
+    assert printed.startswith("a.mp4: 20 frames of 44 x 30, clips 5x2x3, 2.50 s")
+    assert printed.endswith(f"{end}\n")
 
 
 @pytest.mark.parametrize("labels", ["pseudo", "synthetic"])

@@ -55,8 +55,10 @@ def read(root: str | os.PathLike[str], *, mos_range: tuple[float, float]) -> lis
 
 
 def label_path(root: str | os.PathLike[str]) -> Path:
-    """Return the path of the label file: `root` itself, or labels.csv in it."""
-    return Path(root) if Path(root).is_file() else Path(root) / "labels.csv"
+    """Return the path of the label file: `root` itself if it is a file or named like one, or labels.csv in it."""
+    root = Path(root)
+    is_file = root.is_file() or (root.suffix.lower() == ".csv" and not root.is_dir())
+    return root if is_file else root / "labels.csv"
 
 
 def _video(row: dict[str | Any, str | Any], labels: Path, mos_range: tuple[float, float], where: str) -> Video:

@@ -11,6 +11,7 @@ from typing import Any
 
 from nr_vqm.common import jax_processes
 
+NAMES = ("auto", "cpu", "gpu")  # of devices; gpu:0, gpu:1, ... are others
 ENGINES = ("openvino", "keras")  # what computes the 3D-CNN of a scorer: an export's, and a run's
 MAX_READING_THREADS = (
     16  # each holds a batch, 16 batches of preset paper take 0.6 GB; clips/s per thread: docs/scale.md
@@ -166,7 +167,7 @@ def gpu_number(device: str) -> int | None:
     number = device.removeprefix("gpu:")
     if number.isascii() and number.isdecimal():
         return int(number)
-    if device in ("auto", "cpu", "gpu"):
+    if device in NAMES:
         return None
     raise ValueError(f"A device is auto, cpu, gpu, or one GPU as gpu:0, gpu:1, ... Received: {device!r}.")
 

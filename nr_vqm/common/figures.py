@@ -18,7 +18,8 @@ INK = "#808892"  # text and axes; `to_svg` replaces it
 GRID = "#80889240"
 # Contrast above 4.5:1 on the cards of a page, WCAG AA.
 STYLE = "<style>svg{color:#55606b}@media screen and (prefers-color-scheme:dark){svg{color:#a3aeb9}}</style>"
-BLUE, ORANGE, GREEN, VIOLET = "#3b82d6", "#e07b28", "#2f9e6e", "#9a6bd0"
+# Contrast of curves above 3:1 on light and dark pages, WCAG 1.4.11.
+BLUE, ORANGE, GREEN, VIOLET = "#3b82d6", "#c9641a", "#2f9e6e", "#9a6bd0"
 COLOURS = (BLUE, ORANGE, GREEN, VIOLET)
 
 

@@ -120,6 +120,11 @@ def needs_networks(name: str) -> bool:
     return name == FUSION or (name != TEACHER and not get(name).is_rival)
 
 
+def reads_order(name: str) -> bool:
+    """Return whether a head predicts from the clip qualities in their order in time, so not their mean."""
+    return name == FUSION or (name in HEADS and (HEADS[name].method, HEADS[name].input) == ("lstm", "clip_quality"))
+
+
 def fitted_by(stage: str) -> list[HeadRow]:
     """List the heads that a stage fits, in the order of the table."""
     return [row for row in HEADS.values() if row.stage == stage]

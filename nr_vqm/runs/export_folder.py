@@ -28,6 +28,7 @@ from nr_vqm.dataset import label_origin
 from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
 from nr_vqm.models import head_table, numpy_heads
 from nr_vqm.runs import interval_file, run_facts
+from nr_vqm.runs.run_folder import RunFolder
 
 SCHEMA = 1
 RECORD, HEADS = "export.json", "heads.npz"
@@ -101,7 +102,8 @@ class ExportFolder:
             ValueError: the export does not have this head, or its entry is damaged.
         """
         if name not in self.record["heads"]:
-            raise ValueError(f"{self.path} has the heads {', '.join(self.heads)}, not {name!r}. Name one of these.")
+            names = [*self.heads, *([head_table.TEACHER] if RunFolder(self.path).teacher.exists() else [])]
+            raise ValueError(f"{self.path} has the heads {', '.join(names)}, not {name!r}. Name one of these.")
         entry = self.record["heads"][name]
         if not isinstance(entry, dict) or not re.fullmatch(r"[0-9a-f]{12}", str(entry.get("model_id"))):
             raise ValueError(f"{self.path / RECORD} has a damaged entry of head {name!r}. Make it again: {MADE_BY}.")

@@ -53,14 +53,11 @@ class ModelSource:
             )
         if self.engine != "openvino":
             return
-        wanted = {"precision": precision if precision == "mixed_bfloat16" else None}
-        wanted["device"] = device if device not in ("auto", "cpu") else None
-        for name, value in wanted.items():
-            if value:
-                raise ValueError(
-                    f"{name.capitalize()} {value!r} needs the engine 'keras' (--engine keras): {self.folder} is "
-                    "computed by OpenVINO, on the processor in float32."
-                )
+        if precision == "mixed_bfloat16" or device not in ("auto", "cpu"):
+            raise ValueError(
+                f"{_title(self.folder)} is computed on the processor in float32 only. A GPU or another precision "
+                f"needs a trained run: --run {_run_around(self.folder) or 'FOLDER'} --engine keras."
+            )
 
     def check_intervals(self) -> None:
         """Raise ValueError if the validation scores for the prediction intervals are damaged."""
@@ -164,7 +161,8 @@ def _export_of(folder: Path, head: str, engine: str | None) -> ExportFolder | No
     if export_folder.is_export(folder):
         if engine == "keras":
             raise ValueError(
-                f"{folder} is an export, which has no Keras files. Name the run that it was made from: --run FOLDER."
+                f"{_title(folder)} is an export, which has no Keras files. Name a trained run: "
+                f"--run {_run_around(folder) or 'FOLDER'}."
             )
         return ExportFolder(folder)
     inside = RunFolder(folder).export
@@ -180,3 +178,14 @@ def _export_of(folder: Path, head: str, engine: str | None) -> ExportFolder | No
             f"{inside} was made from other models than {folder} has now. Make it again: nr-vqm export {folder}."
         )
     return export
+
+
+def _title(export: Path) -> str:
+    """Return the words for an export in a message."""
+    return "The model that ships with nr-vqm" if export == pretrained.FOLDER else f"The export {export}"
+
+
+def _run_around(export: Path) -> Path | None:
+    """Return the run that an export lies in; None for an export elsewhere, whose run may not be on this machine."""
+    run = RunFolder(export.parent)
+    return run.path if run.export == export and run.cnn3d.exists() else None

@@ -65,6 +65,10 @@ class PageFolder:
     """Writes the pages of the videos of one command as they finish; as a context manager, the index at the end.
 
     After an interruption the index has the videos that are finished.
+
+    Attributes:
+        path: the folder.
+        index: path of the index.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -74,6 +78,7 @@ class PageFolder:
             OSError: it cannot be created, for example because a file has its name.
         """
         self.path = Path(path)
+        self.index = self.path / INDEX
         (self.path / THUMBNAILS).mkdir(parents=True, exist_ok=True)
         self._scored: dict[int, Entry] = {}
         self._failed: dict[int, tuple[str, str]] = {}
@@ -122,7 +127,7 @@ class PageFolder:
             "script_hash": base64.b64encode(hashlib.sha256(SORT_SCRIPT.encode()).digest()).decode(),
         }
         page = safe_output.render_html(Path(__file__).with_name("index.html.j2"), values)
-        atomic_files.write_text(self.path / INDEX, page)
+        atomic_files.write_text(self.index, page)
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What the page and the plot of a score share: colours of a quality, times, the lowest moments and frames.
+"""What the page and the plot of a score share: colours of a quality, times, the worst moments and frames.
 
 A colour stands for the same quality on every page: the scale is fixed to 1-5, so that two videos can be compared.
 """
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+from nr_vqm.models import head_table
 
 if TYPE_CHECKING:
     from nr_vqm.scoring.score import Score
@@ -43,6 +45,27 @@ class Moment:
     middle: float
     first: int
     last: int
+
+
+def levels_note(head: str) -> str:
+    """Explain why the score is not the mean of the curve; empty for a head that predicts from other values."""
+    if not head_table.reads_order(head):
+        return ""
+    more = " and statistics of a few frames" if head == head_table.FUSION else ""
+    return (
+        "The curve shows clip qualities, which the 3D-CNN predicts. The score also uses their order in time"
+        f"{more}, so the levels of curve and score can differ."
+    )
+
+
+def standing(percentile: float) -> str:
+    """Format the share of validation videos with a lower score: only 100 % is 'all', only 0 % is 'none'.
+
+    >>> standing(100.0), standing(99.9), standing(62.4), standing(0.0)
+    ('all', '99 %', '62 %', 'none')
+    """
+    ends = {0.0: "none", 100.0: "all"}
+    return ends.get(percentile, f"{min(99, max(1, round(percentile)))} %")
 
 
 def colours(quality: np.ndarray) -> np.ndarray:

@@ -110,7 +110,8 @@ class Score:
 
         Returns:
             The attributes by name, numbers with at most three decimals, `warnings` as a list, and `grid` as
-            'groups x rows x columns' (empty without clips). docs/file_formats.md describes them.
+            'groups x rows x columns' (empty without clips). docs/file_formats.md describes them; 'status' and 'error'
+            of its rows are not among them.
         """
         elsewhere = ("clip_quality", "worst_frame", "thumbnails")
         names = [field.name for field in dataclasses.fields(self) if field.name not in elsewhere]

@@ -151,7 +151,7 @@ def _chart(first: Score, second: Score) -> dict[str, Any]:
     """Return both curves over time, or over the position in the video where a frame rate is unknown.
 
     Returns:
-        'curves', the points of each; 'ticks' as `quality_view.ticks`; 'in_seconds'.
+        'curves', the points of each; 'ticks' as `quality_view.ticks`; 'in_seconds'; 'levels_note', likewise.
     """
     in_seconds = bool(first.fps and second.fps)
     length = max(quality_view.duration(score) for score in (first, second)) if in_seconds else 100.0
@@ -161,4 +161,5 @@ def _chart(first: Score, second: Score) -> dict[str, Any]:
         for score, scale in zip((first, second), scales, strict=True)
     ]
     ticks = quality_view.ticks(length, quality_view.seconds if in_seconds else "{:g} %".format)
-    return {"curves": curves, "ticks": ticks, "in_seconds": in_seconds}
+    note = quality_view.levels_note(first.head)
+    return {"curves": curves, "ticks": ticks, "in_seconds": in_seconds, "levels_note": note}

@@ -74,6 +74,7 @@ def _render_template(part: str, score: "Score", back: tuple[str, str] | None) ->
         "head_label": head_table.label(score.head),
         "warnings": [printable(warning) for warning in score.warnings],
         "score_left": quality_view.percent((score.score - score.scale_min) / span),
+        "standing": "" if score.percentile is None else quality_view.standing(score.percentile),
         "interval": [quality_view.percent((end - score.scale_min) / span) for end in score.interval or ()],
         "gradient": [_rgb(colour) for colour in quality_view.COLOURS],
         "clips": _clip_values(score) if score.has_clips else None,
@@ -86,6 +87,7 @@ def _clip_values(score: "Score") -> dict[str, Any]:
     length = quality_view.duration(score)
     return {
         "curve": _curve(score),
+        "levels_note": quality_view.levels_note(score.head),
         "ticks": quality_view.ticks(length, functools.partial(_time, score)),
         "unit": "s" if score.fps else "frames",
         "strip": _strip(score),

@@ -93,8 +93,14 @@ def to_frame(scores: Iterable[Score]) -> "pandas.DataFrame":
 
     Raises:
         ValueError: an item is no Score.
+        ModuleNotFoundError: pandas is not installed.
     """
-    import pandas
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        if error.name != "pandas":
+            raise
+        raise ModuleNotFoundError("to_frame needs pandas: pip install 'nr-vqm[pandas]'.", name="pandas") from error
 
     rows = []
     for score in scores:

@@ -136,8 +136,14 @@ def _pyav_frames(
     except Refusal:
         raise
     except (av.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it has no video stream"
-        raise ValueError(f"Cannot read {path}: {reason}.") from error
+        raise ValueError(f"Cannot read {path}: {_reason(error)}.") from error
+
+
+def _reason(error: av.FFmpegError | ValueError) -> str:
+    """Say why a file cannot be read; FFmpeg's words for damage say nothing about the file."""
+    words = getattr(error, "strerror", None) or "it has no video stream"
+    is_damage = isinstance(error, (av.error.InvalidDataError, av.error.EOFError))
+    return f"it is no video, or damaged (FFmpeg: {words})" if is_damage else words
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:

@@ -63,6 +63,7 @@ def read_frames(
         ValueError: no frame can be decoded, or the file has no such stream. While iterating: the frame size changes, or
             the decoder crashes or hangs again after one restart.
     """
+    _refuse_folder(path)
     return Frames(path, raw=raw, stream=stream, deinterlace=deinterlace, stall_seconds=stall_seconds)
 
 
@@ -86,6 +87,7 @@ def read_planes(
     Raises:
         FileNotFoundError, ValueError: see `read_frames`; also if the bit depth changes.
     """
+    _refuse_folder(path)
     return Frames(path, raw=raw, stream=stream, deinterlace=deinterlace, stall_seconds=stall_seconds, as_planes=True)
 
 
@@ -128,6 +130,14 @@ def list_skipped(folder: str | os.PathLike[str]) -> list[Path]:
         if path.suffix.lower() not in EXTENSIONS
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
+
+
+def _refuse_folder(path: str | os.PathLike[str]) -> None:
+    if os.path.isdir(path):
+        has_videos = bool(list_videos(path))
+        raise FileNotFoundError(
+            f"{path} is a folder. Name a video in it." if has_videos else f"No video in the folder {path}."
+        )
 
 
 def _list_files(folder: str | os.PathLike[str]) -> list[Path]:

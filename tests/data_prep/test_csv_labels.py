@@ -46,6 +46,8 @@ def test_spaces_in_the_header(tmp_path):
 def test_no_labels(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no .*labels\.csv"):
         csv_labels.read(tmp_path, mos_range=(1, 5))
+    with pytest.raises(FileNotFoundError, match=rf"there is no {tmp_path}/none\.csv\.$"):
+        csv_labels.read(tmp_path / "none.csv", mos_range=(1, 5))
 
 
 def test_optional_columns(tmp_path):

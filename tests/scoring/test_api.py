@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import nr_vqm
+from nr_vqm import cli
 from nr_vqm.scoring import loading, score_table
 
 ROOT = Path(nr_vqm.__file__).parent.parent
@@ -57,3 +58,24 @@ def test_scores_as_a_data_frame(tiny_run, place_video):
     assert list(nr_vqm.to_frame([]).columns) == score_table.COLUMNS
     with pytest.raises(ValueError, match="needs Scores, those of score_many that are not None. Received: None"):
         nr_vqm.to_frame([None])
+
+
+def test_a_data_frame_without_pandas(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)  # an import then fails as if it were not installed
+    with pytest.raises(ModuleNotFoundError, match=r"^to_frame needs pandas: pip install 'nr-vqm\[pandas\]'\.$"):
+        nr_vqm.to_frame([])
+
+
+def help_of(command):
+    return " ".join(cli._parser()._subparsers._group_actions[0].choices[command].format_help().split())
+
+
+def test_the_help_lists_the_heads_once():
+    text = help_of("score")
+    assert text.count("[--head HEAD]") == text.count("lstm_finetuned, fcn_lstm, niqe,") == 1
+    assert "[--head HEAD]" in help_of("export")
+
+
+def test_the_help_states_what_workers_need():
+    text = help_of("score")
+    assert "number of processes on this machine; more than one needs Dask, which is in nr-vqm[train]" in text

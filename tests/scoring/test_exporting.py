@@ -397,20 +397,34 @@ def test_the_export_of_other_models_is_refused(run, exported, tmp_path):
 def test_an_engine_without_its_files_is_refused(tiny_run, copy):
     with pytest.raises(FileNotFoundError, match=r"has no export for OpenVINO. Make it first: nr-vqm export"):
         model_source.find(tiny_run, "lstm", engine="openvino")
-    with pytest.raises(ValueError, match=r"is an export, which has no Keras files. Name the run"):
+    with pytest.raises(ValueError, match=r"is an export, which has no Keras files. Name a trained run: --run FOLDER"):
         model_source.find(copy, "lstm", engine="keras")
     with pytest.raises(ValueError, match="An engine is one of openvino, keras. Received: 'torch'"):
         model_source.find(copy, "lstm", engine="torch")
     with pytest.raises(ValueError, match=r"has the heads lstm, svr, mean, not 'niqe'. Name one of these"):
+        model_source.find(copy, "niqe")
+    (copy / "teacher.h5").touch()
+    with pytest.raises(ValueError, match=r"has the heads lstm, svr, mean, teacher, not 'niqe'. Name one of these"):
         model_source.find(copy, "niqe")
     with pytest.raises(ValueError, match="Head 'niqe' is computed by NumPy and has no other engine"):
         model_source.find(copy, "niqe", engine="openvino")
 
 
 @pytest.mark.parametrize("options", [{"precision": "mixed_bfloat16"}, {"device": "gpu"}])
-def test_only_keras_has_other_precisions_and_devices(copy, options):
-    with pytest.raises(ValueError, match=r"needs the engine 'keras' \(--engine keras\)"):
+def test_only_keras_has_other_precisions_and_devices(run, copy, options, monkeypatch):
+    needed = r"is computed on the processor in float32 only. A GPU or another precision needs a trained run: --run"
+    with pytest.raises(ValueError, match=rf"^The export {copy} {needed} FOLDER --engine keras.$"):
         nr_vqm.load(copy, **options)
+    with pytest.raises(ValueError, match=rf"^The export {run}/export {needed} {run} --engine keras.$"):
+        nr_vqm.load(run, **options)
+    monkeypatch.setattr("nr_vqm.pretrained.FOLDER", copy)
+    with pytest.raises(ValueError, match=rf"^The model that ships with nr-vqm {needed} FOLDER --engine keras.$"):
+        nr_vqm.load(**options)
+
+
+def test_the_run_around_an_export_is_named(run, exported):
+    with pytest.raises(ValueError, match=rf"has no Keras files. Name a trained run: --run {run}.$"):
+        model_source.find(exported["folder"], "lstm", engine="keras")
 
 
 def test_the_run_to_score_with(copy, tiny_run, monkeypatch, tmp_path):
@@ -528,7 +542,7 @@ def test_the_commands(run, clip, tmp_path, monkeypatch):
     for option, value in (("--precision", "mixed_bfloat16"), ("--device", "gpu")):
         ended = commands.run(cli.main, "score", clip, option, value)
         assert ended.code == command_line.EXIT_USAGE
-        assert "needs the engine 'keras' (--engine keras)" in ended.err
+        assert "needs a trained run: --run FOLDER --engine keras." in ended.err
     ended = commands.run(cli.main, "score", clip, "--engine", "keras")
     assert ended.code == command_line.EXIT_NO_MODEL
     assert "is an export, which has no Keras files" in ended.err

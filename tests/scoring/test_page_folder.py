@@ -72,6 +72,14 @@ def test_rows_of_a_csv_file_are_text(tmp_path):
     assert re.findall(r'class="warnings" data-key="(\d)"', page) == ["2", "0"]
 
 
+def test_a_narrow_index_marks_damaged_videos(folder):
+    page = (folder / "index.html").read_text()
+    assert 'b.mp4</a><small class="narrow">1 warning</small>' in page
+    assert page.count('class="narrow"') == 1
+    assert re.search(r"@media \(max-width: 620px\) \{ \.narrow \{ display: block; \}", page)
+    assert '<table class="failed">' in page and ".failed tbody th { min-width: 8rem; }" in page
+
+
 def test_an_index_of_failures_only(tmp_path):
     with page_folder.PageFolder(tmp_path) as folder:
         folder.add(1, failed("a.mp4", "broken"))

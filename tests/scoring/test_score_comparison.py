@@ -90,7 +90,20 @@ def test_both_curves_are_drawn_on_one_axis(score, fps, last):
         pytest.approx(part * middle, abs=0.05) for part in last
     ]
     assert ("over the position in the video" in page, ">4 s<" in page, ">20 %<" in page) == (not fps, fps > 0, not fps)
+    assert "so the levels of curve and score can differ." in page
     assert "<img" not in page  # text of the axes stays text, and readable on a phone
+
+
+@pytest.mark.parametrize("card", ["#ffffff", "#1a2027"])  # of light and dark pages
+def test_both_curves_have_contrast(card):
+    def luminance(colour):
+        shares = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
+        linear = np.where(shares <= 0.03928, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    for colour in score_comparison.COLOURS:  # WCAG 1.4.11
+        low, high = sorted([luminance(colour), luminance(card)])
+        assert (high + 0.05) / (low + 0.05) > 3
 
 
 def test_the_page_is_self_contained_and_escaped(score):
@@ -116,6 +129,17 @@ def test_the_command(run, place_video, tmp_path):
     found = json.loads(commands.succeed(cli.main, "compare", a, b, "--run", run, "--format", "json"))
     assert found["difference"] == pytest.approx(scores[1] - scores[0], abs=2e-3)
     assert [row["path"] for row in found["videos"]] == [str(a), str(b)]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("dir", "A comparison is one page: --html needs a name that ends in .html."), ("none/a.html", "does not exist")],
+)
+def test_a_page_that_cannot_be_written(tmp_path, name, message):
+    ended = commands.run(cli.main, "compare", "a.mp4", "b.mp4", "--html", tmp_path / name)
+    assert (ended.code, ended.err.count("\n")) == (command_line.EXIT_USAGE, 1)
+    assert message in ended.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_video_that_cannot_be_compared(run, place_video, tmp_path):

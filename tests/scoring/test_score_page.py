@@ -1,6 +1,7 @@
 """The HTML page and the PNG of a score: content, self-containedness, and escaping of file names."""
 
 import dataclasses
+import html
 import re
 from pathlib import Path
 
@@ -86,6 +87,34 @@ def test_a_score_without_interval_and_percentile(scored):
     assert "No interval: the run has too few validation videos." in page
     assert "Better than" not in page
     assert 'class="range"' not in page.partition("<main>")[2].partition("Quality over time")[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "uses"),
+    [
+        ("lstm", "their order in time, so"),
+        ("lstm_finetuned", "their order in time, so"),
+        ("fusion", "their order in time and statistics of a few frames, so"),
+        ("svr", None),
+        ("mean", None),
+    ],
+)
+def test_the_page_states_why_the_levels_of_curve_and_score_differ(score, head, uses):
+    page = dataclasses.replace(score, head=head).to_html()
+    assert ("The score also uses" in page) == (uses is not None)
+    assert f"The score also uses {uses} the levels of curve and score can differ." in page or uses is None
+
+
+@pytest.mark.parametrize(("percentile", "words"), [(100.0, "all"), (99.8, "99 %"), (61.6, "62 %"), (0.0, "none")])
+def test_the_page_states_the_percentile_in_words(score, percentile, words):
+    page = dataclasses.replace(score, percentile=percentile).to_html()
+    assert f" Better than {words} of the model's validation videos." in html.unescape(page)
+
+
+def test_the_page_names_the_worst_moments(score):
+    page = score.to_html()
+    assert "<h2>Worst moments</h2>" in page
+    assert "lowest" not in page.lower()
 
 
 def test_the_worst_moment_and_its_frame(scored):

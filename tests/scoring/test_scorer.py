@@ -13,7 +13,7 @@ from sample_videos import place_frame, write_bars, write_ffv1, write_trimmed
 
 import nr_vqm
 from nr_vqm.runs import interval_file
-from nr_vqm.scoring import scorer, sources
+from nr_vqm.scoring import score_table, scorer, sources
 from nr_vqm.video import interlacing, raw_video, reader, work_limits
 
 
@@ -122,6 +122,8 @@ def test_properties_of_a_score(run_dir, clip):
     assert (values["grid"], values["path"], values["model_id"]) == ("5x2x3", str(clip), score.model_id)
     assert (values["score"], values["engine"]) == (round(score.score, 3), "keras")
     assert values["seconds"] > 0
+    row = score_table.score_row(score)
+    assert values == {name: value for name, value in row.items() if name not in ("status", "error")}
     assert repr(score) == f"Score({score.score:.2f} on 0-100, people's opinions (MOS), lstm, 20 frames, {clip})"
 
 

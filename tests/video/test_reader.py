@@ -32,11 +32,29 @@ def test_missing_file(tmp_path):
         reader.probe(tmp_path / "none.mp4")
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"not a video"])
-def test_not_a_video(tmp_path, content):
+@pytest.mark.parametrize("read", [reader.read_frames, reader.read_planes])
+def test_a_folder(tmp_path, read):
+    folder = tmp_path / "folder.mp4"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match=f"^No video in the folder {folder}.$"):
+        read(folder)
+    (folder / "a.mp4").touch()
+    with pytest.raises(FileNotFoundError, match=f"^{folder} is a folder. Name a video in it.$"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"\0" * 5000, r"it is no video, or damaged \(FFmpeg: Invalid data found when processing input\)"),
+        (b"not a video", r"it is no video, or damaged \(FFmpeg: .*\)"),
+    ],
+)
+def test_not_a_video(tmp_path, content, reason):
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="Cannot read .*: "):
+    with pytest.raises(ValueError, match=f"Cannot read .*: {reason}.$"):
         reader.probe(path)
 
 
