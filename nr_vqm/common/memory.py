@@ -8,7 +8,11 @@ from pathlib import Path
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # Of glibc's mallopt. By default an array of a frame's size is a mapping of its own, and each new one costs the kernel
 # as long to fill with zeros as NumPy needs to compute with it: a tenth of the time of a score.
-_MALLOPT = {"M_TRIM_THRESHOLD": (-1, 2**30), "M_MMAP_THRESHOLD": (-3, 2**25)}  # parameter, bytes; 2**25 is the largest
+_MALLOPT = {
+    "M_TRIM_THRESHOLD": (-1, 2**30),  # parameter, value: bytes
+    "M_MMAP_THRESHOLD": (-3, 2**25),  # bytes, the largest value
+    "M_ARENA_MAX": (-8, 2),  # each arena keeps what its threads have freed, and new threads change between arenas
+}
 
 
 def available_bytes() -> int | None:
@@ -33,7 +37,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
-    return all(mallopt(parameter, size) for parameter, size in _MALLOPT.values())
+    return all(mallopt(parameter, value) for parameter, value in _MALLOPT.values())
 
 
 def _machine(meminfo: Path) -> Iterator[int]:

@@ -5,6 +5,7 @@ releases slots, so the decoder is never further ahead than the size of the ring 
 """
 
 import contextlib
+import gc
 import itertools
 import json
 import os
@@ -43,6 +44,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     av.logging.set_libav_level(av.logging.ERROR)
     av.logging.restore_default_callback()  # FFmpeg prints its messages to stderr
+    gc.freeze()  # so that `gc.collect` after every video is quick
     with contextlib.suppress(EOFError, ConnectionError):
         _send(connection, is_="ready")
         while True:
@@ -51,6 +53,7 @@ def main() -> None:
                 _send(connection, is_="stopped")
             elif request["do"] == "open":
                 _serve(connection, ring, request)
+                gc.collect()  # frees the video's first frame, see `backends._display_matrix`
 
 
 def _protect() -> None:

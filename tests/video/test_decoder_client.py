@@ -165,3 +165,20 @@ def test_decoded_frames_do_not_pile_up(tmp_path, workers):
     assert reader.count_frames(tmp_path / "long.avi") == 400  # 415 MB of decoded frames
     status = Path(f"/proc/{workers[0].process.pid}/status").read_text()
     assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 300_000
+
+
+def memory_of(process_id):
+    """Return the bytes of a process that are in no file."""
+    text = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8")
+    return 1024 * int(re.search(r"RssAnon:\s*(\d+)", text)[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory is read from /proc")
+def test_a_decoder_process_keeps_no_frame_of_earlier_videos(place_video, workers):
+    video, sizes = place_video(num_frames=2, height=720, width=1280), []
+    for _ in range(30):
+        with reader.read_frames(video) as frames:
+            assert len(list(frames)) == 2
+        sizes.append(memory_of(workers[0].process.pid))
+    assert len(workers) == 1
+    assert sizes[-1] - sizes[4] < 10 * 1280 * 720  # the decoded frames of 25 videos are 28 times as large
