@@ -172,7 +172,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--max-upload", type=float, default=200.0, metavar="MB", help="size of an uploaded file")
     add("--max-duration", type=float, default=60.0, metavar="S", help="duration of a video")
     add("--max-waiting", type=command_line.positive, default=4, metavar="N", help="uploads at the same time")
-    add("--max-pixels", type=float, default=1e10, metavar="N", help="height x width x frames of a video")
+    add("--max-pixels", type=float, default=2e9, metavar="N", help="height x width x frames of a video")
     add("--max-seconds", type=float, default=300.0, metavar="S", help="time for a video")
     command_line.add_device_option(parser)
     command_line.add_precision_option(parser)
