@@ -90,8 +90,8 @@ class Scorer:
         Args:
             source: path of a video, or its frames: uint8 RGB, shape (num_frames, height, width, 3), values 0-255.
             raw: format of a headerless .yuv file, such as '1920x1080:yuv420p:30'; ignored for other files.
-            fps: frames per second of an array, for the time axis and for the number of frames that head `fusion`
-                samples; ignored for files.
+            fps: frames per second of an array, 0.01 to 10,000 or 0 if unknown, for the time axis and for the number of
+                frames that head `fusion` samples; ignored for files.
             stream: index of a video stream among those of the file; None for the default one, otherwise the largest.
             deinterlace: reconstruct the missing rows of interlaced frames; progressive frames are not changed.
 

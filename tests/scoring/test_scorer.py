@@ -67,9 +67,12 @@ def test_refused_arrays(run_dir, array, message):
         nr_vqm.load(run_dir).score(array)
 
 
-@pytest.mark.parametrize("fps", [-1.0, np.nan, np.inf, "25"])
+@pytest.mark.parametrize(
+    "fps", [-1.0, np.nan, np.inf, "25", True, 1e-300, 1e300, 10**400, 0.009, 10_001], ids=lambda fps: f"{fps!r:.9}"
+)
 def test_refused_frame_rates(run_dir, fps):
-    with pytest.raises(ValueError, match="fps is the number of frames per second, 0 if unknown. Received: "):
+    message = r"fps is the number of frames per second, 0 if unknown, else 0\.01 to 10,000\. Received: .{,60}$"
+    with pytest.raises(ValueError, match=message):
         nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8), fps=fps)
 
 
