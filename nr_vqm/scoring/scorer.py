@@ -228,7 +228,7 @@ class Scorer:
         self, frames: Iterable[np.ndarray], num_frames: int, info: decoder_client.VideoInfo
     ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str], np.ndarray | None]":
         """Run the 3D-CNN over the frames; return (grid, outputs, images, warnings about the content, statistics)."""
-        grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **self._model.clips)
+        grid = self._plan(num_frames, info)
         middle_frames, content = _MiddleFrames(grid), ContentCheck()
         fusion = self._model.fusion
         statistics = fusion.statistics_thread(num_frames, info.fps) if fusion else None
@@ -240,6 +240,16 @@ class Scorer:
         for _ in frames:  # frames after the last clip may be sampled too
             pass
         return grid, outputs, images, content.warnings(), statistics.features()
+
+    def _plan(self, num_frames: int, info: decoder_client.VideoInfo) -> clips.ClipGrid:
+        """Return the clip grid of a video; a ValueError about too few frames names other streams of the file."""
+        try:
+            return clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **self._model.clips)
+        except ValueError as error:
+            if info.streams == 1:
+                raise
+            others = f"The file has {info.streams} video streams; --stream (stream=N in Python) names another."
+            raise ValueError(f"{error} {others}") from error
 
 
 def _counted(frames: Iterable[np.ndarray], num_frames: int, on_frames: OnFrames) -> Iterator[np.ndarray]:
