@@ -61,7 +61,8 @@ def print_files(rows: list[Video], labels: list[Path], root: Path) -> None:
     if skipped:
         more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
         names = safe_output.printable(", ".join(path.name for path in skipped[:LISTED]))
-        print(f"{len(skipped):,} files are no videos: {names}{more}")
+        counted = "1 file is not a video" if len(skipped) == 1 else f"{len(skipped):,} files are not videos"
+        print(f"{counted}: {names}{more}")
     missing = sum(one.status == label_files.MISSING for one in rows)
     print(f"On disk: {len(rows) - missing:,} of {len(rows):,} videos, {missing:,} missing, {len(extra):,} extra files")
 

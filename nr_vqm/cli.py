@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import reprlib
 import sys
 
 import nr_vqm
@@ -23,7 +24,7 @@ Examples:
 
 Exit codes:
   0    success
-  1    part of the videos could not be scored, or a check failed
+  1    part of the videos could not be scored, a check failed, or nothing could be printed
   2    wrong options
   3    no usable model
   130  interrupted by Ctrl-C
@@ -173,7 +174,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--max-upload", type=float, default=200.0, metavar="MB", help="size of an uploaded file")
     add("--max-duration", type=float, default=60.0, metavar="S", help="duration of a video")
     add("--max-waiting", type=command_line.positive, default=4, metavar="N", help="uploads at the same time")
-    add("--max-pixels", type=float, default=1e10, metavar="N", help="height x width x frames of a video")
+    add("--max-pixels", type=float, default=4e9, metavar="N", help="height x width x frames of a video")
     add("--max-seconds", type=float, default=300.0, metavar="S", help="time for a video")
     command_line.add_device_option(parser, note=GPU_NOTE)
     command_line.add_precision_option(parser, note=PRECISION_NOTE)
@@ -239,6 +240,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _score(args: argparse.Namespace) -> int:
+    if not any((args.out, args.html, args.plot, args.clips)):
+        command_line.require_output(", or add --out FILE")
     if args.workers == 1 and not args.scheduler:
         decoder_processes.start()  # it starts while our modules are imported
     from nr_vqm import score_command
@@ -247,6 +250,8 @@ def _score(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
+    if not args.html:
+        command_line.require_output(", or add --html FILE")
     decoder_processes.start()
     from nr_vqm import compare_command
 
@@ -262,7 +267,8 @@ def _serve(args: argparse.Namespace) -> int:
 def _completion(parser: argparse.ArgumentParser) -> int:
     from nr_vqm import completion
 
-    print(completion.bash(parser))
+    command_line.require_output()
+    command_line.print_result(completion.bash(parser))
     return 0
 
 
@@ -282,7 +288,7 @@ def _export(args: argparse.Namespace) -> int:
         fusion=args.fusion,
         head=args.head,
     )
-    print(
+    command_line.print_result(
         f"{done['folder']}: {done['bytes'] / 1e6:.1f} MB, heads {', '.join(done['heads'])}; "
         f"scores differ by at most {done['difference']:.4f} on 1-5."
     )
@@ -291,16 +297,22 @@ def _export(args: argparse.Namespace) -> int:
 
 def _info(args: argparse.Namespace) -> int:
     """Print the facts about a run or an export; return the exit code."""
-    from nr_vqm.runs import export_folder, export_info, info
+    from nr_vqm.runs import export_folder, export_info, info, stage_records
     from nr_vqm.scoring import model_source
 
+    command_line.require_output()
     try:
         folder = model_source.folder_of(args.run)
         module = export_info if export_folder.is_export(folder) else info
         facts = module.facts(folder)
+        text = json.dumps(facts, indent=1, allow_nan=False) if args.format == "json" else module.to_text(facts)
     except (ValueError, OSError) as error:
         raise command_line.Refusal(str(error), command_line.EXIT_NO_MODEL) from error
-    print(json.dumps(facts, indent=1, allow_nan=False) if args.format == "json" else module.to_text(facts))
+    except (TypeError, OverflowError, AttributeError, KeyError, IndexError) as error:
+        found = f"{type(error).__name__}: {reprlib.repr(str(error))}"
+        message = f"{folder} has a file with unusable values ({found}). {stage_records.REPAIR}"
+        raise command_line.Refusal(message, command_line.EXIT_NO_MODEL) from error
+    command_line.print_result(text)
     return 0
 
 
@@ -308,12 +320,13 @@ def _doctor(args: argparse.Namespace) -> int:
     """Print one line per check; return EXIT_FAILED if one of them failed."""
     from nr_vqm import doctor
 
+    command_line.require_output()
     if importlib.util.find_spec("tensorflow"):  # it is not needed to score with an export
         devices.start(hide_startup_lines=True)
     failed = 0
     for finding in doctor.examine(args.folder):
         failed += not finding.ok
-        print(f"{'ok' if finding.ok else 'FAILED':7s} {finding.name:14s} {finding.text}", flush=True)
+        command_line.print_result(f"{'ok' if finding.ok else 'FAILED':7s} {finding.name:14s} {finding.text}")
     return command_line.EXIT_FAILED if failed else 0
 
 

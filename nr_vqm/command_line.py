@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Mapping
-from typing import IO
+from typing import IO, Any
 
 from nr_vqm import presets
 from nr_vqm.common import atomic_files, devices, memory, safe_output
@@ -18,6 +18,7 @@ EXIT_USAGE = 2  # the options are invalid; argparse uses the same code
 EXIT_NO_MODEL = 3  # the run has no usable model
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not start the next stage
+_closed: set[str] = set()  # names of the standard streams that were closed when the command started
 
 
 class Refusal(ValueError):
@@ -60,6 +61,16 @@ class HelpFormatter(argparse.HelpFormatter):
         return f"{text} (default: {value})"
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help fails where it cannot be printed; argparse hides the error."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            print_result(message, end="")
+        else:
+            super()._print_message(message, file)
+
+
 def new_parser(
     prog: str, description: str | None, *, example: str | None = None, epilog: str | None = None
 ) -> argparse.ArgumentParser:
@@ -73,9 +84,7 @@ def new_parser(
     """
     if example:
         epilog = f"Example:\n  {prog} {example}"
-    return argparse.ArgumentParser(
-        prog=prog, description=description, epilog=epilog, allow_abbrev=False, formatter_class=HelpFormatter
-    )
+    return _Parser(prog=prog, description=description, epilog=epilog, allow_abbrev=False, formatter_class=HelpFormatter)
 
 
 def add_preset_options(parser: argparse.ArgumentParser) -> None:
@@ -209,7 +218,7 @@ def run(
     memory.keep_freed_memory()
     safe_output.make_printable(sys.stdout)
     try:
-        code = main(argv)
+        code = _exit_code(main, argv)
         with atomic_files.naming("standard output"):
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
@@ -233,6 +242,33 @@ def run(
     raise SystemExit(code or 0)
 
 
+def print_result(text: str, *, end: str = "\n") -> None:
+    """Print a result of a command; an OSError names standard output."""
+    with atomic_files.naming("standard output"):
+        print(text, end=end, flush=True)
+
+
+def require_output(alternative: str = "") -> None:
+    """Check that standard output is open, before a command computes what it would print there.
+
+    Args:
+        alternative: another way to get the result, for the message, such as ', or add --out FILE'.
+
+    Raises:
+        Refusal: it was closed when the command started, as by '>&-' in a shell.
+    """
+    if "stdout" in _closed:
+        raise Refusal(f"Standard output is closed, so nothing can be printed. Open it{alternative}.", EXIT_FAILED)
+
+
+def _exit_code(main: Callable[[list[str] | None], int | None], argv: list[str] | None) -> Any:
+    """Run a command; return its exit code, also where argparse ends it, as after --help."""
+    try:
+        return main(argv)
+    except SystemExit as ended:
+        return ended.code
+
+
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # standard error may be closed, or its disk full
         print("error: " + safe_output.printable(" ".join(message.split())), file=sys.stderr)
@@ -245,6 +281,7 @@ def _replace_closed_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
+            _closed.add(name)
             null = os.open(os.devnull, os.O_RDWR)
             if null != number:
                 os.dup2(null, number)

@@ -39,7 +39,8 @@ def compare(args: argparse.Namespace) -> int:
     found = score_comparison.compare(*_score_both(args, options, limits))
     if args.html:
         atomic_files.write_text(args.html, found.to_html())
-    print(json.dumps(found.to_dict(), indent=1, allow_nan=False) if args.format == "json" else to_text(found))
+    text = json.dumps(found.to_dict(), indent=1, allow_nan=False) if args.format == "json" else to_text(found)
+    command_line.print_result(text)
     return 0
 
 

@@ -4,6 +4,7 @@ Only commands use presets; library functions take plain keyword arguments.
 """
 
 import dataclasses
+import reprlib
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -332,9 +333,11 @@ def from_json(values: Mapping[str, Any]) -> Preset:
     types = _types()
     unknown = sorted(set(values) - set(types))
     if unknown:
-        raise ValueError(f"Unknown setting {unknown[0]!r}. Choose from: {', '.join(types)}.")
+        raise ValueError(f"Unknown setting {reprlib.repr(unknown[0])}. Choose from: {', '.join(types)}.")
     if "name" not in values:
-        raise ValueError(f"A preset needs the setting 'name'. Received: {', '.join(values) or 'no settings'}.")
+        raise ValueError(
+            f"A preset needs the setting 'name'. Received: {reprlib.repr(sorted(values)) if values else 'no settings'}."
+        )
     preset = Preset(**{name: setting_values.cast(name, value, types[name]) for name, value in values.items()})
     _check(preset)
     return preset
@@ -372,7 +375,9 @@ def _check(preset: Preset) -> None:
 def _check_choices(preset: Preset) -> None:
     """Check the settings that are choices or depend on each other."""
     if preset.precision not in PRECISIONS:
-        raise ValueError(f"Setting 'precision' must be one of {', '.join(PRECISIONS)}. Received: {preset.precision!r}.")
+        raise ValueError(
+            f"Setting 'precision' must be one of {', '.join(PRECISIONS)}. Received: {reprlib.repr(preset.precision)}."
+        )
     if preset.svr_folds < 2:
         raise ValueError(f"Setting 'svr_folds' must be at least 2. Received: {preset.svr_folds}.")
     if preset.downscale and (preset.train_grid, preset.block_grid) != ((1, 1), (1, 1)):
@@ -389,10 +394,9 @@ def _check_choices(preset: Preset) -> None:
         "contents_loss": CONTENTS_LOSSES,
     }
     for name, allowed in choices.items():
-        if getattr(preset, name) not in allowed:
-            raise ValueError(
-                f"Setting {name!r} must be one of {', '.join(allowed)}. Received: {getattr(preset, name)!r}."
-            )
+        value = getattr(preset, name)
+        if value not in allowed:
+            raise ValueError(f"Setting {name!r} must be one of {', '.join(allowed)}. Received: {reprlib.repr(value)}.")
 
 
 def _check_generated(preset: Preset, database: str) -> None:

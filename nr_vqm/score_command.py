@@ -14,6 +14,7 @@ from nr_vqm import command_line, score_output
 from nr_vqm.common import folder_lock, parallel, safe_output
 from nr_vqm.models import head_table
 from nr_vqm.scoring import model_source, page_folder, score_page, score_plot, score_table, worker_tasks
+from nr_vqm.scoring.attempts import attempt
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import raw_video, reader
 from nr_vqm.video.work_limits import WorkLimits
@@ -221,16 +222,16 @@ def _score_missing(job: _Job, todo: list[tuple[int, str]], statuses: list[str]) 
     with printer, job.rows or contextlib.nullcontext(), job.clips or contextlib.nullcontext():
         outcomes = _outcomes(job, scorer, [path for _, path in todo], printer)
         for (number, path), (score, error) in zip(_announced(todo, printer), outcomes, strict=True):
-            if score:
+            error = _write_views(job, number, score) if score else error
+            if error:
+                row = score_table.failed_row(path, error)
+                if job.pages:
+                    job.pages.add(number, row)
+            else:
+                assert score is not None
                 row = score_table.score_row(score)
-                _write_plots(job.args, score, number if len(job.videos) > 1 else None)
                 if job.clips:
                     job.clips.add(score)
-            else:
-                assert error is not None
-                row = score_table.failed_row(path, error)
-            if job.pages:
-                job.pages.add(number, row, score)
             if job.rows:
                 job.rows.add(row)
             printer.add(row, verbose=job.args.verbose)
@@ -275,6 +276,20 @@ def _outcomes(
     )
     for path, (score, error) in zip(paths, outcomes, strict=True):
         yield score and dataclasses.replace(score, path=str(path)), error
+
+
+def _write_views(job: _Job, number: int, score: Score) -> Exception | None:
+    """Write the plots and pages of a video; return the error by which it fails.
+
+    Raises:
+        OSError: a file cannot be written, for example on a full disk, which ends the command.
+    """
+    _, error = attempt(_write_plots, job.args, score, number if len(job.videos) > 1 else None)
+    if job.pages and not error:
+        _, error = attempt(job.pages.add, number, score_table.score_row(score), score)
+    if isinstance(error, OSError):
+        raise error
+    return error
 
 
 def _write_plots(args: argparse.Namespace, score: Score, number: int | None) -> None:

@@ -36,7 +36,8 @@ class Printer:
 
     def __enter__(self) -> Self:
         if self.format in ("csv", "jsonl"):
-            print(score_table.header(self.format), end="", flush=True)
+            with atomic_files.naming("standard output"):
+                print(score_table.header(self.format), end="", flush=True)
         self._bar.__enter__()
         return self
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import reprlib
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ ZERO_ALLOWED = (
     "fcn_lstm_group_weight",
 )  # fmt: skip
 ANY_NUMBER = ("forget_bias", "input_bias")
+LARGEST = 1e15  # of the magnitude of a number: integers up to it are exact as floats
 AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor", "contents_reencoded")
 BELOW_1 = ("dropout", "val_share")
 NEEDED: dict[Any, str] = {
@@ -58,25 +60,27 @@ def cast(name: str, value: Any, wanted: Any) -> Any:
             if len(types) == len(value):
                 return tuple(cast(name, item, one) for item, one in zip(value, types, strict=True))
     elif wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) <= LARGEST else value  # `check` refuses it
     elif type(value) is wanted:
         return value
-    raise ValueError(f"Setting {name!r} needs {NEEDED.get(wanted, 'a list in JSON')}. Received: {value!r}.")
+    raise ValueError(f"Setting {name!r} needs {NEEDED.get(wanted, 'a list in JSON')}. Received: {reprlib.repr(value)}.")
 
 
 def check(name: str, value: Any) -> None:
     """Raise ValueError if a number of a setting is out of its range, or a list is empty."""
     for number in _numbers(value):
         if problem := _problem(name, number):
-            raise ValueError(f"Setting {name!r} must be {problem}. Received: {value!r}.")
+            raise ValueError(f"Setting {name!r} must be {problem}. Received: {reprlib.repr(value)}.")
     if value == ():
         raise ValueError(f"Setting {name!r} needs at least one value. Received: an empty list.")
 
 
 def _problem(name: str, number: float) -> str | None:
     """Return the requirement that a number does not meet, or None."""
-    if not math.isfinite(number):
+    if isinstance(number, float) and not math.isfinite(number):
         return "a finite number"
+    if abs(number) > LARGEST:
+        return f"within +-{LARGEST:g}"
     if name not in ANY_NUMBER and number < 0:
         return "zero or more" if name in ZERO_ALLOWED else "above zero"
     if name not in ANY_NUMBER + ZERO_ALLOWED and number == 0:

@@ -1,6 +1,7 @@
 """nr-vqm score and info as a user calls them: many videos, output files that can be resumed, exit codes."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -23,7 +24,7 @@ from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.runs import interval_file
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import exporting, score_table, scorer
+from nr_vqm.scoring import exporting, score_page, score_plot, score_table, scorer
 
 
 @pytest.fixture(autouse=True)
@@ -338,6 +339,45 @@ def test_a_page_may_end_in_htm(exported_run, folder, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "module", "function"),
+    [("--plot", score_plot, "write_png"), ("--html", score_page, "write_html")],
+)
+def test_an_error_in_a_page_or_plot_fails_one_video_only(
+    exported_run, folder, tmp_path, option, module, function, monkeypatch
+):
+    real = getattr(module, function)
+
+    def fail(path, one, **options):
+        if "ü" in one.path:
+            raise OverflowError("cannot convert float infinity to integer")
+        return real(path, one, **options)
+
+    monkeypatch.setattr(module, function, fail)
+    pages, out = tmp_path / ("p.png" if option == "--plot" else "pages"), tmp_path / "out.csv"
+    code, _ = score(folder / "ü.mkv", folder / "a b.mkv", "--run", exported_run, option, pages, "--out", out)
+    assert code == command_line.EXIT_FAILED
+    first, second = read_rows(out)
+    assert (first["status"], second["status"]) == ("failed", "ok")
+    assert "cannot convert float infinity to integer" in first["error"]
+    if option == "--html":
+        index = (pages / "index.html").read_text()
+        assert "1 scored" in index and "1 failed" in index
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_a_page_ends_the_command(exported_run, folder, tmp_path, monkeypatch, capsys):
+    def fail(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", "page.html")
+
+    monkeypatch.setattr(score_page, "write_html", fail)
+    videos = (folder / "ü.mkv", folder / "a b.mkv")
+    code, printed = score(*videos, "--run", exported_run, "--html", tmp_path / "pages", capsys=capsys)
+    assert (code, printed.out) == (command_line.EXIT_FAILED, "")
+    assert "No space left on device: 'page.html'" in printed.err
+
+
+@pytest.mark.slow
 def test_a_folder_of_pages_has_an_index_also_after_a_resume(exported_run, folder, tmp_path, capsys):
     pages, out = tmp_path / "pages", tmp_path / "out.csv"
     options = ["--run", exported_run, "--out", out, "--html", pages]
@@ -356,7 +396,7 @@ def test_a_folder_of_pages_has_an_index_also_after_a_resume(exported_run, folder
     assert code == command_line.EXIT_USAGE and str(tmp_path / "file") in printed.err
 
 
-@pytest.mark.parametrize("labels", [None, "raters", 3])
+@pytest.mark.parametrize("labels", [None, "raters"])
 def test_a_run_that_does_not_state_the_origin_of_its_labels_is_refused(tiny_run, tmp_path, labels, capsys):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     RunFolder(run).update_facts(labels=labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from nr_vqm import progress, score_output
+from nr_vqm import pretrained, progress, score_output
 from nr_vqm.dataset import label_origin
 from nr_vqm.scoring import score_table
 
@@ -169,12 +169,54 @@ def test_closed_streams(closed):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.mark.parametrize("format", ["text", "json", "csv"])
 def test_a_full_disk_of_standard_output(format):
     with open("/dev/full", "w") as full:
         found = printed(format, stdout=full, stderr=subprocess.PIPE)
     assert found.returncode == 1
     assert found.stderr == b"error: [Errno 28] No space left on device: 'standard output'\n"
+
+
+COMMANDS = (["completion", "bash"], ["--help"], ["score", "--help"], ["doctor"], ["info", pretrained.FOLDER])
+
+
+def nr_vqm(arguments, redirection, environment=""):
+    """Run `nr-vqm` in a shell with a redirection; return the finished process."""
+    command = ["sh", "-c", f'{environment} exec "$0" -m nr_vqm "$@" {redirection}', sys.executable, *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("buffering", ["PYTHONUNBUFFERED=1", "PYTHONUNBUFFERED="])
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda one: " ".join(map(str, one[:1])))
+def test_every_command_names_a_full_standard_output(arguments, buffering):
+    found = nr_vqm(arguments, ">/dev/full", buffering)
+    assert found.returncode == 1
+    assert found.stderr == "error: [Errno 28] No space left on device: 'standard output'\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [["completion", "bash"], ["doctor"], ["info"], ["score", "x.mp4"], ["compare", "x.mp4", "y.mp4"]],
+    ids=lambda one: one[0],
+)
+def test_a_closed_standard_output_is_an_error_where_nothing_else_is_written(arguments):
+    found = nr_vqm(arguments, ">&-")
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: Standard output is closed, so nothing can be printed. Open it")
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_closed_standard_output_is_accepted_where_a_file_is_written(tmp_path):
+    (tmp_path / "x.mp4").write_bytes(b"not a video")
+    found = nr_vqm(["score", tmp_path / "x.mp4", "--out", tmp_path / "rows.csv"], ">&-")
+    assert found.returncode == 1
+    assert "Standard output" not in found.stderr
+    assert "x.mp4,failed" in (tmp_path / "rows.csv").read_text()
 
 
 def test_an_error_with_standard_error_closed():

@@ -3,6 +3,8 @@
 Every table and page states it, so that simulated raters are never taken for people. Imports nothing heavy.
 """
 
+import reprlib
+
 # The key is stored in prep.json, run.json, metrics.json and score rows; the text is shown to the reader.
 ORIGINS = {
     "people": "people's opinions (MOS)",
@@ -34,7 +36,7 @@ def check(origin: object, where: object) -> str:
     if not isinstance(origin, str) or origin not in ORIGINS:
         raise ValueError(
             f"The origin of the labels is needed: {where} must have 'labels', one of {', '.join(ORIGINS)}. "
-            f"Received: {origin!r}."
+            f"Received: {reprlib.repr(origin)}."
         )
     return origin
 

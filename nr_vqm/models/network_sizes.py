@@ -1,6 +1,7 @@
 """Sizes of the 3D-CNN, computed without TensorFlow: its smallest clip, number of weights and activations."""
 
 import math
+import reprlib
 
 LETTERS = "abcdefgh"  # suffixes of a stage's convolutions: conv3a, conv3b, ...
 MAX_LAYERS = 100
@@ -44,7 +45,7 @@ def check_network(*, clip_frames: int, clip_size: int, convs: Convs, fc_dims: tu
     if not convs or not fc_dims:
         raise ValueError(
             "The network needs at least one stage of convolutions and one fully connected layer. "
-            f"Received: convs={convs!r}, fc_dims={fc_dims!r}."
+            f"Received: convs={reprlib.repr(convs)}, fc_dims={reprlib.repr(fc_dims)}."
         )
     repeats = max(repeats for _, _, repeats in convs)
     if repeats > len(LETTERS):
@@ -52,14 +53,6 @@ def check_network(*, clip_frames: int, clip_size: int, convs: Convs, fc_dims: tu
             f"A stage of convs has at most {len(LETTERS)} repeats of its convolution, found {repeats}. "
             "Use fewer repeats, or more stages."
         )
-    for name, found, needed, unit in zip(
-        ("clip_frames", "clip_size"), (clip_frames, clip_size), smallest_clip(convs), ("frames", "pixels"), strict=True
-    ):
-        if found < needed:
-            raise ValueError(
-                f"The convolutions and poolings of convs={convs!r} need clips of at least {needed} {unit}, found "
-                f"{name}={found}. Set {name}={needed} or more, or use fewer or smaller convolutions."
-            )
     # Input, scaling, flatten, output and its scaling; one pooling per stage; one dropout per fully connected layer.
     num_layers = 5 + len(convs) + sum(repeats for _, _, repeats in convs) + 2 * len(fc_dims)
     if num_layers > MAX_LAYERS:
@@ -67,6 +60,14 @@ def check_network(*, clip_frames: int, clip_size: int, convs: Convs, fc_dims: tu
             f"A network has at most {MAX_LAYERS} layers, found {num_layers}. Use fewer stages or repeats in convs, or "
             "fewer fc_dims."
         )
+    for name, found, needed, unit in zip(
+        ("clip_frames", "clip_size"), (clip_frames, clip_size), smallest_clip(convs), ("frames", "pixels"), strict=True
+    ):
+        if found < needed:
+            raise ValueError(
+                f"The convolutions and poolings of convs={reprlib.repr(convs)} need clips of at least {needed} {unit}, "
+                f"found {name}={found}. Set {name}={needed} or more, or use fewer or smaller convolutions."
+            )
     _check_memory(*_layer_sizes(clip_frames, clip_size, convs, fc_dims))
 
 

@@ -21,6 +21,7 @@ from nr_vqm.video import clips
 CHUNK_PIXELS = 4_000_000  # pixels per chunk: limits memory; no value makes the trunk compute anything twice
 CHUNK_FRAMES = (4, 32)  # minimum and maximum frames of a chunk: short ones copy much, longer ones are not faster
 ACTIVATION_BYTES = 4  # of a filter and pixel: measured with `python -m benchmarks.memory`, decision 0011
+LARGEST = 1e6  # of an output; those of trained networks are below 100, and the heads would overflow far beyond it
 FC_BATCH = 256  # clips per call of the fully connected layers: their weights are read once per call
 
 
@@ -33,15 +34,21 @@ class ClipOutputs:
         clip_quality: float32 (num_groups, num_blocks), on 1-5; blocks row by row.
 
     Raises:
-        ValueError: a value is not a finite number.
+        ValueError: a value is not a finite number, or its magnitude is above LARGEST.
     """
 
     group_features: np.ndarray
     clip_quality: np.ndarray
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.group_features).all() and np.isfinite(self.clip_quality).all()):
+        outputs = (self.group_features, self.clip_quality)
+        if not all(np.isfinite(one).all() for one in outputs):
             raise ValueError("The 3D-CNN must give finite numbers, this one gave NaN or infinity. Train the run again.")
+        largest = max(np.abs(one).max(initial=0) for one in outputs)
+        if largest > LARGEST:
+            raise ValueError(
+                f"The 3D-CNN must give numbers within +-{LARGEST:g}, this one gave {largest:g}. Train the run again."
+            )
 
 
 # Waits for a computation of the trunk; returns (trunk output, new states).
@@ -133,7 +140,9 @@ class SharedTrunk:
         """Compute (mean features, clip qualities) of some groups from the trunk outputs of their clips."""
         groups, blocks = windows.shape[:2]
         features, quality = self._engine.run_fully_connected(windows.reshape(groups * blocks, -1))
-        return features.reshape(groups, blocks, -1).mean(axis=1), quality.reshape(groups, blocks)
+        with np.errstate(over="ignore", invalid="ignore"):  # ClipOutputs refuses such values
+            means = features.reshape(groups, blocks, -1).mean(axis=1)
+        return means, quality.reshape(groups, blocks)
 
     def _groups(
         self, frames: Iterable[np.ndarray], grid: clips.ClipGrid, plan: trunk_regions.Plan, stacks: "list[_Stack]"

@@ -12,9 +12,9 @@ Decisions 0019 and 0022.
 
 import hashlib
 import io
-import math
 import os
 import re
+import reprlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from nr_vqm import presets
 from nr_vqm.common import atomic_files
-from nr_vqm.dataset import label_origin
+from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
 from nr_vqm.models import head_table, numpy_heads
 from nr_vqm.runs import interval_file, run_facts
@@ -39,6 +38,7 @@ MAX_BYTES = 2**30  # of one file; the largest one of preset `paper` has 0.8 GB
 MADE_BY = "nr-vqm export RUN"
 Line = tuple[float, float]  # gain and offset of a quality on 1-5
 IDENTITY: Line = (1.0, 0.0)
+RULES = dict.fromkeys(("created_by", "format", "default_head"), run_facts.TEXT)
 
 
 class ExportFolder:
@@ -65,14 +65,17 @@ class ExportFolder:
         atomic_files.require(where, made_by=MADE_BY)
         self.record = run_facts.read_object(where)
         if self.record.get("schema") != SCHEMA:
-            raise ValueError(f"{where} has schema {self.record.get('schema')!r}, {SCHEMA} is needed. Run: {MADE_BY}.")
+            raise ValueError(
+                f"{where} has schema {reprlib.repr(self.record.get('schema'))}, {SCHEMA} is needed. Run: {MADE_BY}."
+            )
         for name in ("preset", "heads", "files", "facts"):
             if not isinstance(self.record.get(name), dict):
                 raise ValueError(f"{where} must hold an object as {name!r}. Make it again: {MADE_BY}.")
-        if self.record.get("format") not in FORMATS:
+        run_facts.check(self.record, RULES, where, repair=f"Make it again: {MADE_BY}.")
+        self.format = str(self.record.get("format"))
+        if self.format not in FORMATS:
             raise ValueError(f"{where} needs a format of {', '.join(FORMATS)}. Make it again: {MADE_BY}.")
-        self.format: str = self.record["format"]
-        self.preset = presets.from_json(self.record["preset"])
+        self.preset = run_facts.preset(self.record["preset"], where)
         self.mos_range = run_facts.mos_range(self.record, where)
         self.labels = label_origin.check(self.record.get("labels"), f"{where} ({MADE_BY})")
 
@@ -103,7 +106,9 @@ class ExportFolder:
         """
         if name not in self.record["heads"]:
             names = [*self.heads, *([head_table.TEACHER] if RunFolder(self.path).teacher.exists() else [])]
-            raise ValueError(f"{self.path} has the heads {', '.join(names)}, not {name!r}. Name one of these.")
+            raise ValueError(
+                f"{self.path} has the heads {', '.join(names)}, not {reprlib.repr(name)}. Name one of these."
+            )
         entry = self.record["heads"][name]
         if not isinstance(entry, dict) or not re.fullmatch(r"[0-9a-f]{12}", str(entry.get("model_id"))):
             raise ValueError(f"{self.path / RECORD} has a damaged entry of head {name!r}. Make it again: {MADE_BY}.")
@@ -116,7 +121,9 @@ class ExportFolder:
             ValueError: the entry of the head is damaged.
         """
         line = self.head(name).get("line", IDENTITY)
-        numbers = isinstance(line, (list, tuple)) and all(type(one) is float and math.isfinite(one) for one in line)
+        numbers = isinstance(line, (list, tuple)) and all(
+            type(one) is float and abs(one) <= mos_scale.LARGEST for one in line
+        )
         if not numbers or len(line) != 2 or line[0] <= 0:
             raise ValueError(f"{self.path / RECORD} has a damaged line of head {name!r}. Make it again: {MADE_BY}.")
         return line[0], line[1]

@@ -7,8 +7,31 @@ from typing import Any
 from nr_vqm.common import safe_output
 from nr_vqm.dataset import label_origin
 from nr_vqm.models import head_table
-from nr_vqm.runs import info
-from nr_vqm.runs.export_folder import IDENTITY, RECORD, ExportFolder
+from nr_vqm.runs import info, run_facts
+from nr_vqm.runs.export_folder import IDENTITY, MADE_BY, RECORD, ExportFolder
+
+
+def _is_figure(value: Any) -> bool:
+    """Return whether a JSON value may be a figure of a head; it is null where the figure is not defined."""
+    return value is None or (type(value) in (int, float) and run_facts.is_number(abs(value)))
+
+
+RECORD_RULES: dict[str, run_facts.Rule] = {
+    "difference": run_facts.NUMBER,
+    "validation": ("null or an object of texts", lambda value: value is None or run_facts.TEXTS[1](value)),
+}
+FACT_RULES: dict[str, run_facts.Rule] = {
+    **run_facts.RULES,
+    **dict.fromkeys(("preset", "clip", "grid"), run_facts.TEXT),
+    "settings": (
+        "a list of texts",
+        lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    ),
+    "videos": ("null or an object of numbers", lambda value: value is None or run_facts.NUMBERS[1](value)),
+    "test_videos": run_facts.RULES["videos"],
+    "training": ("an object", lambda value: isinstance(value, dict)),
+    "heads": ("an object of objects of numbers", run_facts.object_of(run_facts.object_of(_is_figure))),
+}
 
 
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -27,7 +50,11 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: its record is damaged.
     """
     export = ExportFolder(path)
-    record = export.record
+    record, where, repair = export.record, export.path / RECORD, f"Make it again: {MADE_BY}."
+    run_facts.check(record, RECORD_RULES, where, repair=repair)
+    run_facts.check(record["facts"], FACT_RULES, where, repair=repair)
+    if "mos_range" in record["facts"]:
+        run_facts.mos_range(record["facts"], where)
     about = {
         "folder": str(export.path),
         "format": export.format,

@@ -1,6 +1,7 @@
 """The validation scores of a run's heads, from which their prediction intervals are computed."""
 
 import os
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -104,14 +105,21 @@ def of_entry(
         ValueError: the entry is damaged.
     """
     try:
-        scores, mos = (np.array(entry[name], dtype=np.float64) for name in ("scores", "mos"))
-        if scores.ndim != 1 or scores.shape != mos.shape or not np.isfinite([scores, mos]).all():
-            raise ValueError("scores and mos must be lists of finite numbers of one length")
+        scores, mos = (_checked(entry[name], name) for name in ("scores", "mos"))
+        if scores.shape != mos.shape:
+            raise ValueError(f"scores and mos must have one length, found {len(scores)} and {len(mos)}")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} has no usable validation scores of head {head!r} ({error}). Make it again: {made_by}."
         ) from error
     return PredictionIntervals(scores, mos, neighbours=neighbours, min_neighbours=min_neighbours, floor=floor)
+
+
+def _checked(values: Any, name: str) -> np.ndarray:
+    """Return a list of numbers as an array; ValueError for anything else, or numbers far beyond any scale."""
+    if isinstance(values, list) and all(type(one) in (int, float) and abs(one) <= mos_scale.LARGEST for one in values):
+        return np.array(values, dtype=np.float64)
+    raise ValueError(f"{name} must be a list of numbers within +-{mos_scale.LARGEST:g}, found {reprlib.repr(values)}")
 
 
 def in_unit_of(

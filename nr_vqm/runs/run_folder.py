@@ -158,8 +158,13 @@ class RunFolder:
         atomic_files.write_json(self.preset, dataclasses.asdict(preset))
 
     def read_preset(self) -> presets.Preset:
-        """Read the settings of the run."""
-        return presets.from_json(run_facts.read_object(self.preset))
+        """Read the settings of the run.
+
+        Raises:
+            FileNotFoundError: there is no run in the folder.
+            ValueError: the file is damaged or was not written by nr-vqm.
+        """
+        return run_facts.preset(run_facts.read_object(self.preset), self.preset)
 
     def read_facts(self) -> dict[str, Any]:
         """Read run.json; empty if the run has none yet.

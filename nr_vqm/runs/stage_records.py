@@ -9,6 +9,7 @@ Decision 0013.
 import dataclasses
 import functools
 import json
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def find(facts: Mapping[str, Any], stage: str, *, path: Path) -> dict[str, Any] 
     record = facts.get("stages", {}).get(stage)
     parts = [record.get(part) if isinstance(record, dict) else None for part in ("settings", "reads", "writes")]
     if record is not None and not all(isinstance(part, dict) for part in parts):
-        raise ValueError(f"{path} has a damaged record of stage {stage!r}: {record!r}. {REPAIR}")
+        raise ValueError(f"{path} has a damaged record of stage {stage!r}: {reprlib.repr(record)}. {REPAIR}")
     return record
 
 

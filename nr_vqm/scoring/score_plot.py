@@ -1,6 +1,7 @@
 """Plots of one video's score as a PNG file: quality over time, over the frame, and clip by clip."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ def write_png(path: str | os.PathLike[str], score: "Score") -> None:
     name = figures.plain(score_page.name(score))
     title = figure.suptitle(f"{score_page.headline(score)}\n{name}", color=INK, x=0.02, ha="left", fontsize=13)
     title.set_linespacing(1.5)
-    with atomic_files.replace_when_complete(path) as temporary:
+    with atomic_files.replace_when_complete(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # letters of a name that the font lacks become boxes
         figure.savefig(temporary, dpi=110)
 
 

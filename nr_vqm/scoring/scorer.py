@@ -90,8 +90,8 @@ class Scorer:
         Args:
             source: path of a video, or its frames: uint8 RGB, shape (num_frames, height, width, 3), values 0-255.
             raw: format of a headerless .yuv file, such as '1920x1080:yuv420p:30'; ignored for other files.
-            fps: frames per second of an array, for the time axis and for the number of frames that head `fusion`
-                samples; ignored for files.
+            fps: frames per second of an array, 0.01 to 10,000 or 0 if unknown, for the time axis and for the number of
+                frames that head `fusion` samples; ignored for files.
             stream: index of a video stream among those of the file; None for the default one, otherwise the largest.
             deinterlace: reconstruct the missing rows of interlaced frames; progressive frames are not changed.
 
@@ -228,7 +228,7 @@ class Scorer:
         self, frames: Iterable[np.ndarray], num_frames: int, info: decoder_client.VideoInfo
     ) -> "tuple[clips.ClipGrid, ClipOutputs, _Images, list[str], np.ndarray | None]":
         """Run the 3D-CNN over the frames; return (grid, outputs, images, warnings about the content, statistics)."""
-        grid = clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **self._model.clips)
+        grid = self._plan(num_frames, info)
         middle_frames, content = _MiddleFrames(grid), ContentCheck()
         fusion = self._model.fusion
         statistics = fusion.statistics_thread(num_frames, info.fps) if fusion else None
@@ -240,6 +240,16 @@ class Scorer:
         for _ in frames:  # frames after the last clip may be sampled too
             pass
         return grid, outputs, images, content.warnings(), statistics.features()
+
+    def _plan(self, num_frames: int, info: decoder_client.VideoInfo) -> clips.ClipGrid:
+        """Return the clip grid of a video; a ValueError about too few frames names other streams of the file."""
+        try:
+            return clips.plan_grid(num_frames, info.height, info.width, stride=self.trunk.stride, **self._model.clips)
+        except ValueError as error:
+            if info.streams == 1:
+                raise
+            others = f"The file has {info.streams} video streams; --stream (stream=N in Python) names another."
+            raise ValueError(f"{error} {others}") from error
 
 
 def _counted(frames: Iterable[np.ndarray], num_frames: int, on_frames: OnFrames) -> Iterator[np.ndarray]:

@@ -1,7 +1,7 @@
 """The videos that can be scored, files and arrays of frames, and their validation before any work starts."""
 
-import math
 import os
+import reprlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from nr_vqm.video.reader import ReadOptions
 
 Source = str | os.PathLike[str] | np.ndarray
 Raw = raw_video.RawFormat | str | None
+FPS = (0.01, 10_000.0)  # lowest and highest frame rate: time lapse and high-speed cameras
 MIN_SIDE = 16  # pixels, a macroblock: smaller frames come from damaged headers, and hold no quality to predict
 
 
@@ -90,8 +91,12 @@ def _check_frames(frames: np.ndarray, fps: float) -> None:
         raise ValueError("Masked pixels have no quality. Received: a masked array. Fill it first: frames.filled(0).")
     if not frames.size:
         raise ValueError(f"A video array must have frames and pixels. Received: shape {frames.shape}.")
-    if not isinstance(fps, (int, float, np.number)) or not math.isfinite(fps) or fps < 0:
-        raise ValueError(f"fps is the number of frames per second, 0 if unknown. Received: {fps!r}.")
+    is_number = isinstance(fps, (int, float, np.integer, np.floating)) and not isinstance(fps, bool)
+    if not is_number or not (fps == 0 or FPS[0] <= fps <= FPS[1]):
+        raise ValueError(
+            f"fps is the number of frames per second, 0 if unknown, else {FPS[0]:g} to {FPS[1]:,.0f}. "
+            f"Received: {reprlib.repr(fps)}."
+        )
 
 
 def _described(value: object) -> str:

@@ -59,7 +59,7 @@ def even_starts(have: int, need: int, count: int) -> tuple[int, ...]:
     """
     room = have - need
     if room < 0:
-        raise ValueError(f"Too short: {have} frames; this model needs {need}.")
+        raise ValueError(f"Too short: {have} {'frame' if have == 1 else 'frames'}; this model needs {need}.")
     if count == 1:
         return (room // 2,)
     return tuple((2 * i * room + count - 1) // (2 * (count - 1)) for i in range(count))

@@ -85,7 +85,8 @@ def open_file(path: str) -> Any:
                 "as .webm."
             ) from error
         raise Refusal(
-            f"A file that holds the video itself is needed, {path} has another format, for example that of a playlist."
+            f"A file that holds the video itself is needed, {path} has another format, for example that of an image, "
+            "an image sequence or a playlist."
         ) from error
 
 

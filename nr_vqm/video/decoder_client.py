@@ -37,6 +37,7 @@ class VideoInfo:
             fewer coded frames; 0 if unknown.
         warnings: properties that make the score less reliable: HDR, several video streams, non-square pixels, alpha.
         hdr: transfer characteristics of an HDR video, 'PQ' or 'HLG'; empty for all others.
+        streams: number of video streams of the file.
     """
 
     width: int
@@ -46,6 +47,7 @@ class VideoInfo:
     expected: int
     warnings: tuple[str, ...] = ()
     hdr: str = ""
+    streams: int = 1
 
 
 class Frames(Generic[Frame]):
@@ -182,7 +184,9 @@ def _info(answer: dict[str, Any]) -> VideoInfo:
         warnings.append(f"HDR video ({answer['hdr']}), read as if it were not: out of the model's range")
     if answer["streams"] > 1:
         size = f"{answer['width']}x{answer['height']}"
-        warnings.append(f"{answer['streams']} video streams: stream {answer['stream']} of {size} is read")
+        warnings.append(
+            f"{answer['streams']} video streams: stream {answer['stream']} of {size} is read, --stream names another"
+        )
     if answer["aspect"]:
         warnings.append(f"non-square pixels, {answer['aspect']}: read as they are stored, without stretching")
     if answer["alpha"]:
@@ -195,6 +199,7 @@ def _info(answer: dict[str, Any]) -> VideoInfo:
         expected=answer["expected"],
         warnings=tuple(warnings),
         hdr=answer["hdr"],
+        streams=answer["streams"],
     )
 
 

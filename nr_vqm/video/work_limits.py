@@ -3,14 +3,20 @@
 import contextlib
 import contextvars
 import dataclasses
+import math
+import reprlib
 import time
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 from nr_vqm.common import memory
 
 # Measured with `python -m benchmarks.memory`, decision 0011: of each pixel of a frame, the frames of the decoder, the
 # ring buffer and the copies of the reader.
 BYTES_PER_PIXEL = 110
+LARGEST = 1e30  # of a limit that is not infinite: every float type holds it
 
 
 class LimitExceeded(ValueError):
@@ -35,8 +41,8 @@ class WorkLimits:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None and not value > 0:
-                raise ValueError(f"A limit must be above 0. Received: {field.name}={value!r}.")
+            if not _is_limit(value) and not (value is None and field.name == "max_memory"):
+                raise ValueError(f"A limit must be above 0. Received: {field.name}={reprlib.repr(value)}.")
 
     @contextlib.contextmanager
     def enforced(self) -> Iterator[None]:
@@ -46,6 +52,13 @@ class WorkLimits:
             yield
         finally:
             _current.reset(token)
+
+
+def _is_limit(value: Any) -> bool:
+    """Return whether a value is a number from 0 to LARGEST, without 0, or infinite."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        return False
+    return bool(value > 0 and (value == math.inf or value <= LARGEST))
 
 
 _current: contextvars.ContextVar[tuple[WorkLimits, float] | None] = contextvars.ContextVar("work limits", default=None)

@@ -50,6 +50,20 @@ def test_every_video_is_prepared_or_listed_with_its_reason(root, tmp_path, capsy
     assert [video.mos for video in videos if video.video_id in table.video_ids] == [0, 10, 20, 30]
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["notes.txt"], "1 file is not a video: notes.txt\n"),
+        (["a.txt", "b.txt"], "2 files are not videos: a.txt, b.txt\n"),
+    ],
+)
+def test_files_that_are_not_videos_are_counted(root, tmp_path, names, message, capsys):
+    for name in names:
+        (root / name).touch()
+    prep(root, tmp_path / "data")
+    assert message in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("options", "labels"), [([], "people"), (["--label-origin", "pseudo"], "pseudo")])
 def test_the_origin_of_a_csv_s_labels_is_recorded(root, tmp_path, options, labels, capsys):
     prep(root, tmp_path / "data", *options)

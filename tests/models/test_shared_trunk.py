@@ -82,6 +82,35 @@ def test_sizes_are_taken_from_the_network(model):
     assert (shared.stride, shared.window_frames, shared.window_size) == (4, 3, 4)
 
 
+@pytest.mark.parametrize(
+    ("features", "quality", "message"),
+    [
+        (1e7, 3.0, r"must give numbers within \+-1e\+06, this one gave 1e\+07. Train the run again"),
+        (2.0, -1e30, r"must give numbers within \+-1e\+06, this one gave 1e\+30"),
+        (np.inf, 3.0, "must give finite numbers, this one gave NaN or infinity"),
+        (2.0, np.nan, "must give finite numbers, this one gave NaN or infinity"),
+    ],
+)
+def test_absurd_outputs_are_refused(features, quality, message):
+    values = np.full((3, 8), 1.0, np.float32), np.full((3, 6), 2.0, np.float32)
+    values[0][1, 2], values[1][2, 1] = features, quality
+    with pytest.raises(ValueError, match=message):
+        shared_trunk.ClipOutputs(group_features=values[0], clip_quality=values[1])
+
+
+@pytest.mark.filterwarnings("error")
+def test_features_whose_mean_overflows_are_refused_without_a_warning(model, monkeypatch):
+    grid = clips.plan_grid(33, 45, 61, num_groups=5, block_grid=(2, 3), **SIZES)
+    shared = keras_engine.shared_trunk(model)
+
+    def overflow(windows):
+        return np.full((len(windows), 8), 3e38, np.float32), np.full((len(windows), 1), 3.0, np.float32)
+
+    monkeypatch.setattr(shared._engine, "run_fully_connected", overflow)
+    with pytest.raises(ValueError, match="The 3D-CNN must give finite numbers"):
+        shared.run(iter(random_frames(33, 45, 61)), grid)
+
+
 def test_too_few_frames_are_refused(model):
     grid = clips.plan_grid(33, 45, 61, num_groups=5, block_grid=(2, 3), **SIZES)
     for count in (32, 3, 0):

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import re
+import warnings
 from pathlib import Path
 
 import cv2
@@ -143,6 +144,12 @@ def test_the_plot_is_a_png_of_the_map_and_the_clips(score, tmp_path):
     assert cv2.imread(str(tmp_path / "plot.png")).shape == (902, 1320, 3)
     with pytest.raises(ValueError, match=r"must end in \.png"):
         score.save_plot(tmp_path / "plot.pdf")
+
+
+def test_letters_that_the_font_of_a_plot_lacks_give_no_warning(score, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataclasses.replace(score, path="\u65e5\u672c.mp4").save_plot(tmp_path / "plot.png")
 
 
 def test_a_colour_stands_for_the_same_quality_on_every_page(score):

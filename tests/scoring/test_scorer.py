@@ -67,9 +67,26 @@ def test_refused_arrays(run_dir, array, message):
         nr_vqm.load(run_dir).score(array)
 
 
-@pytest.mark.parametrize("fps", [-1.0, np.nan, np.inf, "25"])
+def test_a_short_stream_is_refused_with_the_number_of_streams(run_dir, place_video, monkeypatch):
+    real = reader.read_frames
+
+    def one_of_three(*args, **options):
+        frames = real(*args, **options)
+        frames.info = dataclasses.replace(frames.info, streams=3)
+        return frames
+
+    monkeypatch.setattr(reader, "read_frames", one_of_three)
+    message = r"Too short: 6 frames; this model needs 7\. The file has 3 video streams; --stream \(stream=N in Python\)"
+    with pytest.raises(ValueError, match=message):
+        nr_vqm.load(run_dir).score(place_video("short.mkv", num_frames=6))
+
+
+@pytest.mark.parametrize(
+    "fps", [-1.0, np.nan, np.inf, "25", True, 1e-300, 1e300, 10**400, 0.009, 10_001], ids=lambda fps: f"{fps!r:.9}"
+)
 def test_refused_frame_rates(run_dir, fps):
-    with pytest.raises(ValueError, match="fps is the number of frames per second, 0 if unknown. Received: "):
+    message = r"fps is the number of frames per second, 0 if unknown, else 0\.01 to 10,000\. Received: .{,60}$"
+    with pytest.raises(ValueError, match=message):
         nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8), fps=fps)
 
 

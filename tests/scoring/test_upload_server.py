@@ -89,6 +89,10 @@ def test_an_upload_is_scored_shown_and_deleted(server, scorer, video, tmp_path):
     assert headers["Cache-Control"] == "no-store" and "default-src 'none'" in headers["Content-Security-Policy"]
 
 
+def test_the_default_limit_refuses_large_uniform_frames_whose_file_is_small():
+    assert 3840 * 2160 * 240 < cli._parser().parse_args(["serve"]).max_pixels == 4e9 < 8192 * 8192 * 100
+
+
 def test_the_start_page_allows_only_its_own_script(server):
     status, page, headers = ask(server)
     assert status == 200

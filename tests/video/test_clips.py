@@ -51,6 +51,8 @@ def test_even_corners(have, need, count, stride, corners):
 
 
 def test_too_short():
+    with pytest.raises(ValueError, match="Too short: 1 frame; this model needs 16."):
+        clips.even_starts(1, 16, 3)
     with pytest.raises(ValueError, match="Too short: 9 frames; this model needs 16."):
         clips.even_starts(9, 16, 32)
 

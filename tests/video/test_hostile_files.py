@@ -2,6 +2,8 @@
 
 import socket
 
+import cv2
+import numpy as np
 import pytest
 from sample_videos import write_bars
 
@@ -36,6 +38,14 @@ def test_a_playlist_makes_no_connection(tmp_path, name):
             reader.probe(path)
         with pytest.raises(TimeoutError):
             server.accept()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.apng", "a.mp4"])
+def test_an_image_is_refused_by_its_kind(tmp_path, name):
+    image = cv2.imencode(".png", np.zeros((32, 48, 3), np.uint8))[1].tobytes()
+    (tmp_path / name).write_bytes(image)
+    with pytest.raises(ValueError, match="another format, for example that of an image, an image sequence or a play"):
+        reader.probe(tmp_path / name)
 
 
 def test_images_named_like_a_sequence_are_refused(tmp_path):

@@ -88,7 +88,7 @@ def test_probe_and_count(tmp_path, pixel_format):
     raw = format_of(pixel_format)
     assert raw.frame_bytes == FORMATS[pixel_format] * 14 * 22
     (tmp_path / "A.YUV").write_bytes(bytes(7 * raw.frame_bytes))
-    assert dataclasses.astuple(reader.probe(tmp_path / "A.YUV", raw)) == (22, 14, 7, 25.0, 7, (), "")
+    assert dataclasses.astuple(reader.probe(tmp_path / "A.YUV", raw)) == (22, 14, 7, 25.0, 7, (), "", 1)
     assert reader.count_frames(tmp_path / "A.YUV", raw) == 7
 
 

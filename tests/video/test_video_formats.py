@@ -108,7 +108,14 @@ def test_the_largest_default_or_named_video_stream_is_read(tmp_path, sizes, defa
     frames = read(write_two_streams(tmp_path / "two.mkv", sizes, default=default), stream=wanted)
     height, width = sizes[shown]
     assert [getattr(frame, "y", frame).shape[:2] for frame in frames] == [(height, width)] * 20
-    assert frames.warnings == [f"2 video streams: stream {shown} of {width}x{height} is read"]
+    assert frames.warnings == [f"2 video streams: stream {shown} of {width}x{height} is read, --stream names another"]
+
+
+def test_a_default_stream_that_is_far_smaller_is_not_read(tmp_path):
+    """As in FFmpeg, the default stream counts as 5,000,000 pixels larger."""
+    path = write_two_streams(tmp_path / "two.mkv", ((48, 64), (2000, 2600)), default=0)
+    with reader.read_frames(path) as frames:
+        assert (frames.info.width, frames.info.height, frames.info.streams) == (2600, 2000, 2)
 
 
 def test_a_missing_stream_is_refused_with_those_there_are(tmp_path):

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 
 from nr_vqm.common import memory
@@ -30,10 +31,25 @@ def test_a_large_frame_is_refused_by_the_memory_that_is_available(monkeypatch):
         work_limits.check_start(8192, 8192, 1, model_bytes=8e8)
 
 
-@pytest.mark.parametrize("limits", [{"max_pixels": 0}, {"max_seconds": float("nan")}, {"max_memory": -1}])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_pixels": 0},
+        {"max_pixels": "3"},
+        {"max_pixels": True},
+        {"max_pixels": None},
+        {"max_seconds": float("nan")},
+        {"max_seconds": 10**400},
+        {"max_memory": -1},
+    ],
+)
 def test_limits_are_above_zero(limits):
     with pytest.raises(ValueError, match="A limit must be above 0. Received: max_"):
         WorkLimits(**limits)
+
+
+def test_a_limit_may_be_infinite_and_a_number_of_numpy():
+    assert WorkLimits(max_pixels=float("inf"), max_seconds=np.float32(3)).max_memory is None
 
 
 def test_an_endless_index_is_stopped_with_its_decoder(place_video):
