@@ -28,6 +28,7 @@ FACTS = (
     "clip grid heads versions"
 ).split()
 MIN_ALIGNED = 20  # videos to fit a line to
+PRECISION = "float32"  # in which exports compute
 
 
 def export(
@@ -175,6 +176,12 @@ def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any],
         return dict(interval_file.read_all(run)), {}
     if not test.cnn3d.exists() or test.check_file(test.cnn3d) != run.check_file(run.cnn3d):
         raise ValueError(f"{test} is not a test of {run}: its 3D-CNN is another one. Make it by: make cross_database.")
+    precision = test.read_facts().get("precision", {}).get("features", PRECISION)
+    if precision != PRECISION:
+        raise ValueError(
+            f"{test} was computed in {precision}, exports compute in {PRECISION}, and the scores differ. Test it again: "
+            f"make cross_database PRECISION={PRECISION}."
+        )
     rows, ends = comparison.read_scores(test.scores), test.read_mos_range()
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:

@@ -289,6 +289,15 @@ def test_a_test_of_another_run_is_refused(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_test_in_another_precision_is_refused(run, tmp_path):
+    test = write_test(run, tmp_path / "test", mos=lambda score: score)
+    test.update_facts(precision={"train": "mixed_bfloat16", "features": "mixed_bfloat16"})
+    with pytest.raises(ValueError, match="was computed in mixed_bfloat16, exports compute in float32"):
+        exporting.export(run, tmp_path / "export", validation=test)
+    test.update_facts(precision={"train": "mixed_bfloat16", "features": "float32"})
+    exporting.export(run, tmp_path / "export", validation=test)
+
+
 def test_the_teacher_is_exported(run, tmp_path, place_video):
     with_teacher = RunFolder(shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("export")))
     features = np.random.default_rng(3).normal(1, 1, size=(60, 36))
