@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from nr_vqm import progress
-from nr_vqm.common import atomic_files, safe_output
+from nr_vqm import command_line, progress
+from nr_vqm.common import safe_output
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.scoring import quality_view, score_table
 
@@ -36,8 +36,7 @@ class Printer:
 
     def __enter__(self) -> Self:
         if self.format in ("csv", "jsonl"):
-            with atomic_files.naming("standard output"):
-                print(score_table.header(self.format), end="", flush=True)
+            command_line.print_result(score_table.header(self.format), end="")
         self._bar.__enter__()
         return self
 
@@ -58,20 +57,19 @@ class Printer:
         if self.format == "json":
             self.rows.append(row)
             return
-        with self._bar.hidden(), atomic_files.naming("standard output"):
+        with self._bar.hidden():
             if self.format != "text":
-                print(score_table.to_line(row, self.format), end="", flush=True)
+                command_line.print_result(score_table.to_line(row, self.format), end="")
                 return
             if self._is_table and not self._has_heading and row["status"] == score_table.OK:
-                print(heading(row))
+                command_line.print_result(heading(row))
                 self._has_heading = True
-            print(table_line(row) if self._is_table else to_text(row), flush=True)
+            command_line.print_result(table_line(row) if self._is_table else to_text(row))
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         self._bar.__exit__(kind, *exc)
         if self.format == "json" and kind in (None, KeyboardInterrupt):  # after Ctrl-C the finished rows are kept
-            with atomic_files.naming("standard output"):
-                print(json.dumps(self.rows, indent=1, allow_nan=False), flush=True)
+            command_line.print_result(json.dumps(self.rows, indent=1, allow_nan=False))
 
     def close(self, statuses: Sequence[str]) -> None:
         """Print the numbers of scored and failed videos on standard error, if there are several."""

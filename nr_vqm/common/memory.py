@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
-# Of glibc's mallopt. By default an array of a frame's size is a mapping of its own, and each new one costs the kernel
-# as long to fill with zeros as NumPy needs to compute with it: a tenth of the time of a score.
+# Of glibc's mallopt. By default every array of a frame's size is a new mapping, whose pages the kernel fills with
+# zeros: a tenth of the time of a score.
 _MALLOPT = {
     "M_TRIM_THRESHOLD": (-1, 2**30),  # parameter, value: bytes
     "M_MMAP_THRESHOLD": (-3, 2**25),  # bytes, the largest value

@@ -179,7 +179,7 @@ def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any],
     precision = test.read_facts().get("precision", {}).get("features", PRECISION)
     if precision != PRECISION:
         raise ValueError(
-            f"{test} was computed in {precision}, exports compute in {PRECISION}, and the scores differ. Test it again: "
+            f"{test} was computed in {precision}, exports compute in {PRECISION}, and the scores differ. Test again: "
             f"make cross_database PRECISION={PRECISION}."
         )
     rows, ends = comparison.read_scores(test.scores), test.read_mos_range()

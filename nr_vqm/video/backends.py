@@ -143,7 +143,7 @@ def _reason(error: av.FFmpegError | ValueError) -> str:
     """Say why a file cannot be read; FFmpeg's words for damage say nothing about the file."""
     words = getattr(error, "strerror", None) or "it has no video stream"
     is_damage = isinstance(error, (av.error.InvalidDataError, av.error.EOFError))
-    return f"it is no video, or damaged (FFmpeg: {words})" if is_damage else words
+    return f"it is damaged or not a video (FFmpeg: {words})" if is_damage else words
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:

@@ -185,7 +185,8 @@ def _info(answer: dict[str, Any]) -> VideoInfo:
     if answer["streams"] > 1:
         size = f"{answer['width']}x{answer['height']}"
         warnings.append(
-            f"{answer['streams']} video streams: stream {answer['stream']} of {size} is read, --stream names another"
+            f"{answer['streams']} video streams: stream {answer['stream']} of {size} is read; nr-vqm score --stream "
+            "reads another"
         )
     if answer["aspect"]:
         warnings.append(f"non-square pixels, {answer['aspect']}: read as they are stored, without stretching")

@@ -103,7 +103,7 @@ def test_the_start_page_allows_only_its_own_script(server):
 
 def test_what_is_no_video_is_refused_and_deleted(server, scorer, tmp_path):
     status, found = upload(server, b"not a video", "notes.mp4")
-    assert "Cannot read notes.mp4: it is no video, or damaged (FFmpeg: " in found["error"]
+    assert "Cannot read notes.mp4: it is damaged or not a video (FFmpeg: " in found["error"]
     assert status == 422 and "notes.mp4" in found["error"] and str(tmp_path) not in found["error"]
     assert scorer.paths == [] and list(tmp_path.iterdir()) == []
 

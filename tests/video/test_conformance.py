@@ -137,7 +137,7 @@ CASES = {
     "sound and subtitles apart": Case("a.mkv", f"-f lavfi -i sine=duration=0.4 -map 0 -map 1 {X264} -c:a aac"),
     "two video streams": Case(
         "a.mkv", f"-f lavfi -i testsrc=size=80x48:duration=0.4 -map 1 -map 0 {X264} -disposition:v:0 0",
-        warning="2 video streams: stream 1 of 160x96 is read, --stream names another",
+        warning="2 video streams: stream 1 of 160x96 is read; nr-vqm score --stream reads another",
     ),
 }  # fmt: skip
 

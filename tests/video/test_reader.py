@@ -47,8 +47,8 @@ def test_a_folder(tmp_path, read):
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"\0" * 5000, r"it is no video, or damaged \(FFmpeg: Invalid data found when processing input\)"),
-        (b"not a video", r"it is no video, or damaged \(FFmpeg: .*\)"),
+        (b"\0" * 5000, r"it is damaged or not a video \(FFmpeg: Invalid data found when processing input\)"),
+        (b"not a video", r"it is damaged or not a video \(FFmpeg: .*\)"),
     ],
 )
 def test_not_a_video(tmp_path, content, reason):

@@ -108,7 +108,8 @@ def test_the_largest_default_or_named_video_stream_is_read(tmp_path, sizes, defa
     frames = read(write_two_streams(tmp_path / "two.mkv", sizes, default=default), stream=wanted)
     height, width = sizes[shown]
     assert [getattr(frame, "y", frame).shape[:2] for frame in frames] == [(height, width)] * 20
-    assert frames.warnings == [f"2 video streams: stream {shown} of {width}x{height} is read, --stream names another"]
+    read = f"stream {shown} of {width}x{height} is read; nr-vqm score --stream reads another"
+    assert frames.warnings == [f"2 video streams: {read}"]
 
 
 def test_a_default_stream_that_is_far_smaller_is_not_read(tmp_path):
