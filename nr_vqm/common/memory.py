@@ -9,9 +9,8 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # Of glibc's mallopt. By default every array of a frame's size is a new mapping, whose pages the kernel fills with
 # zeros: a tenth of the time of a score.
 _MALLOPT = {
-    "M_TRIM_THRESHOLD": (-1, 2**30),  # parameter, value: bytes
-    "M_MMAP_THRESHOLD": (-3, 2**25),  # bytes, the largest value
-    "M_ARENA_MAX": (-8, 2),  # each arena keeps what its threads have freed, and new threads change between arenas
+    "M_TRIM_THRESHOLD": (-1, 2**30),  # parameter, bytes
+    "M_MMAP_THRESHOLD": (-3, 2**25),  # the largest value
 }
 
 
