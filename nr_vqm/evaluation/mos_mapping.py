@@ -113,8 +113,11 @@ def fit_logistic(
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # "number of calls has reached maxfev"
-        values, _ = optimize.leastsq(lambda b: logistic(scores, *b) - mos, start, maxfev=max_evaluations)
-        b1, b2, b3, b4 = (float(value) for value in values)
+        # SciPy 1.15 to 1.17 may read beyond the last column of the Jacobian, so that the same data give different
+        # curves (scipy/scipy#23612). A fifth value that the curve does not use makes that column zeros, which are not
+        # read.
+        values, _ = optimize.leastsq(lambda b: logistic(scores, *b[:4]) - mos, [*start, 0.0], maxfev=max_evaluations)
+        b1, b2, b3, b4 = (float(value) for value in values[:4])
         is_finite = np.isfinite(logistic(scores, b1, b2, b3, b4)).all()
     return (b1, b2, b3, b4) if is_finite else None
 

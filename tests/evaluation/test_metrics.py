@@ -56,6 +56,17 @@ def test_mapping_of_a_straight_line_is_as_good_as_the_line():
     assert got.rmse_mapped < 0.02
 
 
+def test_a_mapping_does_not_depend_on_what_memory_held_before():
+    rng = np.random.default_rng(0)
+    mos, scores = rng.uniform(1, 5, 32), 3 + 1e-5 * rng.standard_normal(32)  # a curve that the data hardly determine
+    found = set()
+    for value in (0.0, 1.0, 1e-3, 1e3, 1e9):
+        blocks = [np.full(129, value) for _ in range(8)]  # as large as the fit's Jacobian, and one number larger
+        del blocks
+        found.add(mos_mapping.fit_mapping(mos=mos, scores=scores).values)
+    assert len(found) == 1
+
+
 def test_a_failed_fit_is_replaced_by_the_line_with_a_note(monkeypatch):
     monkeypatch.setattr(mos_mapping, "fit_logistic", lambda **_: None)
     got = metrics.agreement(mos=[1, 2, 3, 4, 6], scores=[2, 4, 6, 8, 12])
