@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -157,6 +158,14 @@ def resamples(text: str) -> int:
     value = positive(text)
     if value < comparison.MIN_RESAMPLES:
         raise argparse.ArgumentTypeError(f"must be at least {comparison.MIN_RESAMPLES:,}, received {text}")
+    return value
+
+
+def amount(text: str) -> float:
+    """Parse a finite number above zero (argparse type)."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a finite number above zero, received {text}")
     return value
 
 

@@ -541,3 +541,12 @@ def test_options_for_reading_and_limits_reach_the_scorer_and_the_workers(
 def test_wrong_options_for_reading_are_refused_before_anything_is_loaded(tiny_run, options, message, capsys):
     code, printed = score("x.mp4", "--run", tiny_run, *options, capsys=capsys)
     assert (code, message in printed.err) == (command_line.EXIT_USAGE, True)
+
+
+@pytest.mark.parametrize("option", ["--max-upload", "--max-duration"])
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-1"])
+def test_limits_of_uploads_are_finite_numbers_above_zero(option, value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve", f"{option}={value}"])
+    assert ended.value.code == command_line.EXIT_USAGE
+    assert f"argument {option}: must be a finite number above zero, received {value}" in capsys.readouterr().err

@@ -19,8 +19,10 @@ class KerasEngine:
         self.clip_frames, self.clip_size = model.input_shape[1:3]
         self.convs = cnn3d.convs(model)
         self._dtype = model.get_layer("flatten").compute_dtype
+        fully_connected = cnn3d.fully_connected_part(model)
+        self.weight_copies = 0 if self._dtype == "float32" else 2 * fully_connected.count_params()
         self._trunk = devices.compiled(cnn3d.streaming_trunk(model))
-        self._fully_connected = devices.compiled(cnn3d.fully_connected_part(model))
+        self._fully_connected = devices.compiled(fully_connected)
 
     def zeros(self, shape: tuple[int, ...]) -> Any:
         """Return a state of zeros, as a tensor."""

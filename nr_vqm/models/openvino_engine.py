@@ -24,6 +24,8 @@ OPERATIONS = frozenset(
 class OpenVinoEngine:
     """The engine of `shared_trunk` for an exported 3D-CNN; attributes and methods as described there."""
 
+    weight_copies = 0  # computed in the precision of the weights
+
     def __init__(
         self,
         trunk: Mapping[str, bytes],

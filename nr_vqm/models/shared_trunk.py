@@ -61,11 +61,13 @@ class Engine(Protocol):
     Attributes:
         clip_frames, clip_size: length in frames, and height and width in pixels, of one clip.
         convs: the convolutions, as in `network_sizes.smallest_clip`.
+        weight_copies: bytes of the weights that `run_fully_connected` converts to another precision at each call.
     """
 
     clip_frames: int
     clip_size: int
     convs: network_sizes.Convs
+    weight_copies: int
 
     def zeros(self, shape: tuple[int, ...]) -> Any:
         """Return a state of zeros."""
@@ -97,10 +99,13 @@ class SharedTrunk:
         self._engine = engine
 
     def needed_bytes(self, width: int, height: int) -> float:
-        """Estimate the memory for the activations of all convolutions over a chunk of frames of this size, in bytes."""
+        """Estimate the memory to compute the 3D-CNN over frames of this size, in bytes.
+
+        That is the activations of all convolutions over a chunk of frames, and the copies of weights.
+        """
         stages = enumerate(self.convs)  # each pooling leaves a quarter of the pixels
         per_pixel = ACTIVATION_BYTES * sum(filters * repeats / 4**stage for stage, (filters, _, repeats) in stages)
-        return per_pixel * min(CHUNK_FRAMES[1] * width * height, CHUNK_PIXELS)
+        return per_pixel * min(CHUNK_FRAMES[1] * width * height, CHUNK_PIXELS) + self._engine.weight_copies
 
     def run(self, frames: Iterable[np.ndarray], grid: clips.ClipGrid) -> ClipOutputs:
         """Compute the clip qualities and the mean features of every group of one video.

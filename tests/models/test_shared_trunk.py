@@ -47,6 +47,16 @@ def test_equals_clip_by_clip(model, num_frames, height, width, num_groups, block
     np.testing.assert_allclose(outputs.clip_quality, clip_by_clip(model, frames, grid), atol=1e-5)
 
 
+def test_estimate_of_memory_by_hand(model):
+    # 3 filters on every pixel and twice 4 on a quarter of them, 4 bytes each, 32 frames of 30 x 20 pixels
+    activations = 4 * (3 + 2 * 4 / 4) * 32 * 30 * 20
+    assert keras_engine.shared_trunk(model).needed_bytes(30, 20) == activations
+    # 2 bytes for each weight: 24 -> 22 -> 11 -> 9 -> 4 pixels, 7 -> 5 -> 4 -> 3 frames, then 11, 8 and 1 outputs
+    weights = (3 * 4 * 4 * 4 + 1) * 11 + (11 + 1) * 8 + 8 + 1
+    half = cnn3d.build_cnn3d(**NETWORK, dtype="mixed_bfloat16")
+    assert keras_engine.shared_trunk(half).needed_bytes(30, 20) == activations + 2 * weights
+
+
 def random_grid(rng):
     """Return an irregular grid: positions that overlap, repeat or have gaps; regions of several shapes."""
 
