@@ -94,6 +94,8 @@ def print_result(videos: list[Video]) -> int:
         f"{len(videos) - len(skipped):,} of {len(videos):,} videos are ready, {len(skipped):,} skipped"
         f"{f' ({kinds})' if kinds else ''}."
     )
+    if 0 < len(skipped) < len(videos):
+        print("Repair or remove them and repeat this command, or go on without them: make train.")
     return len(skipped)
 
 
