@@ -72,7 +72,7 @@ docs: setup .venv-docs/.ready ## the documentation as a web site -> site/index.h
 	.venv-docs/bin/pip install --disable-pip-version-check --quiet -r requirements-docs.txt
 	@touch $@
 
-demo: ## the whole line on the synthetic database, on a CPU in minutes
+demo: ## the whole pipeline on the synthetic database, on a CPU in minutes
 	$(MAKE) prep train features compare report DATABASE=synthetic
 	@printf '%s\n' 'Next steps:' $(call quoted,  open $(RUN)/report.html in a browser) \
 	  $(call quoted,  $(BIN)/nr-vqm score your.mp4 --run $(RUN) --html page.html) \

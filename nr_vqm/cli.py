@@ -95,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_score(add("score", "score videos", "Score videos with a trained run.", SCORE_EPILOG))
     described = "Score two videos, and say whether the difference is significant."
     _add_compare(add("compare", "compare the scores of two videos", described, COMPARE_EPILOG))
-    described = "Score videos that are uploaded in a web browser. Only this machine can reach the server."
+    described = (
+        "Score videos that are uploaded in a web browser. Only this machine can reach the server, unless --host is given."
+    )
     _add_serve(add("serve", "score uploaded videos in a web browser", described, SERVE_EPILOG))
     described = "Export a run: scoring with an export needs neither TensorFlow nor Keras."
     _add_export(add("export", "write the few files of a run that scoring needs", described, EXPORT_EPILOG))

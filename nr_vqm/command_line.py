@@ -241,7 +241,8 @@ def run(
         if os.environ.get("NR_VQM_TRACEBACK") == "1" or str(error.name).startswith("nr_vqm"):
             raise
         code = _fail(
-            f"This command needs the package {error.name}. Install it: pip install 'nr-vqm[train]'.", EXIT_FAILED
+            f"This command needs the package {error.name}. Install it in a checkout: pip install '.[train]'.",
+            EXIT_FAILED,
         )
     except (ValueError, OSError) as error:
         if os.environ.get("NR_VQM_TRACEBACK") == "1":

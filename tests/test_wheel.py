@@ -74,7 +74,7 @@ def test_the_installed_wheel_scores_a_video_without_tensorflow(python, tmp_path)
     assert row["scale_min"] <= row["score"] <= row["scale_max"]
     refused = run(python, "-m", "nr_vqm", "export", "runs/none", cwd=tmp_path)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "pip install 'nr-vqm[train]'" in refused.stderr
+    assert "pip install '.[train]'" in refused.stderr
     site = next(path for path in python.parent.parent.rglob("site-packages"))
     packages = [path for path in site.iterdir() if not path.name.startswith(("pip", "setuptools", "pkg_resources"))]
     files = [file for package in packages for file in (package, *package.rglob("*")) if file.is_file()]

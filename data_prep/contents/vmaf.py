@@ -34,7 +34,7 @@ def ffmpeg() -> str:
 
 def _needed(found: str) -> str:
     return (
-        f"VMAF needs FFmpeg with libvmaf, found: {found}. Install it by: pip install 'nr-vqm[contents]', or do "
+        f"VMAF needs FFmpeg with libvmaf, found: {found}. Install it by: pip install imageio-ffmpeg, or do "
         "without: --set contents_loss=tables."
     )
 

@@ -49,7 +49,7 @@ class ModelSource:
         if self.engine == "keras" and importlib.util.find_spec("keras") is None:
             raise ValueError(
                 f"{self.folder} needs Keras, which is not installed. Name an export of it (nr-vqm export), or install "
-                "Keras: pip install 'nr-vqm[train]'."
+                "Keras in a checkout: pip install '.[train]'."
             )
         if self.engine != "openvino":
             return

@@ -83,7 +83,7 @@ def failed_row(path: str, error: Exception) -> dict[str, Any]:
 
 
 def to_frame(scores: Iterable[Score]) -> "pandas.DataFrame":
-    """Collect scores in a pandas DataFrame; it needs pandas: pip install 'nr-vqm[pandas]'.
+    """Collect scores in a pandas DataFrame; it needs pandas, which the extra `pandas` installs.
 
     Args:
         scores: the scores, for example the first items of what `Scorer.score_many` yields.
@@ -100,7 +100,7 @@ def to_frame(scores: Iterable[Score]) -> "pandas.DataFrame":
     except ModuleNotFoundError as error:
         if error.name != "pandas":
             raise
-        raise ModuleNotFoundError("to_frame needs pandas: pip install 'nr-vqm[pandas]'.", name="pandas") from error
+        raise ModuleNotFoundError("to_frame needs pandas: pip install pandas.", name="pandas") from error
 
     rows = []
     for score in scores:

@@ -311,7 +311,7 @@ def test_without_ffmpeg_one_line_says_what_to_install(folder, tmp_path, monkeypa
         raise FileNotFoundError(vmaf._needed("no module"))
 
     monkeypatch.setattr(vmaf, "ffmpeg", missing)
-    with pytest.raises(FileNotFoundError, match=r"VMAF needs FFmpeg with libvmaf.*pip install 'nr-vqm\[contents\]'"):
+    with pytest.raises(FileNotFoundError, match=r"VMAF needs FFmpeg with libvmaf.*pip install imageio-ffmpeg"):
         make(folder, tmp_path / "out", loss="both")
     assert not (tmp_path / "out").exists()
 

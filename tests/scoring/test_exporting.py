@@ -562,7 +562,7 @@ def test_a_missing_package_is_named_in_one_line():
         raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
 
     assert commands.fail(main) == (
-        "error: This command needs the package scipy. Install it: pip install 'nr-vqm[train]'.\n"
+        "error: This command needs the package scipy. Install it in a checkout: pip install '.[train]'.\n"
     )
 
 
