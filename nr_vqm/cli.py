@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     described = "Score two videos, and say whether the difference is significant."
     _add_compare(add("compare", "compare the scores of two videos", described, COMPARE_EPILOG))
     described = (
-        "Score videos that are uploaded in a web browser. Only this machine can reach the server, unless --host is given."
+        "Score videos that are uploaded in a web browser. Without --host only this machine can reach the server."
     )
     _add_serve(add("serve", "score uploaded videos in a web browser", described, SERVE_EPILOG))
     described = "Export a run: scoring with an export needs neither TensorFlow nor Keras."
