@@ -81,7 +81,12 @@ def replace_folder_when_complete(folder: str | os.PathLike[str]) -> Iterator[Pat
         sync_folder(temporary)
         if folder.exists():
             os.replace(folder, old)
-        os.replace(temporary, folder)
+        try:
+            os.replace(temporary, folder)
+        except OSError:
+            if old.exists():
+                os.replace(old, folder)
+            raise
         sync_folder(folder.parent)
     finally:
         for path in (temporary, old):

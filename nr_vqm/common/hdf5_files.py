@@ -70,7 +70,9 @@ def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         try:
             _check_members(file, path, {_address(file)})
             yield file
-        except (KeyError, RuntimeError, TypeError) as error:  # h5py raises these for missing and damaged parts
+        except (KeyError, RuntimeError, TypeError, OSError) as error:  # h5py raises these for missing and damaged parts
+            if isinstance(error, OSError) and error.filename is not None:  # of another file, or the user's block
+                raise
             raise ValueError(f"A complete HDF5 file of nr-vqm is needed, {path} is not one: {error}") from error
 
 

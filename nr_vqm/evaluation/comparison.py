@@ -80,8 +80,12 @@ def read_scores(path: str | os.PathLike[str]) -> list[ScoreRow]:
         ValueError: a column is missing, a cell is not a number, or there are no rows.
     """
     atomic_files.require(path, made_by="make compare")
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [_row(row, f"{path} line {number}") for number, row in enumerate(csv.DictReader(file), start=2)]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            cells = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a table of scores ({error}). Run again: make compare.") from error
+    rows = [_row(row, f"{path} line {number}") for number, row in enumerate(cells, start=2)]
     if not rows:
         raise ValueError(f"Scores of test videos are needed, {path} has none. Run again: make compare.")
     return rows

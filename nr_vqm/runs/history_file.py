@@ -37,5 +37,5 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{path} is not the history of a training ({error}). Train again: make train.") from error

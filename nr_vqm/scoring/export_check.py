@@ -48,12 +48,13 @@ def largest_difference(run: RunFolder, export: ExportFolder, *, videos: Videos) 
     for name in rivals:
         vectors = _feature_vectors(export.arrays(name))
         found += [_difference(models[name], [vectors, vectors])]
-    if not max(found) <= MAX_DIFFERENCE:
+    largest = float(np.max(found))  # NaN if one of them is, unlike max()
+    if not largest <= MAX_DIFFERENCE:
         raise ValueError(
-            f"An export may differ from its run by {MAX_DIFFERENCE} on 1-5, that of {run} differs by {max(found):.4f}. "
+            f"An export may differ from its run by {MAX_DIFFERENCE} on 1-5, that of {run} differs by {largest:.4f}. "
             "Nothing was written; use the run itself."
         )
-    return max(found)
+    return largest
 
 
 def _difference(pair: tuple[Head, head_model.HeadModel], inputs: Sequence[np.ndarray]) -> float:

@@ -174,14 +174,7 @@ def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any],
     """Return {head: {'scores', 'mos'}} of the validation videos, on 1-5, and what the record says about them."""
     if test is None:
         return dict(interval_file.read_all(run)), {}
-    if not test.cnn3d.exists() or test.check_file(test.cnn3d) != run.check_file(run.cnn3d):
-        raise ValueError(f"{test} is not a test of {run}: its 3D-CNN is another one. Make it by: make cross_database.")
-    precision = test.read_facts().get("precision", {}).get("features", PRECISION)
-    if precision != PRECISION:
-        raise ValueError(
-            f"{test} was computed in {precision}, exports compute in {PRECISION}, and the scores differ. Test again: "
-            f"make cross_database PRECISION={PRECISION}."
-        )
+    _check_test(test, run)
     rows, ends = comparison.read_scores(test.scores), test.read_mos_range()
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:
@@ -190,6 +183,30 @@ def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any],
         entry["mos"].append(round(mos_scale.to_unit_5(row["mos"], *ends), 4))
     database = str(test.read_facts().get("database")).partition(", trained on ")[0]
     return found, {"validation": {"database": database, "labels": test.read_labels()[0]}}
+
+
+def _check_test(test: RunFolder, run: RunFolder) -> None:
+    """Raise ValueError unless `test` is a complete test of the run as it is now, in the precision of exports."""
+    if not test.cnn3d.exists() or test.check_file(test.cnn3d) != run.check_file(run.cnn3d):
+        raise ValueError(f"{test} is not a test of {run}: its 3D-CNN is another one. Make it by: make cross_database.")
+    if not (test.is_complete("cross_database") and test.is_complete("results")):
+        raise ValueError(
+            f"{test} was stopped before its end, or its files have changed since. Test again: make cross_database."
+        )
+    precision = test.read_facts().get("precision", {}).get("features", PRECISION)
+    if precision != PRECISION:
+        raise ValueError(
+            f"{test} was computed in {precision}, exports compute in {PRECISION}, and the scores differ. Test again: "
+            f"make cross_database PRECISION={PRECISION}."
+        )
+    for row in head_table.HEADS.values():
+        if row.cnn3d != head_table.CNN3D or row.file is None or not run.head(row.name).exists():
+            continue
+        tested = test.head(row.name)
+        if tested.exists() and test.check_file(tested) != run.check_file(run.head(row.name)):
+            raise ValueError(
+                f"{test} has tested another head {row.name!r} than {run} has now. Test again: make cross_database."
+            )
 
 
 def _write(run: RunFolder, folder: Path, entries: Mapping[str, Mapping[str, Any]], *, format: str) -> dict[str, Any]:

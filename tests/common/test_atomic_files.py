@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 import platform
@@ -53,6 +54,22 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
         (tmp_path / name).touch()
     atomic_files.drop_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"a.keras", names[os.getppid()]}
+
+
+def test_a_folder_that_cannot_take_its_name_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").touch()
+    rename = os.replace
+
+    def fail(source, target):
+        if ".a.part" in str(source):
+            raise OSError(errno.EIO, "broken disk")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="broken disk"), atomic_files.replace_folder_when_complete(tmp_path / "a") as new:
+        (new / "new").touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["a", "a/old"]
 
 
 def test_sha256(tmp_path):

@@ -126,6 +126,18 @@ def test_compressed_texts_and_empty_data_sets_are_read(tmp_path):
         assert file["group/number"][()] == 5
 
 
+def test_damage_that_shows_while_the_file_is_read_names_the_file(tmp_path):
+    path = tmp_path / "a.h5"
+    with hdf5_files.writing(path) as file:
+        file.create_dataset("x", data=np.arange(5000), fletcher32=True, chunks=(5000,))
+        offset = file["x"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[offset + 100] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"of nr-vqm is needed, .*a\.h5 is not one"), hdf5_files.reading(path) as file:
+        file["x"][:]
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(100)])
 def test_a_damaged_file_is_refused_by_name(tmp_path, content):
     (tmp_path / "a.h5").write_bytes(content)

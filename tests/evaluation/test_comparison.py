@@ -160,10 +160,12 @@ def test_scores_written_and_read_are_the_same(tmp_path):
         ("repeat,head,video_id,content,mos,score\n0,lstm,v,c,3,high\n", "line 2: score must be float, found 'high'"),
         ("repeat,head,video_id,content,mos,score\n0,lstm,v,c,nan,3\n", "line 2: mos must be a finite number"),
         ("repeat,head,video_id,content,mos,score\n", "Scores of test videos are needed"),
+        ("repeat,head,video_id,content,mos,score\n0,lstm,\xff", r"scores\.csv is not a table of scores .*utf-8"),
+        ("repeat,head\n0," + "x" * 200_000, r"scores\.csv is not a table of scores .*field limit"),
     ],
 )
 def test_broken_score_files_are_refused(tmp_path, text, message):
-    (tmp_path / "scores.csv").write_text(text)
+    (tmp_path / "scores.csv").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=message):
         comparison.read_scores(tmp_path / "scores.csv")
 

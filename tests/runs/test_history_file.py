@@ -17,7 +17,7 @@ def test_a_history_that_does_not_exist_is_empty(tmp_path):
     assert history_file.read(tmp_path / "history.csv") == []
 
 
-@pytest.mark.parametrize("row", ["1", "1,x", "1,2,3"])
+@pytest.mark.parametrize("row", ["1", "1,x", "1,2,3", "1,\x00", "1," + "9" * 200_000])
 def test_a_damaged_history_is_refused(tmp_path, row):
     (tmp_path / "history.csv").write_text(f"epoch,mse\n{row}\n")
     with pytest.raises(ValueError, match=r"history\.csv is not the history of a training .* Train again: make train"):

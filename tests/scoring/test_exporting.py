@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -80,10 +81,8 @@ def test_both_engines_give_the_same_score(run, exported, clip, head):
 
 
 def test_a_test_on_another_database_gives_intervals_and_percentiles(run, tmp_path, clip):
-    test = RunFolder(shutil.copytree(run, tmp_path / "test", ignore=shutil.ignore_patterns("export", "intervals.json")))
-    test.update_facts(database="konvid1k, trained on csv", trained_on="csv", mos_range=[0.0, 4.0])
-    rows = [f"0,{head},v{i},v{i},{i % 5},{4 - i % 5}" for head in ("lstm", "svr") for i in range(25)]
-    test.scores.write_text("\n".join(["repeat,head,video_id,content,mos,score", *rows]) + "\n")
+    test = copy_of(run, tmp_path / "test", mos_range=[0.0, 4.0])
+    write_scores(test, [f"0,{head},v{i},v{i},{i % 5},{4 - i % 5}" for head in ("lstm", "svr") for i in range(25)])
     exporting.export(run, tmp_path / "export", validation=test)
     export = ExportFolder(tmp_path / "export")
     assert export.record["validation"] == {"database": "konvid1k", "labels": "people"}
@@ -97,13 +96,25 @@ def test_a_test_on_another_database_gives_intervals_and_percentiles(run, tmp_pat
     assert "intervals   from people's opinions (MOS) of konvid1k" in export_info.to_text(export_info.facts(export.path))
 
 
+def copy_of(run, folder, *, mos_range):
+    """A test of the run on another database, without scores."""
+    test = RunFolder(shutil.copytree(run, folder, ignore=shutil.ignore_patterns("export", "intervals.json")))
+    test.update_facts(database="konvid1k, trained on csv", trained_on="csv", mos_range=mos_range)
+    return test
+
+
+def write_scores(test, rows):
+    with test.stage("cross_database"):
+        pass
+    with test.stage("results"):
+        test.scores.write_text("\n".join(["repeat,head,video_id,content,mos,score", *rows]) + "\n")
+
+
 def write_test(run, folder, *, mos):
     """A test of the run on 25 videos with scores 1 to 3 on a scale of 1-5, whose MOS is a function of the score."""
-    test = RunFolder(shutil.copytree(run, folder, ignore=shutil.ignore_patterns("export", "intervals.json")))
-    test.update_facts(database="konvid1k, trained on csv", trained_on="csv", mos_range=[1.0, 5.0])
-    scores = np.linspace(1, 3, 25)
-    rows = [f"0,{head},v{i},v{i},{mos(one)},{one}" for head in ("lstm", "svr", "mean") for i, one in enumerate(scores)]
-    test.scores.write_text("\n".join(["repeat,head,video_id,content,mos,score", *rows]) + "\n")
+    test, scores = copy_of(run, folder, mos_range=[1.0, 5.0]), np.linspace(1, 3, 25)
+    heads = ("lstm", "svr", "mean")
+    write_scores(test, [f"0,{head},v{i},v{i},{mos(one)},{one}" for head in heads for i, one in enumerate(scores)])
     return test
 
 
@@ -252,8 +263,7 @@ def test_a_fusion_that_cannot_be_is_refused(run, tmp_path, statistics_teacher):
     add_statistics(test)
     with pytest.raises(ValueError, match=r"needs a teacher on frame_statistics, .*other.h5 is one on brisque"):
         export(validation=test, fusion=other)
-    rows = test.scores.read_text().splitlines()
-    test.scores.write_text("\n".join(row for row in rows if ",lstm," not in row) + "\n")
+    write_scores(test, [row for row in test.scores.read_text().splitlines()[1:] if ",lstm," not in row])
     with pytest.raises(ValueError, match="A fusion needs head 'lstm' in the test"):
         export(validation=test, fusion=statistics_teacher)
     with pytest.raises(ValueError, match="not 'fusion'"):
@@ -286,6 +296,19 @@ def test_an_export_names_the_head_that_scores(run, tmp_path, clip):
 def test_a_test_of_another_run_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="is not a test of .*: its 3D-CNN is another one"):
         exporting.export(run, tmp_path / "export", validation=tmp_path)
+
+
+def test_a_test_of_earlier_heads_or_a_stopped_one_is_refused(run, tmp_path):
+    test = write_test(run, tmp_path / "test", mos=lambda score: score)
+    refitted = RunFolder(shutil.copytree(run, tmp_path / "refitted"))
+    with refitted.stage("compare"):
+        refitted.head("svr").write_bytes(refitted.head("svr").read_bytes() + b"0")
+    with pytest.raises(ValueError, match=r"has tested another head 'svr' than .* has now\. Test again: make cross_d"):
+        exporting.export(refitted, tmp_path / "export", validation=test)
+    test.scores.write_text(test.scores.read_text().replace("v1,v1,", "v1,v2,"))
+    with pytest.raises(ValueError, match="was stopped before its end, or its files have changed since. Test again"):
+        exporting.export(run, tmp_path / "export", validation=test)
+    assert not (tmp_path / "export").exists()
 
 
 @pytest.mark.slow
@@ -370,6 +393,13 @@ def test_onnx_gives_the_same_scores(run, exported, clip, tmp_path):
     assert done["difference"] <= export_check.MAX_DIFFERENCE
     score = nr_vqm.load(done["folder"]).score(clip)
     assert score.quality == pytest.approx(nr_vqm.load(run).score(clip).quality, abs=1e-4)
+
+
+def test_a_head_whose_export_gives_no_number_is_refused(run, tmp_path, monkeypatch):
+    differences = iter([0.001, math.nan, 0.002])
+    monkeypatch.setattr(export_check, "_difference", lambda *_: next(differences, 0.0))
+    with pytest.raises(ValueError, match="differs by nan"):
+        exporting.export(run, tmp_path / "export")
 
 
 def test_an_export_that_differs_from_its_run_is_refused_and_the_earlier_one_kept(run, exported, monkeypatch):
