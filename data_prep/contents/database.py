@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 
 from data_prep.contents import label_rows, measurements, selection, versions, vmaf
-from data_prep.contents.scan import Scan, Scene, scan
+from data_prep.contents.scan import SCAN_VERSION, Scan, Scene, scan
 from data_prep.contents.selection import Segment, Source
 from nr_vqm.common import atomic_files, parallel
 from nr_vqm.teacher.teacher import Teacher
@@ -160,18 +160,20 @@ def _look_at(path: Path, *, root: Path, out_dir: Path, settings: Mapping[str, An
     cv2.setNumThreads(1)  # the other workers have the other cores
     fingerprint = atomic_files.fingerprint(path)
     file = out_dir / "scan" / f"{fingerprint}.json"
-    if file.exists():
-        found = _read_scan(file)
-    else:
+    found = _read_scan(file)
+    if found is None:
         names = ("num_frames", "min_side", "max_seconds")
         found = scan(path, **{name: settings[name] for name in names})
         if found.status != "unreadable":  # which may be a matter of the machine
-            atomic_files.write_json(file, dataclasses.asdict(found))
+            atomic_files.write_json(file, {"version": SCAN_VERSION, **dataclasses.asdict(found)})
     return Source(path.relative_to(root).as_posix(), fingerprint, os.stat(path).st_size, found)
 
 
-def _read_scan(path: Path) -> Scan:
-    found = atomic_files.read_json(path, made_by="make prep")
+def _read_scan(path: Path) -> Scan | None:
+    """Read a stored scan; None if there is none, or one of an earlier version."""
+    found = atomic_files.read_json(path, made_by="make prep") if path.exists() else {}
+    if found.pop("version", None) != SCAN_VERSION:
+        return None
     scenes = tuple(Scene(**{**scene, "hashes": tuple(scene["hashes"])}) for scene in found.pop("scenes"))
     return Scan(**found, scenes=scenes)
 

@@ -135,6 +135,13 @@ def test_interlaced_and_damaged_video_is_skipped(tmp_path):
     assert found["d.mp4"].reason.startswith("60 frames are declared, ")
 
 
+def test_an_interlaced_video_longer_than_the_part_that_is_looked_at_is_skipped(tmp_path):
+    options = {"flags": "+ildct+ilme", "b": "2M"}
+    path = write_bars(tmp_path / "i.mpg", encoder="mpeg2video", num_frames=150, options=options)
+    found = scan.scan(path, num_frames=20, min_side=40, max_seconds=1)
+    assert (found.frames, found.status) == (25, "interlaced")
+
+
 def test_scenes_are_found_at_cuts(tmp_path):
     path = write(
         tmp_path / "three.mp4", np.concatenate([filmed(seed, num_frames=n) for seed, n in ((1, 25), (2, 31), (3, 22))])
@@ -399,6 +406,15 @@ def test_a_finished_database_is_not_made_again(made, folder, tmp_path, monkeypat
     finally:
         broken.write_bytes(content)
     assert files(tmp_path / "out")["labels.csv"] == files(made[0])["labels.csv"]
+
+
+def test_a_scan_of_an_earlier_version_is_repeated(made, folder, tmp_path):
+    shutil.copytree(made[0], tmp_path / "out")
+    for file in (tmp_path / "out" / "scan").iterdir():
+        stored = atomic_files.read_json(file, made_by="-")
+        del stored["version"]
+        atomic_files.write_json(file, stored | {"status": "interlaced"})
+    assert make(folder, tmp_path / "out").skipped == made[1].skipped
 
 
 def test_other_settings_are_refused(made, folder):
