@@ -197,6 +197,28 @@ def test_of_copies_the_largest_is_taken_and_similar_scenes_share_a_content():
     assert contents["b.mp4"] == contents["c.mp4"] != contents["d.mp4"]
 
 
+LONG = tuple(int(value) for value in np.random.default_rng(1).integers(2**63, size=200))
+
+
+@pytest.mark.parametrize("changed", [0, bits(10)], ids=["copied", "similar"])
+def test_an_excerpt_has_the_content_of_the_whole_video_in_either_order(changed):
+    excerpt = scene(0, 250, *(value ^ changed for value in LONG[40:60]))
+    found = {}
+    for order, size in (("first", (144, 208)), ("last", (36, 52))):
+        videos = [source("a", scene(0, 2500, *LONG)), source("b", excerpt, size=size), source("c", scene(0, 30, 5))]
+        found[order] = selection.choose(videos, num_frames=20, max_segments=1)
+    segments, skipped = found["first"]
+    contents = {segment.source.path: segment.content for segment in segments}
+    assert contents["a.mp4"] == contents["b.mp4"] != contents["c.mp4"]
+    assert not skipped
+    segments, skipped = found["last"]
+    contents = {segment.source.path: segment.content for segment in segments}
+    if changed:
+        assert contents["a.mp4"] == contents["b.mp4"] != contents["c.mp4"]
+    else:
+        assert skipped == {"b.mp4": ("duplicate", "shows the same as a.mp4")}
+
+
 def test_hashes_of_copies_are_near_and_of_others_far():
     def hashed(frame):
         small = cv2.resize(frame, (scan.THUMBNAIL, scan.THUMBNAIL), interpolation=cv2.INTER_AREA)
