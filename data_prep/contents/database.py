@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 
 from data_prep.contents import label_rows, measurements, selection, versions, vmaf
+from data_prep.contents.label_rows import Failure
 from data_prep.contents.scan import SCAN_VERSION, Scan, Scene, scan
 from data_prep.contents.selection import Segment, Source
 from nr_vqm.common import atomic_files, parallel
@@ -34,7 +35,8 @@ class Result:
         num_versions: number of labelled videos.
         num_segments: number of segments that they show.
         num_contents: number of contents.
-        skipped: {path below the folder: (status, reason)}.
+        skipped: {path below the folder: (status, reason)} of videos without a label; of a video with labels the path
+            is followed by the segment or version that has none.
     """
 
     num_versions: int
@@ -85,13 +87,12 @@ def make_database(
         sources, num_frames=settings["num_frames"], max_segments=settings["max_segments"]
     )
     _require_contents(root, segments, skipped)
-    records = _make(segments, skipped, root, out_dir, settings, each)
+    records, failed = _make(segments, root, out_dir, settings, each)
     values = measurements.vmaf_of(records, out_dir, each) if loss != "tables" else {}
-    levels, failed = measurements.levels(records, out_dir, teacher, each)
-    skipped |= {
-        record["source"]: ("no_features", failed[record["name"]]) for record in records if record["name"] in failed
-    }
+    levels, without = measurements.levels(records, out_dir, teacher, each)
     rows = label_rows.make(records, levels, values, loss=loss)
+    reasons = {version: ("no_features", reason) for version, reason in without.items()}
+    skipped |= label_rows.skipped([*failed, *label_rows.failures(records, rows, reasons)], rows)
     _require_contents(root, rows, skipped)
     label_rows.write(out_dir, rows, skipped)
     segments_made, contents = (len({row[name] for row in rows}) for name in ("segment", "content"))
@@ -194,22 +195,21 @@ def _require_contents(
 
 def _make(
     segments: Sequence[Segment],
-    skipped: dict[str, tuple[str, str]],
     root: Path,
     out_dir: Path,
     settings: Mapping[str, Any],
     each: measurements.Each,
-) -> list[dict[str, Any]]:
-    """Write the versions of all segments; a segment that fails is skipped with its reason."""
+) -> tuple[list[dict[str, Any]], list[Failure]]:
+    """Write the versions of all segments; return the records of those that are made, and the others."""
     make = functools.partial(_make_one, root=root, out_dir=out_dir, settings=settings)
     found = each(make, segments, "make", on_death=lambda segment, error: str(error))
-    records = []
+    records, failed = [], []
     for segment, record in zip(segments, found, strict=True):
         if isinstance(record, str):
-            skipped[segment.source.path] = ("unreadable", record)
+            failed.append(Failure(segment.source.path, f"segment {segment.name}", "unreadable", record))
         else:  # the file may have another name now, and other videos may share its content
             records.append({**record, "content": segment.content, "source": segment.source.path})
-    return records
+    return records, failed
 
 
 def _make_one(segment: Segment, *, root: Path, out_dir: Path, settings: Mapping[str, Any]) -> dict[str, Any] | str:

@@ -67,12 +67,12 @@ def levels(
         each: runs the measurements.
 
     Returns:
-        ({version: level on 1-5} where the teacher's features are defined, {segment: reason} where none has a level).
+        ({version: level on 1-5}, {version: reason} where the teacher's features cannot be computed).
     """
     if teacher is None:
         return {one["name"]: pseudo_labels.BEST for record in records for one in undistorted(record).values()}, {}
-    views = [(record["name"], one) for record in records for one in undistorted(record).values()]
-    items = [(one["name"], one["file"], method) for _, one in views for method in teacher.feature_sets]
+    views = [one for record in records for one in undistorted(record).values()]
+    items = [(one["name"], one["file"], method) for one in views for method in teacher.feature_sets]
     measured = each(
         functools.partial(_features, out_dir=out_dir), items, "teacher", on_death=lambda _, error: str(error)
     )
@@ -81,15 +81,14 @@ def levels(
         parts.setdefault(version, []).append(values)
     found: dict[str, float] = {}
     failed: dict[str, str] = {}
-    for segment, one in views:
-        reasons = [values for values in parts[one["name"]] if isinstance(values, str)]
+    for version, of_methods in parts.items():
+        reasons = [values for values in of_methods if isinstance(values, str)]
         if reasons:
-            failed[segment] = reasons[0]
+            failed[version] = reasons[0]
         else:
-            numbers = [number for values in parts[one["name"]] for number in values]
-            found[one["name"]] = teacher.predict(np.array(numbers, np.float64))  # None becomes NaN
-    with_level = {segment for segment, one in views if one["name"] in found}
-    return found, {segment: reason for segment, reason in failed.items() if segment not in with_level}
+            numbers = [number for values in of_methods for number in values]
+            found[version] = teacher.predict(np.array(numbers, np.float64))  # None becomes NaN
+    return found, failed
 
 
 def _features(item: tuple[str, str, str], *, out_dir: Path) -> list[float | None] | str:

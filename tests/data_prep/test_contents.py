@@ -387,6 +387,50 @@ def test_a_segment_without_features_is_skipped(folder, made, tmp_path, judge, mo
     assert result.num_contents == 3
 
 
+def test_versions_of_a_view_without_features_are_listed(folder, tmp_path, judge, monkeypatch):
+    real = measurements._features
+
+    def features(item, *, out_dir):
+        return "no texture" if item[0].endswith("-native") else real(item, out_dir=out_dir)
+
+    monkeypatch.setattr(versions, "REDUCED_SIDE", 40)  # so that small videos have a reduced view
+    monkeypatch.setattr(measurements, "_features", features)
+    names = ("good1.mp4", "in/good2.mp4", "good3.mp4")
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, tmp_path / "in" / name)
+    result = make(tmp_path / "in", tmp_path / "out", judge=judge, num_versions=4)
+    labelled = [row["video_id"] for row in rows(tmp_path / "out" / "labels.csv")]
+    skipped = {row["path"]: row["status"] for row in rows(tmp_path / "out" / "skipped.csv")}
+    assert labelled
+    assert all("-reduced" in name for name in labelled)
+    assert len(labelled) + len(skipped) == 3 * 4
+    assert {path.split(", version ")[0] for path in skipped} == set(names)
+    assert all("-native" in path for path in skipped)
+    assert set(skipped.values()) == {"no_features"}
+    assert set(result.skipped) == set(skipped)
+
+
+def test_a_video_with_a_failed_and_a_labelled_segment_is_not_skipped(folder, tmp_path, monkeypatch):
+    for name in ("good1.mp4", "good3.mp4"):
+        shutil.copy(folder / name, tmp_path / name)
+    write(tmp_path / "two.mp4", np.concatenate([filmed(seed, num_frames=22) for seed in (2, 3)]))
+    real = versions.make_segment
+
+    def make_segment(segment, **options):
+        if segment.start > 20:
+            raise ValueError("it has changed")
+        return real(segment, **options)
+
+    monkeypatch.setattr(versions, "make_segment", make_segment)
+    result = make(tmp_path, tmp_path / "out", max_segments=2)
+    ((path, why),) = result.skipped.items()
+    assert path.startswith("two.mp4, segment ")
+    assert path.endswith("-00023")
+    assert why == ("unreadable", "it has changed")
+    assert "two.mp4" in {row["source"] for row in rows(tmp_path / "out" / "contents.csv")}
+
+
 # ---------------------------------------------------------------- resuming and refusing
 
 
@@ -480,7 +524,7 @@ def test_prep_makes_a_data_folder_with_pseudo_labels(folder, tmp_path, capsys, j
     assert prep(folder, tmp_path / "data", *options) == 0
     printed = capsys.readouterr().out
     assert "skipped (black): black.mp4: mean luma" in printed
-    assert "9 versions of 3 segments, 3 contents; 11 videos skipped (1 black, 2 duplicate, 1 hdr" in printed
+    assert "9 versions of 3 segments, 3 contents; 11 skipped (1 black, 2 duplicate, 1 hdr" in printed
     assert "labels.csv; pseudo-labels" in printed
     facts = atomic_files.read_json(tmp_path / "data" / "prep.json", made_by="-")
     assert (facts["labels"], facts["root"]) == ("pseudo", "contents")
