@@ -88,10 +88,11 @@ def make_database(
     )
     _require_contents(root, segments, skipped)
     records, failed = _make(segments, root, out_dir, settings, each)
-    values = measurements.vmaf_of(records, out_dir, each) if loss != "tables" else {}
-    levels, without = measurements.levels(records, out_dir, teacher, each)
+    values, without_vmaf = measurements.vmaf_of(records, out_dir, each) if loss != "tables" else ({}, {})
+    levels, without_level = measurements.levels(records, out_dir, teacher, each)
     rows = label_rows.make(records, levels, values, loss=loss)
-    reasons = {version: ("no_features", reason) for version, reason in without.items()}
+    reasons = {version: ("no_vmaf", reason) for version, reason in without_vmaf.items()}
+    reasons |= {version: ("no_features", reason) for version, reason in without_level.items()}
     skipped |= label_rows.skipped([*failed, *label_rows.failures(records, rows, reasons)], rows)
     _require_contents(root, rows, skipped)
     label_rows.write(out_dir, rows, skipped)
@@ -159,7 +160,10 @@ def _unreadable(path: Path, error: Exception, *, root: Path) -> Source:
 def _look_at(path: Path, *, root: Path, out_dir: Path, settings: Mapping[str, Any]) -> Source:
     """Look through one video, unless that was done before."""
     cv2.setNumThreads(1)  # the other workers have the other cores
-    fingerprint = atomic_files.fingerprint(path)
+    try:
+        fingerprint, file_bytes = atomic_files.fingerprint(path), os.stat(path).st_size
+    except OSError as error:
+        return _unreadable(path, error, root=root)
     file = out_dir / "scan" / f"{fingerprint}.json"
     found = _read_scan(file)
     if found is None:
@@ -167,7 +171,7 @@ def _look_at(path: Path, *, root: Path, out_dir: Path, settings: Mapping[str, An
         found = scan(path, **{name: settings[name] for name in names})
         if found.status != "unreadable":  # which may be a matter of the machine
             atomic_files.write_json(file, {"version": SCAN_VERSION, **dataclasses.asdict(found)})
-    return Source(path.relative_to(root).as_posix(), fingerprint, os.stat(path).st_size, found)
+    return Source(path.relative_to(root).as_posix(), fingerprint, file_bytes, found)
 
 
 def _read_scan(path: Path) -> Scan | None:
@@ -217,5 +221,5 @@ def _make_one(segment: Segment, *, root: Path, out_dir: Path, settings: Mapping[
     cv2.setNumThreads(1)
     try:
         return versions.make_segment(segment, root=root, out_dir=out_dir, settings=settings)
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         return str(error)

@@ -31,7 +31,7 @@ class Failure:
 def make(
     records: Sequence[Record], levels: Mapping[str, float], vmaf: Mapping[str, float], *, loss: str
 ) -> list[dict[str, Any]]:
-    """Label all versions whose undistorted view has a level.
+    """Label all versions whose undistorted view has a level, and whose VMAF is known where the label depends on it.
 
     Args:
         records: of all segments.
@@ -47,7 +47,8 @@ def make(
         views = measurements.undistorted(record)
         for one in record["versions"]:
             view = views[one["view"]]["name"]
-            if view in levels:
+            needs_vmaf = one["vmaf"] and loss != "tables"
+            if view in levels and (not needs_vmaf or {one["name"], view} <= vmaf.keys()):
                 rows.append(_row(record, one, levels[view], vmaf.get(one["name"]), vmaf.get(view), loss))
     return rows
 

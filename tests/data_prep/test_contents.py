@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import subprocess
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import stand_ins
 from sample_videos import write_bars
 
 from data_prep import __main__ as data_prep
-from data_prep.contents import database, measurements, scan, selection, versions, vmaf
+from data_prep.contents import database, label_rows, measurements, scan, selection, versions, vmaf
 from data_prep.synthetic import distortions, scenes
 from nr_vqm.common import atomic_files
 from nr_vqm.teacher import regression, teacher
@@ -140,6 +141,31 @@ def test_an_interlaced_video_longer_than_the_part_that_is_looked_at_is_skipped(t
     path = write_bars(tmp_path / "i.mpg", encoder="mpeg2video", num_frames=150, options=options)
     found = scan.scan(path, num_frames=20, min_side=40, max_seconds=1)
     assert (found.frames, found.status) == (25, "interlaced")
+
+
+def test_a_video_that_vanishes_is_unreadable(folder, tmp_path, monkeypatch):
+    real, names = database.reader.list_videos, ("good1.mp4", "in/good2.mp4", "good3.mp4")
+    monkeypatch.setattr(database.reader, "list_videos", lambda root: [*real(root), root / "gone.mp4"])
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, tmp_path / "in" / name)
+    result = make(tmp_path / "in", tmp_path / "out")
+    ((path, (status, reason)),) = result.skipped.items()
+    assert (path, status) == ("gone.mp4", "unreadable")
+    assert "No such file" in reason
+
+
+def test_a_video_that_vanishes_after_it_was_looked_at_is_unreadable(folder, tmp_path, monkeypatch):
+    root, real = tmp_path / "in", database.selection.choose
+    shutil.copytree(folder, root)
+    write(root / "good4.mp4", filmed(21))
+
+    def choose(sources, **options):
+        (root / "good4.mp4").unlink()
+        return real(sources, **options)
+
+    monkeypatch.setattr(database.selection, "choose", choose)
+    assert make(root, tmp_path / "out").skipped["good4.mp4"][0] == "unreadable"
 
 
 def test_scenes_are_found_at_cuts(tmp_path):
@@ -333,6 +359,83 @@ def test_vmaf_falls_with_the_rate(tmp_path):
     same, good, bad = (vmaf.measure(path, paths[0]) for path in paths)
     assert same > 95
     assert same > good > bad + 5
+
+
+def judged_version(name, **changes):
+    version = {"name": name, "file": f"{name}.mkv", "view": "native", "distortions": "codec", "impairment": 0.5}
+    return version | {"vmaf": True} | changes
+
+
+def each_here(function, items, step, *, on_death):
+    return [function(item) for item in items]
+
+
+RECORDS = [
+    {
+        "name": "s", "content": "s", "source": "s.mp4",
+        "versions": [
+            judged_version("s-native", distortions="none", impairment=0.0, vmaf=False),
+            judged_version("s-native-1"), judged_version("s-native-2"), judged_version("s-native-3", vmaf=False),
+        ],
+    }
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fails", "labelled"),
+    [("s-native-1", ["s-native", "s-native-2", "s-native-3"]), ("s-native", ["s-native", "s-native-3"])],
+)
+def test_a_version_without_vmaf_is_listed_and_the_others_are_labelled(tmp_path, monkeypatch, fails, labelled):
+    def measure(distorted, reference):
+        if distorted.stem == fails:
+            raise ValueError("too slow")
+        return 90.0
+
+    monkeypatch.setattr(vmaf, "measure", measure)
+    (tmp_path / "vmaf").mkdir()
+    values, failed = measurements.vmaf_of(RECORDS, tmp_path, each_here)
+    assert failed == {fails: "too slow"}
+    found = label_rows.make(RECORDS, {"s-native": 4.0}, values, loss="both")
+    assert [row["video_id"] for row in found] == labelled
+    listed = label_rows.failures(RECORDS, found, {fails: ("no_vmaf", "too slow")})
+    names = [one["name"] for one in RECORDS[0]["versions"]]
+    assert [one.part for one in listed] == [f"version {name}" for name in names if name not in labelled]
+    assert {(one.status, one.reason) for one in listed} == {("no_vmaf", "too slow")}
+
+
+def test_vmaf_that_fails_for_all_versions_ends_the_preparation(tmp_path, monkeypatch):
+    def measure(distorted, reference):
+        raise ValueError("FFmpeg has no model")
+
+    monkeypatch.setattr(vmaf, "measure", measure)
+    with pytest.raises(ValueError, match=r"VMAF cannot be computed for any version\. FFmpeg has no model"):
+        measurements.vmaf_of(RECORDS, tmp_path, each_here)
+
+
+def test_vmaf_of_another_model_is_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(vmaf, "measure", lambda distorted, reference: 90.0)
+    (tmp_path / "vmaf").mkdir()
+    atomic_files.write_json(tmp_path / "vmaf" / "s-native-1.json", {"model": "vmaf_v0.6.0", "vmaf": 10.0})
+    atomic_files.write_json(tmp_path / "vmaf" / "s-native-2.json", {"model": vmaf.MODEL, "vmaf": 70.0})
+    values, _ = measurements.vmaf_of(RECORDS, tmp_path, each_here)
+    assert values == {"s-native-1": 90.0, "s-native-2": 70.0, "s-native": 90.0}
+    stored = atomic_files.read_json(tmp_path / "vmaf" / "s-native-1.json", made_by="-")
+    assert stored == {"model": vmaf.MODEL, "vmaf": 90.0}
+
+
+def test_vmaf_that_takes_too_long_is_an_error_of_its_file(tmp_path, monkeypatch):
+    def run(command, *, timeout, **options):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(vmaf, "ffmpeg", lambda: "ffmpeg")
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(ValueError, match=r"VMAF of .*a\.mkv takes longer than 600 seconds"):
+        vmaf.measure(tmp_path / "a.mkv", tmp_path / "b.mkv")
+
+
+def test_features_of_a_file_that_cannot_be_opened_have_a_reason(tmp_path):
+    (tmp_path / "features").mkdir()
+    assert "No video file at" in measurements._features(("a", "videos/a.mkv", "brisque"), out_dir=tmp_path)
 
 
 def test_without_ffmpeg_one_line_says_what_to_install(folder, tmp_path, monkeypatch):
