@@ -21,8 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not paths:
         raise ValueError("Videos are needed: name them, or give --labels FILE.")
     scored = {}
-    score = functools.partial(_score, teacher_path=args.teacher)
-    results = parallel.map_in_order(score, paths, workers=args.workers, scheduler=args.scheduler, on_death=_failed)
+    score = functools.partial(_score, teacher_path=Path(args.teacher).absolute())
+    files = [path.absolute() for path in paths]  # workers may run in another folder
+    results = parallel.map_in_order(score, files, workers=args.workers, scheduler=args.scheduler, on_death=_failed)
     for path, found in zip(paths, results, strict=True):
         if isinstance(found, str):
             print(safe_output.printable(f"skipped: {path}: {found}"), flush=True)
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if len(scored) == len(paths) else command_line.EXIT_FAILED
 
 
-def _score(path: Path, *, teacher_path: str) -> tuple[float, float, float] | str:
+def _score(path: Path, *, teacher_path: Path) -> tuple[float, float, float] | str:
     """Return (MOS, low, high) on 1-5, or why the video cannot be scored."""
     from nr_vqm.teacher import teacher
 

@@ -24,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     from nr_vqm.teacher import cross_validation, published_rows, regression, teacher
 
+    if not Path(args.out).absolute().parent.is_dir():
+        raise ValueError(f"The folder of {args.out} does not exist. Create it first.")
     leave_out = Path(args.leave_out or Path(args.features) / published_rows.LEAVE_OUT)
     rows = published_rows.read(args.features, leave_out=leave_out)
     counts = {name: int(np.count_nonzero(rows.database == name)) for name in published_rows.DATABASES}

@@ -13,7 +13,8 @@ from typing import Any
 import cv2
 
 from data_prep.contents import label_rows, measurements, selection, versions, vmaf
-from data_prep.contents.scan import Scan, Scene, scan
+from data_prep.contents.label_rows import Failure
+from data_prep.contents.scan import SCAN_VERSION, Scan, Scene, scan
 from data_prep.contents.selection import Segment, Source
 from nr_vqm.common import atomic_files, parallel
 from nr_vqm.teacher.teacher import Teacher
@@ -34,7 +35,8 @@ class Result:
         num_versions: number of labelled videos.
         num_segments: number of segments that they show.
         num_contents: number of contents.
-        skipped: {path below the folder: (status, reason)}.
+        skipped: {path below the folder: (status, reason)} of videos without a label; of a video with labels the path
+            is followed by the segment or version that has none.
     """
 
     num_versions: int
@@ -85,13 +87,13 @@ def make_database(
         sources, num_frames=settings["num_frames"], max_segments=settings["max_segments"]
     )
     _require_contents(root, segments, skipped)
-    records = _make(segments, skipped, root, out_dir, settings, each)
-    values = measurements.vmaf_of(records, out_dir, each) if loss != "tables" else {}
-    levels, failed = measurements.levels(records, out_dir, teacher, each)
-    skipped |= {
-        record["source"]: ("no_features", failed[record["name"]]) for record in records if record["name"] in failed
-    }
+    records, failed = _make(segments, root, out_dir, settings, each)
+    values, without_vmaf = measurements.vmaf_of(records, out_dir, each) if loss != "tables" else ({}, {})
+    levels, without_level = measurements.levels(records, out_dir, teacher, each)
     rows = label_rows.make(records, levels, values, loss=loss)
+    reasons = {version: ("no_vmaf", reason) for version, reason in without_vmaf.items()}
+    reasons |= {version: ("no_features", reason) for version, reason in without_level.items()}
+    skipped |= label_rows.skipped([*failed, *label_rows.failures(records, rows, reasons)], rows)
     _require_contents(root, rows, skipped)
     label_rows.write(out_dir, rows, skipped)
     segments_made, contents = (len({row[name] for row in rows}) for name in ("segment", "content"))
@@ -158,20 +160,25 @@ def _unreadable(path: Path, error: Exception, *, root: Path) -> Source:
 def _look_at(path: Path, *, root: Path, out_dir: Path, settings: Mapping[str, Any]) -> Source:
     """Look through one video, unless that was done before."""
     cv2.setNumThreads(1)  # the other workers have the other cores
-    fingerprint = atomic_files.fingerprint(path)
+    try:
+        fingerprint, file_bytes = atomic_files.fingerprint(path), os.stat(path).st_size
+    except OSError as error:
+        return _unreadable(path, error, root=root)
     file = out_dir / "scan" / f"{fingerprint}.json"
-    if file.exists():
-        found = _read_scan(file)
-    else:
+    found = _read_scan(file)
+    if found is None:
         names = ("num_frames", "min_side", "max_seconds")
         found = scan(path, **{name: settings[name] for name in names})
         if found.status != "unreadable":  # which may be a matter of the machine
-            atomic_files.write_json(file, dataclasses.asdict(found))
-    return Source(path.relative_to(root).as_posix(), fingerprint, os.stat(path).st_size, found)
+            atomic_files.write_json(file, {"version": SCAN_VERSION, **dataclasses.asdict(found)})
+    return Source(path.relative_to(root).as_posix(), fingerprint, file_bytes, found)
 
 
-def _read_scan(path: Path) -> Scan:
-    found = atomic_files.read_json(path, made_by="make prep")
+def _read_scan(path: Path) -> Scan | None:
+    """Read a stored scan; None if there is none, or one of an earlier version."""
+    found = atomic_files.read_json(path, made_by="make prep") if path.exists() else {}
+    if found.pop("version", None) != SCAN_VERSION:
+        return None
     scenes = tuple(Scene(**{**scene, "hashes": tuple(scene["hashes"])}) for scene in found.pop("scenes"))
     return Scan(**found, scenes=scenes)
 
@@ -192,22 +199,21 @@ def _require_contents(
 
 def _make(
     segments: Sequence[Segment],
-    skipped: dict[str, tuple[str, str]],
     root: Path,
     out_dir: Path,
     settings: Mapping[str, Any],
     each: measurements.Each,
-) -> list[dict[str, Any]]:
-    """Write the versions of all segments; a segment that fails is skipped with its reason."""
+) -> tuple[list[dict[str, Any]], list[Failure]]:
+    """Write the versions of all segments; return the records of those that are made, and the others."""
     make = functools.partial(_make_one, root=root, out_dir=out_dir, settings=settings)
     found = each(make, segments, "make", on_death=lambda segment, error: str(error))
-    records = []
+    records, failed = [], []
     for segment, record in zip(segments, found, strict=True):
         if isinstance(record, str):
-            skipped[segment.source.path] = ("unreadable", record)
+            failed.append(Failure(segment.source.path, f"segment {segment.name}", "unreadable", record))
         else:  # the file may have another name now, and other videos may share its content
             records.append({**record, "content": segment.content, "source": segment.source.path})
-    return records
+    return records, failed
 
 
 def _make_one(segment: Segment, *, root: Path, out_dir: Path, settings: Mapping[str, Any]) -> dict[str, Any] | str:
@@ -215,5 +221,5 @@ def _make_one(segment: Segment, *, root: Path, out_dir: Path, settings: Mapping[
     cv2.setNumThreads(1)
     try:
         return versions.make_segment(segment, root=root, out_dir=out_dir, settings=settings)
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         return str(error)

@@ -1,6 +1,7 @@
-"""Rows of labels.csv and contents.csv: the label of every version, and how it was formed."""
+"""Rows of labels.csv and contents.csv: the label of every version, and how it was formed; skipped.csv has the rest."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +12,26 @@ from data_prep.contents.measurements import Record
 from nr_vqm.common import atomic_files
 
 
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A segment or version that gets no label.
+
+    Attributes:
+        source: the video, relative to the folder.
+        part: 'segment NAME' or 'version NAME'.
+        status, reason: as in skipped.csv.
+    """
+
+    source: str
+    part: str
+    status: str
+    reason: str
+
+
 def make(
     records: Sequence[Record], levels: Mapping[str, float], vmaf: Mapping[str, float], *, loss: str
 ) -> list[dict[str, Any]]:
-    """Label all versions whose undistorted view has a level.
+    """Label all versions whose undistorted view has a level, and whose VMAF is known where the label depends on it.
 
     Args:
         records: of all segments.
@@ -30,7 +47,8 @@ def make(
         views = measurements.undistorted(record)
         for one in record["versions"]:
             view = views[one["view"]]["name"]
-            if view in levels:
+            needs_vmaf = one["vmaf"] and loss != "tables"
+            if view in levels and (not needs_vmaf or {one["name"], view} <= vmaf.keys()):
                 rows.append(_row(record, one, levels[view], vmaf.get(one["name"]), vmaf.get(view), loss))
     return rows
 
@@ -52,6 +70,36 @@ def _row(record: Record, one: Record, level: float, vmaf: float | None, own: flo
         "vmaf": "" if by_vmaf is None else f"{vmaf:.3f}",
         "mos": round(pseudo_labels.label(level, impairment), 4),
     }
+
+
+def failures(
+    records: Sequence[Record], rows: Sequence[Mapping[str, Any]], reasons: Mapping[str, tuple[str, str]]
+) -> list[Failure]:
+    """List the versions that have no row.
+
+    Args:
+        records: of all segments.
+        rows: of `make`.
+        reasons: {version: (status, reason)}; that of an undistorted version is also that of the versions of its view.
+    """
+    labelled, found = {row["video_id"] for row in rows}, []
+    for record in records:
+        views = measurements.undistorted(record)
+        for one in record["versions"]:
+            if one["name"] not in labelled:
+                status, reason = reasons.get(one["name"]) or reasons[views[one["view"]]["name"]]
+                found.append(Failure(record["source"], f"version {one['name']}", status, reason))
+    return found
+
+
+def skipped(failed: Iterable[Failure], rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Return {name: (status, reason)}: of a video where no version of it has a row, else of its failed parts."""
+    labelled = {row["source"] for row in rows}
+    found: dict[str, tuple[str, str]] = {}
+    for one in failed:
+        name = f"{one.source}, {one.part}" if one.source in labelled else one.source
+        found.setdefault(name, (one.status, one.reason))
+    return found
 
 
 def write(out_dir: Path, rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, tuple[str, str]]) -> None:

@@ -22,7 +22,7 @@ def undistorted(record: Record) -> dict[str, Record]:
     return {one["view"]: one for one in record["versions"] if one["distortions"] == "none"}
 
 
-def vmaf_of(records: Sequence[Record], out_dir: Path, each: Each) -> dict[str, float]:
+def vmaf_of(records: Sequence[Record], out_dir: Path, each: Each) -> tuple[dict[str, float], dict[str, str]]:
     """Measure VMAF.
 
     Args:
@@ -31,28 +31,43 @@ def vmaf_of(records: Sequence[Record], out_dir: Path, each: Each) -> dict[str, f
         each: runs the measurements.
 
     Returns:
-        {version: VMAF} of the versions that VMAF judges, and of their undistorted views compared with themselves.
+        ({version: VMAF} of the versions that VMAF judges, and of their undistorted views compared with themselves,
+        {version: reason} where it cannot be computed).
+
+    Raises:
+        FileNotFoundError: there is no FFmpeg with libvmaf.
+        ValueError: it cannot be computed for any version.
     """
     pairs = []
     for record in records:
         views, judged = undistorted(record), [one for one in record["versions"] if one["vmaf"]]
         pairs += [(one, views[one["view"]]) for one in judged]
         pairs += [(views[name], views[name]) for name in sorted({one["view"] for one in judged})]
-    found = each(functools.partial(_measure_vmaf, out_dir=out_dir), pairs, "vmaf", on_death=_raise)
-    return {one["name"]: value for (one, _), value in zip(pairs, found, strict=True)}
+    measured = each(
+        functools.partial(_measure_vmaf, out_dir=out_dir), pairs, "vmaf", on_death=lambda _, error: str(error)
+    )
+    found: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    for (one, _), value in zip(pairs, measured, strict=True):
+        (failed if isinstance(value, str) else found)[one["name"]] = value
+    if failed and not found:
+        raise ValueError(f"VMAF cannot be computed for any version. {next(iter(failed.values()))}")
+    return found, failed
 
 
-def _measure_vmaf(pair: tuple[Record, Record], *, out_dir: Path) -> float:
+def _measure_vmaf(pair: tuple[Record, Record], *, out_dir: Path) -> float | str:
+    """Return VMAF of a version, or why it cannot be computed."""
     distorted, reference = pair
     path = out_dir / "vmaf" / f"{distorted['name']}.json"
-    if not path.exists():
-        value = vmaf.measure(out_dir / distorted["file"], out_dir / reference["file"])
-        atomic_files.write_json(path, {"model": vmaf.MODEL, "vmaf": value})
-    return float(atomic_files.read_json(path, made_by="make prep")["vmaf"])
-
-
-def _raise(item: Any, error: Exception) -> Any:
-    raise error
+    stored = atomic_files.read_json(path, made_by="make prep") if path.exists() else {}
+    if stored.get("model") != vmaf.MODEL:
+        try:
+            value = vmaf.measure(out_dir / distorted["file"], out_dir / reference["file"])
+        except ValueError as error:
+            return str(error)
+        stored = {"model": vmaf.MODEL, "vmaf": value}
+        atomic_files.write_json(path, stored)
+    return float(stored["vmaf"])
 
 
 def levels(
@@ -67,12 +82,12 @@ def levels(
         each: runs the measurements.
 
     Returns:
-        ({version: level on 1-5} where the teacher's features are defined, {segment: reason} where none has a level).
+        ({version: level on 1-5}, {version: reason} where the teacher's features cannot be computed).
     """
     if teacher is None:
         return {one["name"]: pseudo_labels.BEST for record in records for one in undistorted(record).values()}, {}
-    views = [(record["name"], one) for record in records for one in undistorted(record).values()]
-    items = [(one["name"], one["file"], method) for _, one in views for method in teacher.feature_sets]
+    views = [one for record in records for one in undistorted(record).values()]
+    items = [(one["name"], one["file"], method) for one in views for method in teacher.feature_sets]
     measured = each(
         functools.partial(_features, out_dir=out_dir), items, "teacher", on_death=lambda _, error: str(error)
     )
@@ -81,19 +96,18 @@ def levels(
         parts.setdefault(version, []).append(values)
     found: dict[str, float] = {}
     failed: dict[str, str] = {}
-    for segment, one in views:
-        reasons = [values for values in parts[one["name"]] if isinstance(values, str)]
+    for version, of_methods in parts.items():
+        reasons = [values for values in of_methods if isinstance(values, str)]
         if reasons:
-            failed[segment] = reasons[0]
+            failed[version] = reasons[0]
         else:
-            numbers = [number for values in parts[one["name"]] for number in values]
-            found[one["name"]] = teacher.predict(np.array(numbers, np.float64))  # None becomes NaN
-    with_level = {segment for segment, one in views if one["name"] in found}
-    return found, {segment: reason for segment, reason in failed.items() if segment not in with_level}
+            numbers = [number for values in of_methods for number in values]
+            found[version] = teacher.predict(np.array(numbers, np.float64))  # None becomes NaN
+    return found, failed
 
 
 def _features(item: tuple[str, str, str], *, out_dir: Path) -> list[float | None] | str:
-    """Return the features of an undistorted version by one method, or why they are not defined."""
+    """Return the features of an undistorted version by one method, or why they cannot be computed."""
     version, file, name = item
     path = out_dir / "features" / f"{version}-{name}.json"
     stored = atomic_files.read_json(path, made_by="make prep") if path.exists() else {}
@@ -101,7 +115,7 @@ def _features(item: tuple[str, str, str], *, out_dir: Path) -> list[float | None
         cv2.setNumThreads(1)
         try:
             values = METHODS[name].compute(out_dir / file)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             return str(error)
         numbers = [float(value) if np.isfinite(value) else None for value in values]
         stored = {"version": METHODS[name].version, "features": numbers}

@@ -10,6 +10,7 @@ import numpy as np
 
 from nr_vqm.video import decoder_client, interlacing, reader
 
+SCAN_VERSION = 2  # must increase whenever a scan finds something else, so that stored scans are repeated
 USABLE = ""  # status of a usable video; all others say why it is skipped
 THUMBNAIL = 64  # pixels a side of the frames that are compared
 SAMPLES_PER_SECOND = 2  # frames that are hashed and measured

@@ -9,7 +9,7 @@ from data_prep.contents.scan import Scan, Scene
 
 COPY_BITS = 6  # of 64: frames whose hashes differ in at most as many are copies
 SIMILAR_BITS = 14  # frames that may show the same scene; two unrelated frames differ in 32 +- 4 bits
-MATCHED_SHARE = 0.5  # of a video's hashed frames that must match one other video
+MATCHED_SHARE = 0.5  # of a video's hashed frames: of a copy's own, of either one's of two that show the same scene
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,8 @@ def choose(
 ) -> tuple[list[Segment], dict[str, tuple[str, str]]]:
     """Choose the segments of all usable videos.
 
-    Of several copies of a video the one with the most pixels is taken, then the largest file.
+    Of several copies of a video the one with the most pixels is taken, then the largest file. A longer video of which
+    a taken one shows a part is no copy, because most of it is new; it is taken with the same content.
 
     Args:
         sources: all videos, usable or not.
@@ -107,14 +108,23 @@ class _Groups:
         hashes = _hashes(one)
         if not len(hashes) or not len(self._hashes):
             return None, []
-        counts: dict[int, np.ndarray] = {bits: np.zeros(len(self._group)) for bits in (COPY_BITS, SIMILAR_BITS)}
+        copied, similar = np.zeros((2, len(self._group)))  # number of its hashes that each taken video has
+        matched = np.zeros(len(self._hashes), bool)  # hashes of taken videos that it has
         for value in hashes:
             distances = np.bitwise_count(self._hashes ^ value)
-            for bits, count in counts.items():
-                count[np.unique(self._owners[distances <= bits])] += 1
-        needed = MATCHED_SHARE * len(hashes)
-        copies, similar = (np.flatnonzero(count >= needed) for count in counts.values())
-        return (int(copies[0]) if len(copies) else None), similar.tolist()
+            copied[np.unique(self._owners[distances <= COPY_BITS])] += 1
+            similar[np.unique(self._owners[distances <= SIMILAR_BITS])] += 1
+            matched |= distances <= SIMILAR_BITS
+        copies = np.flatnonzero(copied >= MATCHED_SHARE * len(hashes))
+        share = np.maximum(similar / len(hashes), self._share_of_each(matched))
+        return (int(copies[0]) if len(copies) else None), np.flatnonzero(share >= MATCHED_SHARE).tolist()
+
+    def _share_of_each(self, matched: np.ndarray) -> np.ndarray:
+        """Return the share of each taken video's hashes that are matched, 0 for one without hashes."""
+        total, found = (
+            np.bincount(owners, minlength=len(self._group)) for owners in (self._owners, self._owners[matched])
+        )
+        return found / np.maximum(1, total)
 
     def add(self, one: Source, similar: Sequence[int]) -> None:
         """Take a video, and join the groups of all videos that may show the same scene."""

@@ -25,7 +25,7 @@ def ffmpeg() -> str:
         listed = subprocess.run(
             [program, "-hide_banner", "-filters"], capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS
         ).stdout
-    except (ImportError, RuntimeError, OSError) as error:
+    except (ImportError, RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         raise FileNotFoundError(_needed(str(error))) from error
     if " libvmaf " not in listed:
         raise FileNotFoundError(_needed(f"{program} has no filter libvmaf"))
@@ -47,15 +47,18 @@ def measure(distorted: Path, reference: Path) -> float:
 
     Raises:
         FileNotFoundError: there is no FFmpeg with libvmaf.
-        ValueError: FFmpeg fails.
+        ValueError: FFmpeg fails, or takes longer than TIMEOUT_SECONDS.
     """
     inputs = [word for path in (distorted, reference) for word in ("-i", f"file:{path.resolve()}")]
     command = [ffmpeg(), "-nostdin", "-v", "error", "-threads", "1", *inputs]
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [*command, "-lavfi", FILTER.format(MODEL), "-f", "null", "-"],
-            capture_output=True, text=True, check=False, cwd=folder, timeout=TIMEOUT_SECONDS,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [*command, "-lavfi", FILTER.format(MODEL), "-f", "null", "-"],
+                capture_output=True, text=True, check=False, cwd=folder, timeout=TIMEOUT_SECONDS,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(f"VMAF of {distorted} takes longer than {TIMEOUT_SECONDS} seconds.") from error
         log = Path(folder, "vmaf.json")
         if done.returncode or not log.exists():
             raise ValueError(f"FFmpeg cannot compute VMAF of {distorted}: {done.stderr.strip()[-300:]}")

@@ -97,7 +97,7 @@ def read(folder: str | os.PathLike[str], *, leave_out: str | os.PathLike[str]) -
 
     Raises:
         FileNotFoundError: a file does not exist.
-        ValueError: a file has another shape, or a row of `leave_out` is another video.
+        ValueError: a file has another shape or other columns, or a row of `leave_out` is another video.
     """
     folder, excluded, parts = Path(folder), _read_leave_out(leave_out), []
     unknown = sorted(set(excluded) - set(DATABASES))
@@ -129,15 +129,18 @@ def _read_leave_out(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, s
         if not {"database", "row", "name"} <= set(table.fieldnames or ()):
             raise ValueError(f"{path} needs the columns database, row and name. Found: {table.fieldnames}.")
         for line in table:
+            if not (line["row"] or "").strip().isdecimal() or not line["name"]:
+                raise ValueError(
+                    f"{path}, line {table.line_num}: row must be a whole number from 0, and name a text. Found: "
+                    f"row={line['row']!r}, name={line['name']!r}."
+                )
             found.setdefault(line["database"], []).append((int(line["row"]), line["name"]))
     return found
 
 
 def _read_database(folder: Path, database: str) -> Rows:
     files = DATABASES[database]
-    columns = label_tables.read_columns(folder / f"{files.prefix}_metadata.csv")
-    names = np.array([str(name) for name in columns[files.name]])
-    mos = np.array([float(value or "nan") for value in columns[files.mos]])
+    names, mos = _read_metadata(folder / f"{files.prefix}_metadata.csv", files)
     features = {}
     for name in PUBLISHED:
         path = folder / f"{files.prefix}_{name.upper()}_feats.mat"
@@ -148,6 +151,24 @@ def _read_database(folder: Path, database: str) -> Rows:
         features[name] = np.where(np.isfinite(values) & ~constant, values, np.nan)
     features[SELECTION] = _select(features)
     return Rows(np.full(len(names), database), names, mos, features)
+
+
+def _read_metadata(path: Path, files: _Files) -> tuple[np.ndarray, np.ndarray]:
+    """Return names, str (num_videos,), and MOS, float64 (num_videos,); NaN where a MOS is empty."""
+    columns = label_tables.read_columns(path)
+    if not {files.name, files.mos} <= set(columns):
+        found = ", ".join(columns) or "none"
+        raise ValueError(f"{path} needs the columns {files.name} and {files.mos}. Found: {found}.")
+    mos = [_number(text, f"{path}, row {row}: {files.mos}") for row, text in enumerate(columns[files.mos], start=2)]
+    return np.array([str(name) for name in columns[files.name]]), np.array(mos)
+
+
+def _number(text: str, where: str) -> float:
+    """Convert a cell to a number, an empty one to NaN."""
+    try:
+        return float(text or "nan")
+    except ValueError as error:
+        raise ValueError(f"{where} must be a number. Found: {text!r}.") from error
 
 
 def _select(features: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -58,7 +58,8 @@ class Frames(Generic[Frame]):
     Attributes:
         info: declared properties of the video.
         decoded: number of frames read so far.
-        warnings: problems of the video, for example damage; complete at the end of the iteration.
+        warnings: problems of the video, for example damage; complete at the end of the iteration. That of interlaced
+            frames is there before the first of them.
     """
 
     def __init__(
@@ -146,12 +147,18 @@ def _read_with(
         yield info
         number = 0
         while (message := worker.answer())["is"] != "end":
+            _add_new(warnings, message["warnings"])
             frames = [ring[i % len(ring)].copy() for i in range(number, number + message["count"]) if i >= skip]
             number += message["count"]
             worker.tell(do="release", count=message["count"])
             yield from map(unpack, frames)
-        warnings += message["warnings"]
+        _add_new(warnings, message["warnings"])
         warnings += _damage(worker.take_messages())
+
+
+def _add_new(warnings: list[str], found: Sequence[str]) -> None:
+    """Append the warnings that are not there yet: every batch of frames repeats them, as does a second decoder."""
+    warnings += [warning for warning in found if warning not in warnings]
 
 
 def _request(path: str | os.PathLike[str], raw: raw_video.RawFormat | str | None) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _read(connection: Connection, ring: int, request: dict[str, Any]) -> None:
             raise ValueError(f"A video with at least one decodable frame is needed, {path} has none.")
         height, width, bits, pixels = first
         _send(connection, is_="info", height=height, width=width, bits=bits, **found)
-        slots = _Slots(connection, ring, pixels.shape)
+        slots = _Slots(connection, ring, pixels.shape, warnings)
         for *_, pixels in itertools.chain([first], frames):
             slots.put(pixels)
         slots.announce()
@@ -118,8 +118,8 @@ def _rgb(path: str, **options: Any) -> Generator[tuple[int, int, int, np.ndarray
 class _Slots:
     """Writer of the ring buffer. New frames are announced in batches, which saves messages for small frames."""
 
-    def __init__(self, connection: Connection, ring: int, shape: tuple[int, ...]) -> None:
-        self.connection, self.ring, self.shape = connection, ring, shape
+    def __init__(self, connection: Connection, ring: int, shape: tuple[int, ...], warnings: list[str]) -> None:
+        self.connection, self.ring, self.shape, self.warnings = connection, ring, shape, warnings
         self.view = np.empty((0, *shape), np.uint8)  # mapped when the parent starts reading
         self.free, self.position, self.unannounced = 0, 0, 0
 
@@ -137,9 +137,9 @@ class _Slots:
             self.announce()
 
     def announce(self) -> None:
-        """Send the number of new frames to the parent."""
+        """Send the number of new frames and all warnings so far to the parent."""
         if self.unannounced:
-            _send(self.connection, is_="frames", count=self.unannounced)
+            _send(self.connection, is_="frames", count=self.unannounced, warnings=self.warnings)
             self.unannounced = 0
 
     def _handle(self, message: dict[str, Any]) -> None:

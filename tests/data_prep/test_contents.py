@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import subprocess
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import stand_ins
 from sample_videos import write_bars
 
 from data_prep import __main__ as data_prep
-from data_prep.contents import database, measurements, scan, selection, versions, vmaf
+from data_prep.contents import database, label_rows, measurements, scan, selection, versions, vmaf
 from data_prep.synthetic import distortions, scenes
 from nr_vqm.common import atomic_files
 from nr_vqm.teacher import regression, teacher
@@ -135,6 +136,38 @@ def test_interlaced_and_damaged_video_is_skipped(tmp_path):
     assert found["d.mp4"].reason.startswith("60 frames are declared, ")
 
 
+def test_an_interlaced_video_longer_than_the_part_that_is_looked_at_is_skipped(tmp_path):
+    options = {"flags": "+ildct+ilme", "b": "2M"}
+    path = write_bars(tmp_path / "i.mpg", encoder="mpeg2video", num_frames=150, options=options)
+    found = scan.scan(path, num_frames=20, min_side=40, max_seconds=1)
+    assert (found.frames, found.status) == (25, "interlaced")
+
+
+def test_a_video_that_vanishes_is_unreadable(folder, tmp_path, monkeypatch):
+    real, names = database.reader.list_videos, ("good1.mp4", "in/good2.mp4", "good3.mp4")
+    monkeypatch.setattr(database.reader, "list_videos", lambda root: [*real(root), root / "gone.mp4"])
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, tmp_path / "in" / name)
+    result = make(tmp_path / "in", tmp_path / "out")
+    ((path, (status, reason)),) = result.skipped.items()
+    assert (path, status) == ("gone.mp4", "unreadable")
+    assert "No such file" in reason
+
+
+def test_a_video_that_vanishes_after_it_was_looked_at_is_unreadable(folder, tmp_path, monkeypatch):
+    root, real = tmp_path / "in", database.selection.choose
+    shutil.copytree(folder, root)
+    write(root / "good4.mp4", filmed(21))
+
+    def choose(sources, **options):
+        (root / "good4.mp4").unlink()
+        return real(sources, **options)
+
+    monkeypatch.setattr(database.selection, "choose", choose)
+    assert make(root, tmp_path / "out").skipped["good4.mp4"][0] == "unreadable"
+
+
 def test_scenes_are_found_at_cuts(tmp_path):
     path = write(
         tmp_path / "three.mp4", np.concatenate([filmed(seed, num_frames=n) for seed, n in ((1, 25), (2, 31), (3, 22))])
@@ -188,6 +221,28 @@ def test_of_copies_the_largest_is_taken_and_similar_scenes_share_a_content():
     assert skipped == {"a.mp4": ("duplicate", "shows the same as b.mp4")}
     contents = {segment.source.path: segment.content for segment in segments}
     assert contents["b.mp4"] == contents["c.mp4"] != contents["d.mp4"]
+
+
+LONG = tuple(int(value) for value in np.random.default_rng(1).integers(2**63, size=200))
+
+
+@pytest.mark.parametrize("changed", [0, bits(10)], ids=["copied", "similar"])
+def test_an_excerpt_has_the_content_of_the_whole_video_in_either_order(changed):
+    excerpt = scene(0, 250, *(value ^ changed for value in LONG[40:60]))
+    found = {}
+    for order, size in (("first", (144, 208)), ("last", (36, 52))):
+        videos = [source("a", scene(0, 2500, *LONG)), source("b", excerpt, size=size), source("c", scene(0, 30, 5))]
+        found[order] = selection.choose(videos, num_frames=20, max_segments=1)
+    segments, skipped = found["first"]
+    contents = {segment.source.path: segment.content for segment in segments}
+    assert contents["a.mp4"] == contents["b.mp4"] != contents["c.mp4"]
+    assert not skipped
+    segments, skipped = found["last"]
+    contents = {segment.source.path: segment.content for segment in segments}
+    if changed:
+        assert contents["a.mp4"] == contents["b.mp4"] != contents["c.mp4"]
+    else:
+        assert skipped == {"b.mp4": ("duplicate", "shows the same as a.mp4")}
 
 
 def test_hashes_of_copies_are_near_and_of_others_far():
@@ -306,6 +361,83 @@ def test_vmaf_falls_with_the_rate(tmp_path):
     assert same > good > bad + 5
 
 
+def judged_version(name, **changes):
+    version = {"name": name, "file": f"{name}.mkv", "view": "native", "distortions": "codec", "impairment": 0.5}
+    return version | {"vmaf": True} | changes
+
+
+def each_here(function, items, step, *, on_death):
+    return [function(item) for item in items]
+
+
+RECORDS = [
+    {
+        "name": "s", "content": "s", "source": "s.mp4",
+        "versions": [
+            judged_version("s-native", distortions="none", impairment=0.0, vmaf=False),
+            judged_version("s-native-1"), judged_version("s-native-2"), judged_version("s-native-3", vmaf=False),
+        ],
+    }
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fails", "labelled"),
+    [("s-native-1", ["s-native", "s-native-2", "s-native-3"]), ("s-native", ["s-native", "s-native-3"])],
+)
+def test_a_version_without_vmaf_is_listed_and_the_others_are_labelled(tmp_path, monkeypatch, fails, labelled):
+    def measure(distorted, reference):
+        if distorted.stem == fails:
+            raise ValueError("too slow")
+        return 90.0
+
+    monkeypatch.setattr(vmaf, "measure", measure)
+    (tmp_path / "vmaf").mkdir()
+    values, failed = measurements.vmaf_of(RECORDS, tmp_path, each_here)
+    assert failed == {fails: "too slow"}
+    found = label_rows.make(RECORDS, {"s-native": 4.0}, values, loss="both")
+    assert [row["video_id"] for row in found] == labelled
+    listed = label_rows.failures(RECORDS, found, {fails: ("no_vmaf", "too slow")})
+    names = [one["name"] for one in RECORDS[0]["versions"]]
+    assert [one.part for one in listed] == [f"version {name}" for name in names if name not in labelled]
+    assert {(one.status, one.reason) for one in listed} == {("no_vmaf", "too slow")}
+
+
+def test_vmaf_that_fails_for_all_versions_ends_the_preparation(tmp_path, monkeypatch):
+    def measure(distorted, reference):
+        raise ValueError("FFmpeg has no model")
+
+    monkeypatch.setattr(vmaf, "measure", measure)
+    with pytest.raises(ValueError, match=r"VMAF cannot be computed for any version\. FFmpeg has no model"):
+        measurements.vmaf_of(RECORDS, tmp_path, each_here)
+
+
+def test_vmaf_of_another_model_is_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(vmaf, "measure", lambda distorted, reference: 90.0)
+    (tmp_path / "vmaf").mkdir()
+    atomic_files.write_json(tmp_path / "vmaf" / "s-native-1.json", {"model": "vmaf_v0.6.0", "vmaf": 10.0})
+    atomic_files.write_json(tmp_path / "vmaf" / "s-native-2.json", {"model": vmaf.MODEL, "vmaf": 70.0})
+    values, _ = measurements.vmaf_of(RECORDS, tmp_path, each_here)
+    assert values == {"s-native-1": 90.0, "s-native-2": 70.0, "s-native": 90.0}
+    stored = atomic_files.read_json(tmp_path / "vmaf" / "s-native-1.json", made_by="-")
+    assert stored == {"model": vmaf.MODEL, "vmaf": 90.0}
+
+
+def test_vmaf_that_takes_too_long_is_an_error_of_its_file(tmp_path, monkeypatch):
+    def run(command, *, timeout, **options):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(vmaf, "ffmpeg", lambda: "ffmpeg")
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(ValueError, match=r"VMAF of .*a\.mkv takes longer than 600 seconds"):
+        vmaf.measure(tmp_path / "a.mkv", tmp_path / "b.mkv")
+
+
+def test_features_of_a_file_that_cannot_be_opened_have_a_reason(tmp_path):
+    (tmp_path / "features").mkdir()
+    assert "No video file at" in measurements._features(("a", "videos/a.mkv", "brisque"), out_dir=tmp_path)
+
+
 def test_without_ffmpeg_one_line_says_what_to_install(folder, tmp_path, monkeypatch):
     def missing():
         raise FileNotFoundError(vmaf._needed("no module"))
@@ -358,6 +490,50 @@ def test_a_segment_without_features_is_skipped(folder, made, tmp_path, judge, mo
     assert result.num_contents == 3
 
 
+def test_versions_of_a_view_without_features_are_listed(folder, tmp_path, judge, monkeypatch):
+    real = measurements._features
+
+    def features(item, *, out_dir):
+        return "no texture" if item[0].endswith("-native") else real(item, out_dir=out_dir)
+
+    monkeypatch.setattr(versions, "REDUCED_SIDE", 40)  # so that small videos have a reduced view
+    monkeypatch.setattr(measurements, "_features", features)
+    names = ("good1.mp4", "in/good2.mp4", "good3.mp4")
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, tmp_path / "in" / name)
+    result = make(tmp_path / "in", tmp_path / "out", judge=judge, num_versions=4)
+    labelled = [row["video_id"] for row in rows(tmp_path / "out" / "labels.csv")]
+    skipped = {row["path"]: row["status"] for row in rows(tmp_path / "out" / "skipped.csv")}
+    assert labelled
+    assert all("-reduced" in name for name in labelled)
+    assert len(labelled) + len(skipped) == 3 * 4
+    assert {path.split(", version ")[0] for path in skipped} == set(names)
+    assert all("-native" in path for path in skipped)
+    assert set(skipped.values()) == {"no_features"}
+    assert set(result.skipped) == set(skipped)
+
+
+def test_a_video_with_a_failed_and_a_labelled_segment_is_not_skipped(folder, tmp_path, monkeypatch):
+    for name in ("good1.mp4", "good3.mp4"):
+        shutil.copy(folder / name, tmp_path / name)
+    write(tmp_path / "two.mp4", np.concatenate([filmed(seed, num_frames=22) for seed in (2, 3)]))
+    real = versions.make_segment
+
+    def make_segment(segment, **options):
+        if segment.start > 20:
+            raise ValueError("it has changed")
+        return real(segment, **options)
+
+    monkeypatch.setattr(versions, "make_segment", make_segment)
+    result = make(tmp_path, tmp_path / "out", max_segments=2)
+    ((path, why),) = result.skipped.items()
+    assert path.startswith("two.mp4, segment ")
+    assert path.endswith("-00023")
+    assert why == ("unreadable", "it has changed")
+    assert "two.mp4" in {row["source"] for row in rows(tmp_path / "out" / "contents.csv")}
+
+
 # ---------------------------------------------------------------- resuming and refusing
 
 
@@ -401,6 +577,15 @@ def test_a_finished_database_is_not_made_again(made, folder, tmp_path, monkeypat
     assert files(tmp_path / "out")["labels.csv"] == files(made[0])["labels.csv"]
 
 
+def test_a_scan_of_an_earlier_version_is_repeated(made, folder, tmp_path):
+    shutil.copytree(made[0], tmp_path / "out")
+    for file in (tmp_path / "out" / "scan").iterdir():
+        stored = atomic_files.read_json(file, made_by="-")
+        del stored["version"]
+        atomic_files.write_json(file, stored | {"status": "interlaced"})
+    assert make(folder, tmp_path / "out").skipped == made[1].skipped
+
+
 def test_other_settings_are_refused(made, folder):
     with pytest.raises(ValueError, match=r"was generated with seed=4, the command has seed=5\. Choose another"):
         make(folder, made[0], seed=5)
@@ -442,7 +627,7 @@ def test_prep_makes_a_data_folder_with_pseudo_labels(folder, tmp_path, capsys, j
     assert prep(folder, tmp_path / "data", *options) == 0
     printed = capsys.readouterr().out
     assert "skipped (black): black.mp4: mean luma" in printed
-    assert "9 versions of 3 segments, 3 contents; 11 videos skipped (1 black, 2 duplicate, 1 hdr" in printed
+    assert "9 versions of 3 segments, 3 contents; 11 skipped (1 black, 2 duplicate, 1 hdr" in printed
     assert "labels.csv; pseudo-labels" in printed
     facts = atomic_files.read_json(tmp_path / "data" / "prep.json", made_by="-")
     assert (facts["labels"], facts["root"]) == ("pseudo", "contents")

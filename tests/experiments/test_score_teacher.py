@@ -49,6 +49,19 @@ def test_agreement_with_labels(folder, capsys):
     assert float(last.split()[-1]) == pytest.approx(np.mean(scores) - 3, abs=0.01)
 
 
+def test_workers_may_run_in_another_folder(folder, tmp_path_factory, monkeypatch, capsys):
+    def map_elsewhere(function, items, **options):
+        monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        return [function(item) for item in items]
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(score_teacher.parallel, "map_in_order", map_elsewhere)
+    assert score_teacher.main(["--labels", "labels.csv", "--teacher", "teacher.h5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[-1] for line in lines[:3]] == ["10.mp4", "30.mp4", "50.mp4"]
+    assert lines[3].startswith("3 videos: SROCC 1.000")
+
+
 def test_videos_or_labels_are_needed(folder):
     with pytest.raises(ValueError, match="Videos are needed: name them, or give --labels"):
         score_teacher.main(["--teacher", str(folder / "teacher.h5")])

@@ -14,7 +14,7 @@ from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features
 from nr_vqm.runs.rival_features import RivalFile
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.teacher import regression, teacher
+from nr_vqm.teacher import cross_validation, regression, teacher
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,13 @@ def test_a_missing_list_of_rows_ends_the_command_with_one_line(tmp_path):
     (tmp_path / "leave_out.csv").unlink()
     with pytest.raises(FileNotFoundError, match="no fit may use"):
         train_teacher.main(["--features", str(tmp_path), "--out", str(tmp_path / "teacher.h5")])
+
+
+def test_a_missing_folder_of_the_teacher_ends_the_command_before_the_fit(tmp_path, monkeypatch):
+    published.write(tmp_path)
+    monkeypatch.setattr(cross_validation, "choose", None)
+    with pytest.raises(ValueError, match=r"The folder of .*teacher\.h5 does not exist\. Create it first"):
+        train_teacher.main(["--features", str(tmp_path), "--out", str(tmp_path / "none" / "teacher.h5")])
 
 
 def test_the_features_may_be_given(tmp_path):

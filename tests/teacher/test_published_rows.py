@@ -66,12 +66,29 @@ def test_videos_without_mos_or_features_are_dropped(tmp_path):
         ("konvid1k,3,konvid1k-4", "row 3 of konvid1k must be 'konvid1k-4'"),
         ("konvid1k,99,konvid1k-99", "row 99 of konvid1k must be"),
         ("kadid,3,x", "unknown database 'kadid'. Choose from: konvid1k"),
+        ("konvid1k,three,x", r"list.csv, line 2: row must be a whole number from 0.* Found: row='three', name='x'"),
+        ("konvid1k,3", r"list.csv, line 2: row must be .*, and name a text. Found: row='3', name=None"),
     ],
 )
 def test_a_list_for_other_files_is_refused(folder, tmp_path, line, message):
     (tmp_path / "list.csv").write_text(f"database,row,name\n{line}\n")
     with pytest.raises(ValueError, match=message):
         published_rows.read(folder, leave_out=tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("flickr_id,mos", "name,quality", r" needs the columns flickr_id and mos. Found: name, quality"),
+        ("konvid1k-2,", "konvid1k-2,good", r", row 4: mos must be a number. Found: 'good"),
+    ],
+)
+def test_damaged_metadata_are_refused(tmp_path, old, new, message):
+    published.write(tmp_path)
+    path = tmp_path / "KONVID_1K_metadata.csv"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=f"KONVID_1K_metadata.csv{message}"):
+        read(tmp_path)
 
 
 def test_the_list_is_required(folder, tmp_path):

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sample_videos import place_frame, write_ffv1
+from sample_videos import place_frame, write_bars, write_ffv1
 
-from nr_vqm.video import decoder_client, decoder_processes, reader
+from nr_vqm.video import decoder_client, decoder_processes, interlacing, reader
 
 ROOT = Path(__file__).parents[2]
 NUM_FRAMES = 100  # more than a ring holds
@@ -57,6 +57,19 @@ def test_a_second_process_continues_where_one_crashed_or_hung(long_video, worker
     assert len(workers) == 2
     assert len(frames.warnings) == 1
     assert re.fullmatch(f"decoded at the second attempt: .*{failure}.", frames.warnings[0])
+
+
+def test_interlaced_frames_are_reported_with_the_first_of_them_and_once(tmp_path, workers):
+    options = {"flags": "+ildct+ilme", "b": "2M"}
+    path = write_bars(tmp_path / "i.mpg", encoder="mpeg2video", num_frames=150, options=options)
+    with reader.read_frames(path) as frames:
+        assert frames.warnings == []
+        next(frames)
+        assert frames.warnings == [interlacing.INTERLACED]
+        os.kill(workers[0].process.pid, signal.SIGABRT)
+        assert sum(1 for _ in frames) == 149
+    assert frames.warnings[0] == interlacing.INTERLACED
+    assert [warning[:30] for warning in frames.warnings[1:]] == ["decoded at the second attempt:"]
 
 
 def test_a_video_that_kills_the_decoder_twice_fails_alone(long_video, workers):
