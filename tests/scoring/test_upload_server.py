@@ -136,6 +136,43 @@ def test_an_upload_that_ends_early_is_deleted(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_a_message(server, scorer, video, tmp_path, monkeypatch):
+    real = os.fdopen
+
+    def open_full(handle, mode):
+        os.close(handle)
+        return real(os.open("/dev/full", os.O_WRONLY), mode)
+
+    monkeypatch.setattr(upload_server.os, "fdopen", open_full)
+    status, found = upload(server, video)
+    assert status == 507 and "The server cannot store the upload: No space left on device." in found["error"]
+    assert scorer.paths == [] and list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    monkeypatch.setattr(upload_server.tempfile, "tempdir", str(tmp_path / "none"))
+    status, found = upload(server, video)
+    assert status == 507 and "No such file or directory" in found["error"]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), TypeError("no number")])
+def test_an_unexpected_error_is_a_message(server, scorer, video, tmp_path, error, monkeypatch, capfd):
+    def fail(source):
+        raise error
+
+    monkeypatch.setattr(scorer, "score", fail)
+    assert upload(server, video) == (500, {"error": f"{type(error).__name__}: {error}"})
+    assert list(tmp_path.iterdir()) == [] and server._places._value == LIMITS.max_waiting
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("length", "status"), [("9" * 5000, 413), ("9" * 18, 413), ("-1", 411), ("\xb2", 411)])
+def test_a_length_that_is_no_size_of_an_upload_is_a_message(server, length, status):
+    with socket.create_connection(server.server_address[:2], timeout=30) as connection:
+        head = f"POST /score HTTP/1.1\r\nHost: {min(server.names)}\r\nX-Name: a.mp4\r\nContent-Length: {length}\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        answer = connection.makefile("rb").read().decode()
+    assert answer.startswith(f"HTTP/1.0 {status}") and '{"error": "The ' in answer
+
+
 def test_more_uploads_than_allowed_are_told_to_wait(server, scorer, video):
     scorer.go.clear()
     threads = [threading.Thread(target=upload, args=(server, video)) for _ in range(LIMITS.max_waiting)]
