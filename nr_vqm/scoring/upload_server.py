@@ -9,6 +9,7 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
+import http.client
 import http.server
 import io
 import json
@@ -118,7 +119,7 @@ class UploadServer(http.server.ThreadingHTTPServer):
             OSError: the address is in use or not available.
         """
         super().__init__((host, port), _Handler)
-        self.limits = limits
+        self.limits, self._host = limits, host
         self.url = f"http://{host}:{self.server_address[1]}/"
         self._scorer, self._scoring = scorer, threading.Lock()
         self._places = threading.BoundedSemaphore(limits.max_waiting)
@@ -126,10 +127,11 @@ class UploadServer(http.server.ThreadingHTTPServer):
 
     @property
     def names(self) -> set[str]:
-        """Values of the header Host that belong to this server: others come from pages of other sites."""
-        host, port = self.server_address[:2]
-        hosts = (str(host), "localhost") if self.is_local else ()
-        return {f"{name}:{port}" for name in hosts}
+        """Values of the header Host that belong to this server, in lower case; others come from other sites."""
+        address, port = self.server_address[:2]
+        hosts = {str(address), "localhost", self._host.lower()} if self.is_local else set()
+        bare = hosts if port == http.client.HTTP_PORT else set()  # browsers omit the default port
+        return {f"{name}:{port}" for name in hosts} | bare
 
     @property
     def is_local(self) -> bool:
@@ -229,7 +231,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _is_for_us(self) -> bool:
         names = self.server.names
-        return not names or self.headers.get("Host", "") in names
+        return not names or self.headers.get("Host", "").lower() in names
 
     def _send_error(self, status: int, message: str) -> None:
         self.close_connection = True  # the body of a refused upload is not read

@@ -44,15 +44,24 @@ def scorer():
     return FakeScorer()
 
 
+@contextlib.contextmanager
+def running(scorer, host="127.0.0.1"):
+    """Run a server until the end of the block."""
+    with upload_server.UploadServer(scorer, host=host, port=0, limits=LIMITS) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture
 def server(scorer, tmp_path, monkeypatch):
     monkeypatch.setattr(upload_server.tempfile, "tempdir", str(tmp_path))
-    with upload_server.UploadServer(scorer, host="127.0.0.1", port=0, limits=LIMITS) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with running(scorer) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +206,23 @@ def test_other_sites_cannot_use_the_server(server, video):
     assert ask(server, "OPTIONS", "/score", Origin="http://evil.example")[0] == 501
     assert ask(server, path="/score/none")[0] == 404
     assert ask(server, path="/../etc/passwd")[0] == 404
+
+
+def test_the_printed_address_can_be_opened_where_a_name_leads_to_this_machine(scorer, monkeypatch):
+    real = socket.socket.bind
+    monkeypatch.setattr(socket.socket, "bind", lambda self, address: real(self, ("127.0.0.1", address[1])))
+    with running(scorer, "MyHost") as server:
+        port = server.server_address[1]
+        assert server.url == f"http://MyHost:{port}/"
+        assert server.names == {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "myhost")}
+        for name, status in (("MyHost", 200), ("myhost", 200), ("localhost", 200), ("evil.example", 403)):
+            assert ask(server, Host=f"{name}:{port}")[0] == status
+        assert ask(server, Host="myhost")[0] == 403  # another port of this machine
+
+
+def test_browsers_omit_the_default_port(server):
+    server.server_address = ("127.0.0.1", 80)
+    assert server.names == {"127.0.0.1", "127.0.0.1:80", "localhost", "localhost:80"}
 
 
 def test_only_the_last_pages_are_kept(server, scorer, video, monkeypatch):
