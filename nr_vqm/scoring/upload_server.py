@@ -176,7 +176,7 @@ class UploadServer(http.server.ThreadingHTTPServer):
         """Score a stored upload and return its page; any error becomes a message, so that every request is answered."""
         try:
             info = reader.probe(path)
-            seconds = info.frames / info.fps if info.fps else 0.0
+            seconds = max(info.frames, info.expected) / info.fps if info.fps else 0.0
             if seconds > self.limits.max_seconds:
                 limit = f"at most {self.limits.max_seconds:g} s are accepted"
                 raise Refused(422, f"The video is too long: {seconds:.0f} s; {limit}.")

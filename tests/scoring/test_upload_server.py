@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from sample_scores import make_score
-from sample_videos import place_frame, write_ffv1
+from sample_videos import place_frame, write_bars, write_ffv1
 
 from nr_vqm import cli, command_line
 from nr_vqm.scoring import upload_server
 from nr_vqm.scoring.upload_server import UploadLimits
+from nr_vqm.video import reader
 
 ROOT = Path(__file__).parents[2]
 LIMITS = UploadLimits(max_bytes=200_000, max_seconds=2.0, max_waiting=2)
@@ -133,6 +134,14 @@ def test_a_long_video_is_refused(server, scorer, tmp_path):
     path.unlink()
     assert upload(server, content) == (422, {"error": "The video is too long: 2 s; at most 2 s are accepted."})
     assert scorer.paths == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_long_video_without_a_number_of_frames_in_its_header_is_refused(server, scorer, tmp_path):
+    path = write_bars(tmp_path / "x.h264", encoder="libx264", size=(96, 272), num_frames=60)  # 2.4 s
+    assert reader.probe(path).frames == 0
+    status, found = upload(server, path.read_bytes(), "clip.h264")
+    assert (status, found["error"]) == (422, "The video is too long: 2 s; at most 2 s are accepted.")
+    assert scorer.paths == []
 
 
 def test_an_upload_that_ends_early_is_deleted(server, tmp_path):
