@@ -172,8 +172,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     _add_run_options(parser)
     add("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
-    add("--port", type=int, default=8000, help="port to listen on; 0 chooses a free one")
-    add("--max-upload", type=command_line.amount, default=200.0, metavar="MB", help="size of an uploaded file")
+    add("--port", type=command_line.port, default=8000, help="port to listen on; 0 chooses a free one")
+    add("--max-upload", type=command_line.upload_size, default=200.0, metavar="MB", help="size of an uploaded file")
     add("--max-duration", type=command_line.amount, default=60.0, metavar="S", help="duration of a video")
     add("--max-waiting", type=command_line.positive, default=4, metavar="N", help="uploads at the same time")
     add("--max-pixels", type=float, default=4e9, metavar="N", help="height x width x frames of a video")

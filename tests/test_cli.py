@@ -550,3 +550,19 @@ def test_limits_of_uploads_are_finite_numbers_above_zero(option, value, capsys):
         cli.main(["serve", f"{option}={value}"])
     assert ended.value.code == command_line.EXIT_USAGE
     assert f"argument {option}: must be a finite number above zero, received {value}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--port", "99999", "must be between 0 and 65535, received 99999"),
+        ("--port", "-1", "must be between 0 and 65535, received -1"),
+        ("--port", "http", "invalid port value: 'http'"),
+        ("--max-upload", "1e303", "must be at most 1,000,000 (1 TB), received 1e303"),
+    ],
+)
+def test_a_port_and_a_size_of_uploads_that_cannot_be_used_are_refused(option, value, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve", f"{option}={value}"])
+    assert ended.value.code == command_line.EXIT_USAGE
+    assert f"argument {option}: {message}" in capsys.readouterr().err

@@ -252,7 +252,16 @@ def test_a_port_in_use_is_one_line(server, tiny_run, capsys):
     with pytest.raises(SystemExit) as ended:
         command_line.run(cli.main, ["serve", "--run", str(tiny_run), "--port", str(server.server_address[1])])
     assert ended.value.code == command_line.EXIT_USAGE
-    assert "Choose another --port." in capsys.readouterr().err
+    assert "Choose another --host or --port." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["::1", "none.invalid", "a" * 64])
+def test_a_host_that_cannot_be_listened_on_is_one_line(tiny_run, host, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(cli.main, ["serve", "--run", str(tiny_run), "--port", "0", "--host", host])
+    printed = capsys.readouterr().err
+    assert ended.value.code == command_line.EXIT_USAGE
+    assert f"error: Cannot listen on {host}:0: " in printed and "Choose another --host or --port." in printed
 
 
 @pytest.mark.slow
