@@ -292,6 +292,13 @@ def test_a_list_on_standard_input(exported_run, folder, monkeypatch, capsys):
             ["x.mp4", "--out", "there.csv", "--resume"],
             "not written by this version (its columns differ)",
         ),
+        (["x.mp4", "--out", "new.csv", "--clips", "./new.csv"], "a name of its own. Received: new.csv, ./new.csv."),
+        (["x.mp4", "--plot", "a.png", "--html", "a.png"], "Each output needs a name of its own"),
+        (
+            ["x.mp4", "--out", "mistyped.csv", "--clips", "there.csv", "--resume"],
+            "there.csv exists, mistyped.csv does not: nothing can be resumed. Pass the --out that",
+        ),
+        (["x.mp4", "--out", "new.csv", "--clips", "there.csv", "--retry-failed"], "or choose another --clips."),
     ],
 )
 def test_invalid_options_are_reported_before_the_model_is_loaded(tmp_path, monkeypatch, options, message, capsys):
