@@ -24,7 +24,7 @@ from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.runs import interval_file
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import exporting, score_page, score_plot, score_table, scorer
+from nr_vqm.scoring import exporting, page_folder, score_page, score_plot, score_table, scorer
 
 
 @pytest.fixture(autouse=True)
@@ -393,11 +393,12 @@ def test_a_folder_of_pages_has_an_index_also_after_a_resume(exported_run, folder
     code, printed = score(*videos, *options, "--resume", capsys=capsys)
     assert code == command_line.EXIT_FAILED
     assert printed.err.endswith(f"2 scored, 1 failed\nPages of all videos: {pages}/index.html\n")
-    assert {path.name for path in pages.iterdir()} == {"index.html", "thumbnails", "0001-a_b.html", "0003-_.html"}
+    first, third = (page_folder.file_name(number, videos[number - 1]) for number in (1, 3))
+    assert {path.name for path in pages.iterdir()} == {"index.html", "thumbnails", first, third}
     index = (pages / "index.html").read_text()
-    assert 'href="0001-a_b.html">a b.mkv' in index and 'href="0003-_.html">ü.mkv' in index
+    assert f'href="{first}">a b.mkv' in index and f'href="{third}">ü.mkv' in index
     assert "2 scored" in index and "1 failed" in index and "broken.mp4" in index
-    assert 'href="index.html">All videos' in (pages / "0003-_.html").read_text()
+    assert 'href="index.html">All videos' in (pages / third).read_text()
     (tmp_path / "file").touch()
     code, printed = score(folder / "a b.mkv", "--run", exported_run, "--html", tmp_path / "file", capsys=capsys)
     assert code == command_line.EXIT_USAGE and str(tmp_path / "file") in printed.err
