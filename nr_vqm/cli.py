@@ -49,6 +49,8 @@ EXPORT_EPILOG = """
 Example:
   nr-vqm export runs/mine
   nr-vqm score clip.mp4 --run runs/mine
+
+Exit codes: 0 exported, 1 the scores differ or cannot be aligned, 2 wrong options, 3 no usable model, 130 interrupted.
 """
 SERVE_EPILOG = """
 Example:
@@ -95,9 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_score(add("score", "score videos", "Score videos with a trained run.", SCORE_EPILOG))
     described = "Score two videos, and say whether the difference is significant."
     _add_compare(add("compare", "compare the scores of two videos", described, COMPARE_EPILOG))
-    described = (
-        "Score videos that are uploaded in a web browser. Without --host only this machine can reach the server."
-    )
+    described = "Score videos uploaded in a web browser. Without --host only this machine can reach the server."
     _add_serve(add("serve", "score uploaded videos in a web browser", described, SERVE_EPILOG))
     described = "Export a run: scoring with an export needs neither TensorFlow nor Keras."
     _add_export(add("export", "write the few files of a run that scoring needs", described, EXPORT_EPILOG))
@@ -172,8 +172,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     _add_run_options(parser)
     add("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
-    add("--port", type=int, default=8000, help="port to listen on; 0 chooses a free one")
-    add("--max-upload", type=command_line.amount, default=200.0, metavar="MB", help="size of an uploaded file")
+    add("--port", type=command_line.port, default=8000, help="port to listen on; 0 chooses a free one")
+    add("--max-upload", type=command_line.upload_size, default=200.0, metavar="MB", help="size of an uploaded file")
     add("--max-duration", type=command_line.amount, default=60.0, metavar="S", help="duration of a video")
     add("--max-waiting", type=command_line.positive, default=4, metavar="N", help="uploads at the same time")
     add("--max-pixels", type=float, default=4e9, metavar="N", help="height x width x frames of a video")
@@ -275,26 +275,9 @@ def _completion(parser: argparse.ArgumentParser) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    """Export a run; return the exit code."""
-    devices.start("cpu", hide_startup_lines=True)
-    from nr_vqm.scoring import exporting
+    from nr_vqm import export_command
 
-    done = exporting.export(
-        args.run,
-        args.out,
-        format=args.format,
-        check=args.check,
-        validation=args.validation,
-        align=args.align,
-        teacher=args.teacher,
-        fusion=args.fusion,
-        head=args.head,
-    )
-    command_line.print_result(
-        f"{done['folder']}: {done['bytes'] / 1e6:.1f} MB, heads {', '.join(done['heads'])}; "
-        f"scores differ by at most {done['difference']:.4f} on 1-5."
-    )
-    return 0
+    return export_command.export(args)
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ EXIT_USAGE = 2  # the options are invalid; argparse uses the same code
 EXIT_NO_MODEL = 3  # the run has no usable model
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_STOPPED = 128 + signal.SIGTERM  # not 0: `make` must not start the next stage
+MAX_UPLOAD = 1_000_000  # MB
 _closed: set[str] = set()  # names of the standard streams that were closed when the command started
 
 
@@ -166,6 +167,22 @@ def amount(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a finite number above zero, received {text}")
+    return value
+
+
+def upload_size(text: str) -> float:
+    """Parse the size of an upload in MB (argparse type)."""
+    value = amount(text)
+    if value > MAX_UPLOAD:
+        raise argparse.ArgumentTypeError(f"must be at most {MAX_UPLOAD:,} (1 TB), received {text}")
+    return value
+
+
+def port(text: str) -> int:
+    """Parse the number of a TCP port, or 0 (argparse type)."""
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 65535, received {text}")
     return value
 
 

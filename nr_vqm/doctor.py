@@ -51,7 +51,7 @@ def examine(folder: str | os.PathLike[str]) -> Iterator[Finding]:
     """Check the versions, devices, memory, disk space and codecs of this machine.
 
     Args:
-        folder: folder for runs or data, whose free disk space is checked.
+        folder: folder for runs or data, whose free disk space is checked; it need not exist yet.
 
     Yields:
         one Finding per check.
@@ -83,8 +83,10 @@ def _devices() -> str:
 
 
 def _disk(folder: str | os.PathLike[str]) -> Finding:
-    free = shutil.disk_usage(folder).free
-    text = f"{free / 1e9:.1f} GB free at {os.path.abspath(folder)}"
+    path = Path(folder).absolute()
+    existing = next(one for one in (path, *path.parents) if os.path.exists(one))
+    free = shutil.disk_usage(existing).free
+    text = f"{free / 1e9:.1f} GB free at {existing}"
     return Finding("disk", free >= MIN_FREE, text if free >= MIN_FREE else f"{text}; the demo needs {MIN_FREE / 1e9:g}")
 
 

@@ -133,9 +133,7 @@ def _check_options(
             f"--plot and --clips show the quality of clips, which head {args.head!r} does not predict. Omit them, or "
             "choose a head of the 3D-CNN."
         )
-    for path in (args.out, args.plot, args.html, args.clips):
-        if path and not Path(path).absolute().parent.is_dir():
-            raise ValueError(f"The folder of {path} does not exist. Create it first.")
+    _check_outputs(args)
     names = [*args.videos, *_listed_videos(args.from_file)]
     if not names:
         raise ValueError("No video was given. Name files, folders or patterns, or a list: --from-file FILE.")
@@ -146,6 +144,22 @@ def _check_options(
     rows = score_table.RowFile(args.out, resume=resume, retry=retry) if args.out else None
     clips = score_table.ClipFile(args.clips, keep=rows.done if rows and resume else None) if args.clips else None
     return videos, rows, clips
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Raise ValueError where output files have no folder or the same name, or would lose what they have."""
+    outputs = [path for path in (args.out, args.plot, args.html, args.clips) if path]
+    for path in outputs:
+        if not Path(path).absolute().parent.is_dir():
+            raise ValueError(f"The folder of {path} does not exist. Create it first.")
+    if len({Path(path).resolve() for path in outputs}) < len(outputs):
+        raise ValueError(f"Each output needs a name of its own. Received: {', '.join(outputs)}.")
+    resume = args.resume or args.retry_failed
+    if resume and args.clips and Path(args.clips).exists() and not Path(args.out).exists():
+        raise ValueError(
+            f"{args.clips} exists, {args.out} does not: nothing can be resumed. Pass the --out that was written with "
+            f"{args.clips}, or choose another --clips."
+        )
 
 
 def _listed_videos(from_file: str | None) -> list[str]:

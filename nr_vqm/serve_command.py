@@ -25,8 +25,9 @@ def serve(args: argparse.Namespace) -> int:
     scorer = score_command.load_scorer(args, work)
     try:
         server = upload_server.UploadServer(scorer, host=args.host, port=args.port, limits=limits)
-    except OSError as error:
-        message = f"Cannot listen on {args.host}:{args.port}: {error.strerror or error}. Choose another --port."
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"Cannot listen on {args.host}:{args.port}: {reason}. Choose another --host or --port."
         raise command_line.Refusal(message, command_line.EXIT_USAGE) from error
     with server:
         print(f"Open {server.url} in a browser. Ctrl-C ends the server.", flush=True)

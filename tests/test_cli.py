@@ -24,7 +24,7 @@ from nr_vqm.dataset import splits
 from nr_vqm.evaluation import comparison
 from nr_vqm.runs import interval_file
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import exporting, score_page, score_plot, score_table, scorer
+from nr_vqm.scoring import exporting, page_folder, score_page, score_plot, score_table, scorer
 
 
 @pytest.fixture(autouse=True)
@@ -292,6 +292,13 @@ def test_a_list_on_standard_input(exported_run, folder, monkeypatch, capsys):
             ["x.mp4", "--out", "there.csv", "--resume"],
             "not written by this version (its columns differ)",
         ),
+        (["x.mp4", "--out", "new.csv", "--clips", "./new.csv"], "a name of its own. Received: new.csv, ./new.csv."),
+        (["x.mp4", "--plot", "a.png", "--html", "a.png"], "Each output needs a name of its own"),
+        (
+            ["x.mp4", "--out", "mistyped.csv", "--clips", "there.csv", "--resume"],
+            "there.csv exists, mistyped.csv does not: nothing can be resumed. Pass the --out that",
+        ),
+        (["x.mp4", "--out", "new.csv", "--clips", "there.csv", "--retry-failed"], "or choose another --clips."),
     ],
 )
 def test_invalid_options_are_reported_before_the_model_is_loaded(tmp_path, monkeypatch, options, message, capsys):
@@ -386,11 +393,12 @@ def test_a_folder_of_pages_has_an_index_also_after_a_resume(exported_run, folder
     code, printed = score(*videos, *options, "--resume", capsys=capsys)
     assert code == command_line.EXIT_FAILED
     assert printed.err.endswith(f"2 scored, 1 failed\nPages of all videos: {pages}/index.html\n")
-    assert {path.name for path in pages.iterdir()} == {"index.html", "thumbnails", "0001-a_b.html", "0003-_.html"}
+    first, third = (page_folder.file_name(number, videos[number - 1]) for number in (1, 3))
+    assert {path.name for path in pages.iterdir()} == {"index.html", "thumbnails", first, third}
     index = (pages / "index.html").read_text()
-    assert 'href="0001-a_b.html">a b.mkv' in index and 'href="0003-_.html">ü.mkv' in index
+    assert f'href="{first}">a b.mkv' in index and f'href="{third}">ü.mkv' in index
     assert "2 scored" in index and "1 failed" in index and "broken.mp4" in index
-    assert 'href="index.html">All videos' in (pages / "0003-_.html").read_text()
+    assert 'href="index.html">All videos' in (pages / third).read_text()
     (tmp_path / "file").touch()
     code, printed = score(folder / "a b.mkv", "--run", exported_run, "--html", tmp_path / "file", capsys=capsys)
     assert code == command_line.EXIT_USAGE and str(tmp_path / "file") in printed.err
@@ -550,3 +558,19 @@ def test_limits_of_uploads_are_finite_numbers_above_zero(option, value, capsys):
         cli.main(["serve", f"{option}={value}"])
     assert ended.value.code == command_line.EXIT_USAGE
     assert f"argument {option}: must be a finite number above zero, received {value}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--port", "99999", "must be between 0 and 65535, received 99999"),
+        ("--port", "-1", "must be between 0 and 65535, received -1"),
+        ("--port", "http", "invalid port value: 'http'"),
+        ("--max-upload", "1e303", "must be at most 1,000,000 (1 TB), received 1e303"),
+    ],
+)
+def test_a_port_and_a_size_of_uploads_that_cannot_be_used_are_refused(option, value, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve", f"{option}={value}"])
+    assert ended.value.code == command_line.EXIT_USAGE
+    assert f"argument {option}: {message}" in capsys.readouterr().err

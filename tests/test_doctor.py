@@ -27,6 +27,16 @@ def test_a_failed_check_is_a_line_and_an_exit_code(capsys, tmp_path, monkeypatch
     assert av1.startswith("ok      AV1")
 
 
+def test_a_folder_that_does_not_exist_yet(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "MIN_FREE", 0)
+    monkeypatch.setattr(doctor, "CODECS", {"FFV1": ("ffv1", "mkv", "yuv420p")})
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["doctor", "--folder", "runs/mine"]) == 0
+    disk, ffv1 = capsys.readouterr().out.splitlines()[3:]
+    assert disk.endswith(f" GB free at {tmp_path}")
+    assert ffv1.startswith("ok      FFV1")
+
+
 def test_wrong_frames_are_found(tmp_path, monkeypatch):
     check = {"encoder": "ffv1", "pixel_format": "yuv420p"}
     write = doctor.write_test_video

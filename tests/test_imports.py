@@ -38,6 +38,7 @@ ORDER = [
     "score_command",
     "serve_command",
     "compare_command",
+    "export_command",
     "completion",
     "cli",
 ]
@@ -111,6 +112,7 @@ nr_vqm/doctor.py
 nr_vqm/evaluation/feature_evaluation.py
 nr_vqm/evaluation/metrics.py
 nr_vqm/evaluation/mos_mapping.py
+nr_vqm/export_command.py
 nr_vqm/handcrafted/cornia.py
 nr_vqm/models/svr_head.py
 nr_vqm/runs/model_check.py

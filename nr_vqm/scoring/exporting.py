@@ -13,12 +13,11 @@ import nr_vqm
 from nr_vqm.common import atomic_files
 from nr_vqm.dataset import mos_scale
 from nr_vqm.evaluation import comparison
-from nr_vqm.handcrafted import methods
 from nr_vqm.models import head_arrays, head_table, line_head, network_export, numpy_heads, svr_head
 from nr_vqm.runs import export_folder, heads, info, interval_file, model_check, rival_features
 from nr_vqm.runs.export_folder import ExportFolder
 from nr_vqm.runs.run_folder import RunFolder
-from nr_vqm.scoring import export_check
+from nr_vqm.scoring import export_check, export_options
 from nr_vqm.scoring import fusion as fusions
 from nr_vqm.teacher import teacher as teachers
 
@@ -28,7 +27,6 @@ FACTS = (
     "clip grid heads versions"
 ).split()
 MIN_ALIGNED = 20  # videos to fit a line to
-PRECISION = "float32"  # in which exports compute
 
 
 def export(
@@ -73,17 +71,20 @@ def export(
             `export_check.MAX_DIFFERENCE`.
     """
     run = RunFolder(run_dir)
-    _check_is_run(run)
-    folder = run.export if out is None else Path(out)
-    if folder.exists() and not export_folder.is_export(folder):
-        raise ValueError(f"{folder} exists and is not an export. Choose another folder, or remove it.")
-    names, chosen = _heads(run) + ([head_table.FUSION] if fusion else []), head or "lstm"
-    if chosen not in names:
-        raise ValueError(f"{run} has the heads {', '.join(names)}, not {chosen!r}. Name one of these.")
+    folder, names, chosen = export_options.resolve(
+        run,
+        export_options.check_run(run),
+        out,
+        check=check,
+        validation=validation,
+        align=align,
+        teacher=teacher,
+        fusion=fusion,
+        head=head,
+    )
     test = None if validation is None else RunFolder(validation)
     entries, described = _validation(run, test)
     if align or fusion:
-        _check_alignment(folder, run, test)
         entries = {name: _aligned(name, entry) for name, entry in entries.items()}
     if test and fusion:
         entries[head_table.FUSION] = _fused(entries, test, fusion)
@@ -97,30 +98,6 @@ def export(
         export_folder.write_record(temporary, **record, difference=difference)
     size = sum(path.stat().st_size for path in folder.iterdir())
     return {"folder": str(folder), "heads": names, "bytes": size, "difference": difference}
-
-
-def _check_is_run(run: RunFolder) -> None:
-    if export_folder.is_export(run.path):
-        raise ValueError(f"{run} is an export. Name the run that it was made from.")
-    if not run.cnn3d.exists():
-        raise FileNotFoundError(f"No model in {run}. Name the folder of a trained run.")
-
-
-def _heads(run: RunFolder) -> list[str]:
-    """Return the heads of a run that are fitted and that an export can hold."""
-    names = []
-    for row in head_table.HEADS.values():
-        possible = row.cnn3d == head_table.CNN3D or (row.is_rival and not methods.get(row.name).needs_codebook)
-        if possible and (row.file is None or run.head(row.name).exists()):
-            names.append(row.name)
-    return names
-
-
-def _check_alignment(folder: Path, run: RunFolder, test: RunFolder | None) -> None:
-    if test is None:
-        raise ValueError("Aligned scores need the MOS of other videos: name a test of the run as validation.")
-    if folder.resolve() == run.export.resolve():
-        raise ValueError("Aligned scores are not those of the run: name another folder than that inside the run.")
 
 
 def _aligned(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +151,6 @@ def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any],
     """Return {head: {'scores', 'mos'}} of the validation videos, on 1-5, and what the record says about them."""
     if test is None:
         return dict(interval_file.read_all(run)), {}
-    _check_test(test, run)
     rows, ends = comparison.read_scores(test.scores), test.read_mos_range()
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:
@@ -183,30 +159,6 @@ def _validation(run: RunFolder, test: RunFolder | None) -> tuple[dict[str, Any],
         entry["mos"].append(round(mos_scale.to_unit_5(row["mos"], *ends), 4))
     database = str(test.read_facts().get("database")).partition(", trained on ")[0]
     return found, {"validation": {"database": database, "labels": test.read_labels()[0]}}
-
-
-def _check_test(test: RunFolder, run: RunFolder) -> None:
-    """Raise ValueError unless `test` is a complete test of the run as it is now, in the precision of exports."""
-    if not test.cnn3d.exists() or test.check_file(test.cnn3d) != run.check_file(run.cnn3d):
-        raise ValueError(f"{test} is not a test of {run}: its 3D-CNN is another one. Make it by: make cross_database.")
-    if not (test.is_complete("cross_database") and test.is_complete("results")):
-        raise ValueError(
-            f"{test} was stopped before its end, or its files have changed since. Test again: make cross_database."
-        )
-    precision = test.read_facts().get("precision", {}).get("features", PRECISION)
-    if precision != PRECISION:
-        raise ValueError(
-            f"{test} was computed in {precision}, exports compute in {PRECISION}, and the scores differ. Test again: "
-            f"make cross_database PRECISION={PRECISION}."
-        )
-    for row in head_table.HEADS.values():
-        if row.cnn3d != head_table.CNN3D or row.file is None or not run.head(row.name).exists():
-            continue
-        tested = test.head(row.name)
-        if tested.exists() and test.check_file(tested) != run.check_file(run.head(row.name)):
-            raise ValueError(
-                f"{test} has tested another head {row.name!r} than {run} has now. Test again: make cross_database."
-            )
 
 
 def _write(run: RunFolder, folder: Path, entries: Mapping[str, Mapping[str, Any]], *, format: str) -> dict[str, Any]:

@@ -102,17 +102,21 @@ class PageFolder:
         if row["status"] == score_table.FAILED:
             self._failed[number] = name, printable(row["error"])
             return
-        page, thumbnail = file_name(number, row["path"]), f"{THUMBNAILS}/{number:04d}.jpg"
+        page = file_name(number, row["path"])
+        thumbnail = f"{THUMBNAILS}/{Path(page).stem}.jpg"
         if score:
             score_page.write_html(self.path / page, score, back=(INDEX, "All videos"))
-            (self.path / thumbnail).unlink(missing_ok=True)  # an earlier video may have had this number
+            (self.path / thumbnail).unlink(missing_ok=True)  # of an earlier score of this video
             if score.thumbnails:
                 with atomic_files.replace_when_complete(self.path / thumbnail) as temporary:
                     temporary.write_bytes(score.thumbnails[len(score.thumbnails) // 2])
         self._scale = f"{float(row['scale_min']):g}–{float(row['scale_max']):g}"
         self._origin = label_origin.ORIGINS[row["labels"]]
-        files = [address if (self.path / address).exists() else "" for address in (page, thumbnail)]
-        self._scored[number] = _entry(number, name, row, *files)
+        has_page = (self.path / page).exists()
+        has_thumbnail = has_page and (self.path / thumbnail).exists()
+        self._scored[number] = _entry(
+            number, name, row, page=page if has_page else "", thumbnail=thumbnail if has_thumbnail else ""
+        )
 
     def write_index(self) -> None:
         """Write index.html with the videos added so far, in the order of the command."""
@@ -138,14 +142,17 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
 def file_name(number: int, path: str | os.PathLike[str]) -> str:
     """Return a name for the page of a video, of letters that are safe in a file name and in an address.
 
+    It ends in a checksum of the path: another video with this number and name has another page.
+
     >>> file_name(7, "videos/a b#1?.mp4")
-    '0007-a_b_1_.html'
+    '0007-a_b_1_-e43a7157.html'
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(path).stem)[:MAX_NAME]
-    return f"{number:04d}-{name}.html"
+    checksum = hashlib.sha256(str(path).encode(errors="backslashreplace")).hexdigest()[:8]
+    return f"{number:04d}-{name}-{checksum}.html"
 
 
-def _entry(number: int, name: str, row: Mapping[str, Any], page: str, thumbnail: str) -> Entry:
+def _entry(number: int, name: str, row: Mapping[str, Any], *, page: str, thumbnail: str) -> Entry:
     quality = float(row["quality"])
     low, high = (
         "" if row[end] in ("", None) else f"{float(row[end]):.2f}" for end in ("interval_low", "interval_high")

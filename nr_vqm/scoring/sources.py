@@ -62,7 +62,7 @@ class _ArrayFrames:
         _check_frames(frames, fps)
         num_frames, height, width = frames.shape[:3]
         self.info = decoder_client.VideoInfo(
-            width=width, height=height, frames=num_frames, fps=fps, expected=num_frames
+            width=width, height=height, frames=num_frames, fps=float(fps), expected=num_frames
         )
         self.decoded = num_frames
         self.warnings: list[str] = []

@@ -9,6 +9,7 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
+import http.client
 import http.server
 import io
 import json
@@ -24,13 +25,14 @@ from typing import Protocol
 import markupsafe
 
 from nr_vqm.common import safe_output
-from nr_vqm.scoring import score_page
+from nr_vqm.scoring import score_page, score_table
 from nr_vqm.scoring.score import Score
 from nr_vqm.video import reader
 
 CHUNK_BYTES = 1 << 20
 KEPT_PAGES = 20
 MAX_NAME = 200  # characters of the name of an upload that are shown
+MAX_DIGITS = 18  # of a length: int() refuses a text of thousands
 IDLE_SECONDS = 30.0  # without a byte from the browser, after which a connection is closed
 SCRIPT = """
 const form = document.querySelector("form"), state = document.querySelector("#state"), max = Number(form.dataset.max);
@@ -117,7 +119,7 @@ class UploadServer(http.server.ThreadingHTTPServer):
             OSError: the address is in use or not available.
         """
         super().__init__((host, port), _Handler)
-        self.limits = limits
+        self.limits, self._host = limits, host
         self.url = f"http://{host}:{self.server_address[1]}/"
         self._scorer, self._scoring = scorer, threading.Lock()
         self._places = threading.BoundedSemaphore(limits.max_waiting)
@@ -125,10 +127,11 @@ class UploadServer(http.server.ThreadingHTTPServer):
 
     @property
     def names(self) -> set[str]:
-        """Values of the header Host that belong to this server: others come from pages of other sites."""
-        host, port = self.server_address[:2]
-        hosts = (str(host), "localhost") if self.is_local else ()
-        return {f"{name}:{port}" for name in hosts}
+        """Values of the header Host that belong to this server, in lower case; others come from other sites."""
+        address, port = self.server_address[:2]
+        hosts = {str(address), "localhost", self._host.lower()} if self.is_local else set()
+        bare = hosts if port == http.client.HTTP_PORT else set()  # browsers omit the default port
+        return {f"{name}:{port}" for name in hosts} | bare
 
     @property
     def is_local(self) -> bool:
@@ -147,7 +150,8 @@ class UploadServer(http.server.ThreadingHTTPServer):
             The name of the page, for `page`.
 
         Raises:
-            Refused: the server is busy, or the upload is too large, too long, incomplete or no video.
+            Refused: the server is busy, the upload is too large, too long, incomplete or no video, it cannot be stored,
+                or an unexpected error occurs.
         """
         if num_bytes > self.limits.max_bytes:
             raise Refused(413, self.limits.too_large)
@@ -155,11 +159,11 @@ class UploadServer(http.server.ThreadingHTTPServer):
             raise Refused(503, "Other videos are being scored. Try again in a minute.")
         try:
             with _stored(body, num_bytes, Path(name).suffix.lower()) as path:
-                score = self._score(path, name)
+                page = self._render_score(path, name)
         finally:
             self._places.release()
         token = secrets.token_urlsafe(16)
-        self._pages[token] = score_page.render(score, back=("/", "Score another video"))
+        self._pages[token] = page
         while len(self._pages) > KEPT_PAGES:
             self._pages.popitem(last=False)
         return token
@@ -168,18 +172,22 @@ class UploadServer(http.server.ThreadingHTTPServer):
         """Return the page of a score; None if there is none, or if it is too old."""
         return self._pages.get(token)
 
-    def _score(self, path: Path, name: str) -> Score:
+    def _render_score(self, path: Path, name: str) -> str:
+        """Score a stored upload and return its page; any error becomes a message, so that every request is answered."""
         try:
             info = reader.probe(path)
-            seconds = info.frames / info.fps if info.fps else 0.0
+            seconds = max(info.frames, info.expected) / info.fps if info.fps else 0.0
             if seconds > self.limits.max_seconds:
                 limit = f"at most {self.limits.max_seconds:g} s are accepted"
                 raise Refused(422, f"The video is too long: {seconds:.0f} s; {limit}.")
             with self._scoring:
                 score = self._scorer.score(path)
-        except (ValueError, OSError) as error:
-            raise Refused(422, str(error).replace(str(path), name)) from error
-        return dataclasses.replace(score, path=name)
+            return score_page.render(dataclasses.replace(score, path=name), back=("/", "Score another video"))
+        except Refused:
+            raise
+        except Exception as error:
+            status = 422 if isinstance(error, (ValueError, OSError)) else 500
+            raise Refused(status, score_table.error_text(error).replace(str(path), name)) from error
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -207,6 +215,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send_error(403, "Upload a video with the form of the start page.")
         elif not (length.isascii() and length.isdecimal()):
             self._send_error(411, "The length of the upload is needed.")
+        elif len(length) > MAX_DIGITS:
+            self._send_error(413, self.server.limits.too_large)
         else:
             shown = safe_output.printable(Path(urllib.parse.unquote(name)).name)[-MAX_NAME:]
             try:
@@ -221,7 +231,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _is_for_us(self) -> bool:
         names = self.server.names
-        return not names or self.headers.get("Host", "") in names
+        return not names or self.headers.get("Host", "").lower() in names
 
     def _send_error(self, status: int, message: str) -> None:
         self.close_connection = True  # the body of a refused upload is not read
@@ -253,26 +263,38 @@ def _stored(body: io.BufferedIOBase, num_bytes: int, suffix: str) -> Iterator[Pa
     """Write an upload to a file that is deleted at the end of the block.
 
     Raises:
-        Refused: the upload ends early.
+        Refused: the upload ends early, or it cannot be stored.
     """
-    handle, name = tempfile.mkstemp(prefix="nr-vqm-", suffix=suffix if suffix in reader.EXTENSIONS else "")
-    path = Path(name)
+    path = None
     try:
-        with os.fdopen(handle, "wb") as file:
-            missing = num_bytes
-            while missing:
-                content = _read(body, min(CHUNK_BYTES, missing))
-                if not content:
-                    raise Refused(400, "The upload is incomplete. Try again.")
-                file.write(content)
-                missing -= len(content)
+        try:
+            handle, name = tempfile.mkstemp(prefix="nr-vqm-", suffix=suffix if suffix in reader.EXTENSIONS else "")
+            path = Path(name)
+            _copy(body, num_bytes, handle)
+        except OSError as error:
+            message = f"The server cannot store the upload: {error.strerror or error}. Try again later."
+            raise Refused(507, message) from error
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        if path:
+            path.unlink(missing_ok=True)
+
+
+def _copy(body: io.BufferedIOBase, num_bytes: int, handle: int) -> None:
+    """Write an upload to an open file, and close it."""
+    with os.fdopen(handle, "wb") as file:
+        missing = num_bytes
+        while missing:
+            content = _read(body, min(CHUNK_BYTES, missing))
+            if not content:
+                raise Refused(400, "The upload is incomplete. Try again.")
+            file.write(content)
+            missing -= len(content)
 
 
 def _read(body: io.BufferedIOBase, num_bytes: int) -> bytes:
+    """Read a part of an upload; nothing if the connection is broken."""
     try:
         return body.read(num_bytes)
-    except (ConnectionError, TimeoutError):
+    except OSError:
         return b""

@@ -16,7 +16,7 @@ import pytest
 
 import nr_vqm
 from nr_vqm import cli, command_line
-from nr_vqm.common import atomic_files
+from nr_vqm.common import atomic_files, devices
 from nr_vqm.dataset import manifest
 from nr_vqm.handcrafted import frame_statistics, methods
 from nr_vqm.runs import export_folder, export_info, interval_file, rival_features
@@ -585,6 +585,43 @@ def test_the_commands(run, clip, tmp_path, monkeypatch):
     ended = commands.run(cli.main, "score", clip, "--engine", "keras")
     assert ended.code == command_line.EXIT_NO_MODEL
     assert "is an export, which has no Keras files" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["out", "--align"], "name a test of the run as validation"),
+        (["--align", "--validation", "."], "name another folder than that inside the run"),
+        (["."], "exists and is not an export"),
+        (["out", "--head", "niqe"], "has the heads lstm, svr, mean, not 'niqe'"),
+        (["out", "--validation", "."], "is not a test of"),
+        (["out", "--teacher", "none.h5"], "none.h5 is missing"),
+        (["out", "--validation", "test", "--fusion", "none.h5"], "none.h5 is missing"),
+        (["out", "--check", "none.mp4"], "No video file at none.mp4."),
+    ],
+)
+def test_wrong_options_of_an_export_are_refused_before_anything_is_loaded(run, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(devices, "start", None)
+    write_test(run, tmp_path / "test", mos=lambda score: score)
+    ended = commands.run(cli.main, "export", run, *options)
+    assert (ended.code, ended.err.count("\n")) == (command_line.EXIT_USAGE, 1)
+    assert message in ended.err
+
+
+def test_a_folder_without_a_usable_model_is_not_exported(run, exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "start", None)
+    damaged = RunFolder(shutil.copytree(run, tmp_path / "damaged"))
+    damaged.cnn3d.write_bytes(b"damaged")
+    for folder, message in ((tmp_path, "No model in"), (exported["folder"], "is an export"), (damaged, "cnn3d.keras")):
+        ended = commands.run(cli.main, "export", folder, tmp_path / "out")
+        assert (ended.code, ended.err.count("\n")) == (command_line.EXIT_NO_MODEL, 1)
+        assert message in ended.err
+
+
+def test_an_export_that_differs_ends_with_exit_code_1(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_check, "MAX_DIFFERENCE", 0.0)
+    assert "An export may differ from its run by 0.0" in commands.fail(cli.main, "export", run, tmp_path / "out")
 
 
 def test_a_missing_package_is_named_in_one_line():

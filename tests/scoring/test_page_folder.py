@@ -27,8 +27,8 @@ def failed(path, error):
 @pytest.fixture
 def folder(tmp_path):
     folder = page_folder.PageFolder(tmp_path / "pages")
-    (tmp_path / "pages/0002-b.html").touch()  # an earlier command scored it
-    (tmp_path / "pages/thumbnails/0002.jpg").touch()
+    (tmp_path / "pages/0002-b-16678399.html").touch()  # an earlier command scored it
+    (tmp_path / "pages/thumbnails/0002-b-16678399.jpg").touch()
     with folder:
         folder.add(3, failed("videos/c.mp4", "the file is empty"))
         folder.add(2, row("videos/b.mp4", 75.0, interval_low=60.0, interval_high=90.0, warnings=["the file is cut"]))
@@ -49,8 +49,21 @@ def test_the_index_lists_scores_and_failures(folder):
 def test_only_existing_pages_and_thumbnails_are_linked(folder):
     page = (folder / "index.html").read_text()
     links = re.findall(r'(?:href|src)="([^"#]+)"', page)
-    assert links == ["thumbnails/0002.jpg", "0002-b.html"]
+    assert links == ["thumbnails/0002-b-16678399.jpg", "0002-b-16678399.html"]
     assert all((folder / link).exists() for link in links)
+
+
+@pytest.mark.parametrize("path", ["videos/b.mp4", "others/a.mp4", "videos/a.mkv"])
+def test_a_video_never_has_the_page_or_thumbnail_of_another_one_with_its_number(tmp_path, path):
+    with page_folder.PageFolder(tmp_path) as folder:
+        folder.add(1, row("videos/a.mp4", 50.0), make_score(path="videos/a.mp4"))
+    stem = page_folder.file_name(1, "videos/a.mp4").removesuffix(".html")
+    links = re.findall(r'(?:href|src)="([^"#]+)"', (tmp_path / "index.html").read_text())
+    assert links == [f"thumbnails/{stem}.jpg", f"{stem}.html"]
+    with page_folder.PageFolder(tmp_path) as folder:
+        folder.add(1, row(path, 75.0))  # an earlier command has scored it without pages
+    page = (tmp_path / "index.html").read_text()
+    assert "75.00" in page and re.findall(r'(?:href|src)="([^"#]+)"', page) == []
 
 
 def test_names_are_escaped_and_only_the_known_script_may_run(folder):
@@ -87,16 +100,17 @@ def test_an_index_of_failures_only(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "name"),
+    ("path", "start"),
     [
-        ("a b#1?.mp4", "0012-a_b_1_.html"),
-        ("../../etc/passwd", "0012-passwd.html"),
-        ("视频.mkv", "0012-_.html"),
-        ("x" * 300 + ".mp4", "0012-" + "x" * 60 + ".html"),
+        ("a b#1?.mp4", "0012-a_b_1_-"),
+        ("../../etc/passwd", "0012-passwd-"),
+        ("视频.mkv", "0012-_-"),
+        ("x" * 300 + ".mp4", "0012-" + "x" * 60 + "-"),
     ],
 )
-def test_names_of_pages_are_safe(path, name):
-    assert page_folder.file_name(12, path) == name
+def test_names_of_pages_are_safe(path, start):
+    name = page_folder.file_name(12, path)
+    assert name.startswith(start) and re.fullmatch(r"[0-9a-f]{8}\.html", name.removeprefix(start))
 
 
 @pytest.mark.parametrize(("name", "is_folder"), [("a.html", False), ("A.HTM", False), ("pages", True), ("p.d/", True)])

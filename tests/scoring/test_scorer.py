@@ -90,6 +90,13 @@ def test_refused_frame_rates(run_dir, fps):
         nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8), fps=fps)
 
 
+@pytest.mark.parametrize("fps", [25, np.float32(25), np.int64(25)], ids=repr)
+def test_a_frame_rate_of_numpy_can_be_stored(run_dir, fps):
+    score = nr_vqm.load(run_dir).score(np.zeros((9, 30, 44, 3), np.uint8), fps=fps)
+    assert json.loads(json.dumps(score.to_dict()))["fps"] == 25
+    assert all(type(clip["seconds"]) is float for clip in score.iter_clips())
+
+
 @pytest.mark.parametrize("paths", ["a.mp4", b"a.mp4", pathlib.Path("a.mp4"), np.zeros((9, 30, 44, 3), np.uint8), None])
 def test_a_batch_is_a_list_of_paths(run_dir, paths):
     with pytest.raises(ValueError, match="A list of paths is needed. Received: .* Score a single video by score()"):

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from sample_scores import make_score
-from sample_videos import place_frame, write_ffv1
+from sample_videos import place_frame, write_bars, write_ffv1
 
 from nr_vqm import cli, command_line
 from nr_vqm.scoring import upload_server
 from nr_vqm.scoring.upload_server import UploadLimits
+from nr_vqm.video import reader
 
 ROOT = Path(__file__).parents[2]
 LIMITS = UploadLimits(max_bytes=200_000, max_seconds=2.0, max_waiting=2)
@@ -44,15 +45,24 @@ def scorer():
     return FakeScorer()
 
 
+@contextlib.contextmanager
+def running(scorer, host="127.0.0.1"):
+    """Run a server until the end of the block."""
+    with upload_server.UploadServer(scorer, host=host, port=0, limits=LIMITS) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture
 def server(scorer, tmp_path, monkeypatch):
     monkeypatch.setattr(upload_server.tempfile, "tempdir", str(tmp_path))
-    with upload_server.UploadServer(scorer, host="127.0.0.1", port=0, limits=LIMITS) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with running(scorer) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +136,14 @@ def test_a_long_video_is_refused(server, scorer, tmp_path):
     assert scorer.paths == [] and list(tmp_path.iterdir()) == []
 
 
+def test_a_long_video_without_a_number_of_frames_in_its_header_is_refused(server, scorer, tmp_path):
+    path = write_bars(tmp_path / "x.h264", encoder="libx264", size=(96, 272), num_frames=60)  # 2.4 s
+    assert reader.probe(path).frames == 0
+    status, found = upload(server, path.read_bytes(), "clip.h264")
+    assert (status, found["error"]) == (422, "The video is too long: 2 s; at most 2 s are accepted.")
+    assert scorer.paths == []
+
+
 def test_an_upload_that_ends_early_is_deleted(server, tmp_path):
     with socket.create_connection(server.server_address[:2], timeout=30) as connection:
         head = f"POST /score HTTP/1.1\r\nHost: {min(server.names)}\r\nX-Name: a.mp4\r\nContent-Length: 1000\r\n\r\n"
@@ -134,6 +152,43 @@ def test_an_upload_that_ends_early_is_deleted(server, tmp_path):
         answer = connection.makefile("rb").read().decode()
     assert "The upload is incomplete." in answer
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_a_message(server, scorer, video, tmp_path, monkeypatch):
+    real = os.fdopen
+
+    def open_full(handle, mode):
+        os.close(handle)
+        return real(os.open("/dev/full", os.O_WRONLY), mode)
+
+    monkeypatch.setattr(upload_server.os, "fdopen", open_full)
+    status, found = upload(server, video)
+    assert status == 507 and "The server cannot store the upload: No space left on device." in found["error"]
+    assert scorer.paths == [] and list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    monkeypatch.setattr(upload_server.tempfile, "tempdir", str(tmp_path / "none"))
+    status, found = upload(server, video)
+    assert status == 507 and "No such file or directory" in found["error"]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), TypeError("no number")])
+def test_an_unexpected_error_is_a_message(server, scorer, video, tmp_path, error, monkeypatch, capfd):
+    def fail(source):
+        raise error
+
+    monkeypatch.setattr(scorer, "score", fail)
+    assert upload(server, video) == (500, {"error": f"{type(error).__name__}: {error}"})
+    assert list(tmp_path.iterdir()) == [] and server._places._value == LIMITS.max_waiting
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("length", "status"), [("9" * 5000, 413), ("9" * 18, 413), ("-1", 411), ("\xb2", 411)])
+def test_a_length_that_is_no_size_of_an_upload_is_a_message(server, length, status):
+    with socket.create_connection(server.server_address[:2], timeout=30) as connection:
+        head = f"POST /score HTTP/1.1\r\nHost: {min(server.names)}\r\nX-Name: a.mp4\r\nContent-Length: {length}\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        answer = connection.makefile("rb").read().decode()
+    assert answer.startswith(f"HTTP/1.0 {status}") and '{"error": "The ' in answer
 
 
 def test_more_uploads_than_allowed_are_told_to_wait(server, scorer, video):
@@ -162,6 +217,23 @@ def test_other_sites_cannot_use_the_server(server, video):
     assert ask(server, path="/../etc/passwd")[0] == 404
 
 
+def test_the_printed_address_can_be_opened_where_a_name_leads_to_this_machine(scorer, monkeypatch):
+    real = socket.socket.bind
+    monkeypatch.setattr(socket.socket, "bind", lambda self, address: real(self, ("127.0.0.1", address[1])))
+    with running(scorer, "MyHost") as server:
+        port = server.server_address[1]
+        assert server.url == f"http://MyHost:{port}/"
+        assert server.names == {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "myhost")}
+        for name, status in (("MyHost", 200), ("myhost", 200), ("localhost", 200), ("evil.example", 403)):
+            assert ask(server, Host=f"{name}:{port}")[0] == status
+        assert ask(server, Host="myhost")[0] == 403  # another port of this machine
+
+
+def test_browsers_omit_the_default_port(server):
+    server.server_address = ("127.0.0.1", 80)
+    assert server.names == {"127.0.0.1", "127.0.0.1:80", "localhost", "localhost:80"}
+
+
 def test_only_the_last_pages_are_kept(server, scorer, video, monkeypatch):
     monkeypatch.setattr(upload_server, "KEPT_PAGES", 2)
     pages = [upload(server, video)[1]["page"] for _ in range(3)]
@@ -180,7 +252,16 @@ def test_a_port_in_use_is_one_line(server, tiny_run, capsys):
     with pytest.raises(SystemExit) as ended:
         command_line.run(cli.main, ["serve", "--run", str(tiny_run), "--port", str(server.server_address[1])])
     assert ended.value.code == command_line.EXIT_USAGE
-    assert "Choose another --port." in capsys.readouterr().err
+    assert "Choose another --host or --port." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["::1", "none.invalid", "a" * 64])
+def test_a_host_that_cannot_be_listened_on_is_one_line(tiny_run, host, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(cli.main, ["serve", "--run", str(tiny_run), "--port", "0", "--host", host])
+    printed = capsys.readouterr().err
+    assert ended.value.code == command_line.EXIT_USAGE
+    assert f"error: Cannot listen on {host}:0: " in printed and "Choose another --host or --port." in printed
 
 
 @pytest.mark.slow
