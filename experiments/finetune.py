@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted and compared")
     parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run with its LSTM head")
     command_line.add_device_option(parser)
-    parser.add_argument("--learning-rate", type=float, help="instead of finetune_rate x head_learning_rate")
+    parser.add_argument(
+        "--learning-rate", type=command_line.amount, help="instead of finetune_rate x head_learning_rate"
+    )
     parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="number of bootstrap draws")
     return parser
 
@@ -60,7 +62,7 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
             f"Both runs need one clip grid: the head of {start} reads {model.input_shape[1:]} groups x blocks, "
             f"{run} has {train.clip_quality.shape[1:]}. Use the same num_groups and block_grid."
         )
-    rate = learning_rate or preset.finetune_rate * preset.head_learning_rate
+    rate = preset.finetune_rate * preset.head_learning_rate if learning_rate is None else learning_rate
     settings = preset.lstm_training | {"learning_rate": rate}
     made_of = {"start": start.check_head("lstm"), "learning_rate": rate}
     if run.is_complete("finetune", **made_of):

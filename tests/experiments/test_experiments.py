@@ -178,6 +178,13 @@ def test_a_head_fitted_on_test_videos_is_refused(live_qualcomm, tmp_path):
     assert f"The models of {start} were fitted on 4 of the 4 test videos" in message
 
 
+@pytest.mark.parametrize("rate", ["-1", "0", "nan", "inf"])
+def test_a_learning_rate_that_is_not_above_zero_is_refused(tmp_path, rate):
+    ended = commands.run(finetune.main, "--run", tmp_path, "--start", tmp_path, f"--learning-rate={rate}")
+    assert ended.code == command_line.EXIT_USAGE
+    assert f"must be a finite number above zero, received {rate}" in ended.err
+
+
 def test_constant_features_give_finite_scores(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     videos = features.read_head_inputs(run)
