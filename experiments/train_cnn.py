@@ -33,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     training_runs.check_prepared(preset, prep, table, data)
     facts = _facts(prep, videos, data) | _start_facts(args.start, preset)
     options = training_runs.SplitOptions(args.split, args.split_index, args.allow_leak)
-    stop_asked = command_line.catch_sigterm()
-    with contextlib.ExitStack() as locks:
+    with command_line.catch_sigterm() as stop_asked, contextlib.ExitStack() as locks:
 
         def start() -> list[training_runs.Training]:
             if jax_processes.is_first():
