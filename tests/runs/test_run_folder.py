@@ -110,6 +110,13 @@ def test_the_seconds_of_a_stage_add_up_over_restarts(run):
     assert 100 <= run.read_facts()["seconds"]["train"] < 101
 
 
+def test_the_seconds_of_a_stage_that_is_run_again_start_from_zero(run):
+    run.update_facts(seconds={"features": 100.0, "train": 50.0})
+    with run.stage("features"):
+        assert run.total_seconds() == {"train": 50.0, "compare": run.read_facts()["seconds"]["compare"]}
+    assert run.read_facts()["seconds"]["features"] < 1
+
+
 def test_a_stage_records_the_software_versions(tmp_path):
     run = RunFolder(tmp_path)
     with run.stage("train", facts={"videos": 7}):
