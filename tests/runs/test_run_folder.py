@@ -238,6 +238,20 @@ def test_a_derived_run_follows_its_source(run, tmp_path):
     assert made.cnn3d.samefile(run.cnn3d)
 
 
+def test_a_derived_run_keeps_the_precision_of_its_own_stages(run, tmp_path):
+    def derive(*keep):
+        return derived_runs.derive(run, RunFolder(tmp_path / "other"), keep=(stage_records.CNN3D, *keep))
+
+    run.update_facts(precision={"train": "mixed_bfloat16", "features": "mixed_bfloat16"})
+    made = derive()
+    assert made.read_facts()["precision"] == {"train": "mixed_bfloat16"}
+    with made.stage("features", facts={"precision": {"features": "float32"}}):
+        atomic_files.write_text(made.features, "features")
+    assert derive().read_facts()["precision"] == {"train": "mixed_bfloat16", "features": "float32"}
+    assert made.is_complete("features")
+    assert derive(stage_records.FEATURES).read_facts()["precision"]["features"] == "mixed_bfloat16"
+
+
 def test_every_repeat_is_derived(run, tmp_path):
     run.update_facts(repeats=2)
     for repeat in run.repeats():
