@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import commands
 import h5py
@@ -13,6 +13,7 @@ from data_prep import __main__ as data_prep
 from experiments import compare_heads, extract_features, report, train_cnn
 from nr_vqm import cli, presets
 from nr_vqm.common import devices
+from nr_vqm.dataset import manifest
 from nr_vqm.models import head_table
 from nr_vqm.runs import features, heads
 from nr_vqm.training import cnn3d_training
@@ -57,6 +58,15 @@ def test_features_of_another_precision_are_extracted_again(line, tmp_path):
     assert "20 of 20 videos to extract" in printed
     assert json.loads((other / "run.json").read_text())["precision"]["features"] in asked
     assert "complete already" in commands.succeed(extract_features.main, *extract)  # 'auto' accepts these features
+
+
+def test_features_of_a_replaced_video_are_extracted_again(line, tmp_path):
+    data, run = (shutil.copytree(one, tmp_path / one.name) for one in line)
+    videos = manifest.read(data / "manifest.csv")
+    manifest.write(data / "manifest.csv", [replace(videos[0], fingerprint="replaced"), *videos[1:]])
+    extract = ["--data", data, "--run", run, "--root", line[0] / "synthetic"]
+    assert "20 of 20 videos to extract" in commands.succeed(extract_features.main, *extract)
+    assert "complete already" in commands.succeed(extract_features.main, *extract)
 
 
 def test_settings_reach_the_training(line, tmp_path, monkeypatch):
