@@ -52,10 +52,7 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
     atomic_files.drop_leftovers(run)
     preset, videos, split = run.read_preset(), features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.select(getattr(split, part)) for part in splits.PARTS)
-    if start.splits.exists():  # a copied run may lack it
-        fingerprints = splits.read_fingerprints(run.splits)
-        tested = {video_id: fingerprints[video_id] for video_id in split.test}
-        splits.refuse_fitted(start.splits, tested, remedy=REMEDY)
+    _check_start(run, start, split)
     model = heads.load_lstm(start, "lstm")
     if model.input_shape[1:] != train.clip_quality.shape[1:]:
         raise ValueError(
@@ -75,6 +72,23 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
         test_rows, train_rows = (fitted_head.score_rows(head, part, repeat=repeat) for part in (test, train))
         results.write_scores(run, "finetune", test_rows, train_rows)
         interval_file.write(run, {head.row.name: (outputs, val.quality)})
+
+
+def _check_start(run: RunFolder, start: RunFolder, split: splits.Split) -> None:
+    """Check that the head was not fitted on test videos of the run.
+
+    Raises:
+        FileNotFoundError: `start` has no split, as a copy of a few files of a run, or a test on another database.
+        ValueError: the head was fitted on test videos.
+    """
+    if not start.splits.exists():
+        raise FileNotFoundError(
+            f"{start.splits} is needed, as it states the videos that the head was fitted on, and is missing. "
+            "Start from the whole folder of the run in which the head was fitted."
+        )
+    fingerprints = splits.read_fingerprints(run.splits)
+    tested = {video_id: fingerprints[video_id] for video_id in split.test}
+    splits.refuse_fitted(start.splits, tested, remedy=REMEDY)
 
 
 def _origin(start: RunFolder) -> dict[str, Any]:
