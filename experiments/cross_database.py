@@ -13,7 +13,7 @@ from nr_vqm.models import head_table
 from nr_vqm.runs import derived_runs, features, fitted_head, results, stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
-REMEDY = "Test on another database; make compare tests on the run's own."
+REMEDY = "Test on a database that neither the run nor its --start was trained on; make compare tests on the run's own."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,9 +66,9 @@ def _start(run: RunFolder, data: Path, out: RunFolder, names: Sequence[str]) -> 
         raise ValueError(f"{out} was started with other videos or labels than {data} has. Choose another --out.")
     tested = {one.video_id: one.fingerprint for one in videos}
     for folder in run.repeats():
+        splits.refuse_fitted(folder.splits, tested, remedy=REMEDY)
         for name in names:
             folder.check_head(name)
-        splits.refuse_fitted(folder.splits, tested, remedy=REMEDY)
     models = [head_table.get(name).file for name in names]
     derived_runs.derive(run, out, keep=(stage_records.CNN3D, *filter(None, models)), facts=facts)
 

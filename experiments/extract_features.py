@@ -51,8 +51,8 @@ def _extract_all(run: RunFolder, videos: Sequence[manifest.Video], data: Path, a
     atomic_files.drop_leftovers(run)
     wanted, made_from = args.precision or run.read_preset().precision, atomic_files.sha256(run.cnn3d)
     precision = devices.chosen_precision(wanted)
-    made_of: dict[str, Any] = {"videos": features.videos_sha256(videos), "clips": run.read_preset().head_clips}
-    made_of |= {"schema": features.SCHEMA}
+    made_of: dict[str, Any] = {"videos": features.videos_sha256(videos), "files": features.files_sha256(videos)}
+    made_of |= {"clips": run.read_preset().head_clips, "schema": features.SCHEMA}
     # 'auto' accepts features of either precision, which another machine may have extracted.
     accepted = run.read_facts().get("precision", {}).get("features") if wanted == "auto" else precision
     file = features.FeatureFile(run, precision=precision)

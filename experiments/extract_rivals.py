@@ -110,7 +110,7 @@ def _learn_codebook(run: RunFolder, videos: list[manifest.Video], args: argparse
     chosen = set(splits.read(run.splits).train)
     train = [one for one in videos if one.video_id in chosen]
     seed = run.read_preset().seed
-    made_of = {"videos": rival_features.files_sha256(train), "seed": seed}
+    made_of = {"videos": features.files_sha256(train), "seed": seed}
     if run.is_complete("codebook", **made_of):
         return
     print(f"Learning CORNIA's codebook from {len(train)} training videos", flush=True)

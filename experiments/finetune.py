@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", required=True, help="a run folder whose heads are fitted and compared")
     parser.add_argument("--start", required=True, metavar="RUN", help="the other database's run with its LSTM head")
     command_line.add_device_option(parser)
-    parser.add_argument("--learning-rate", type=float, help="instead of finetune_rate x head_learning_rate")
+    parser.add_argument(
+        "--learning-rate", type=command_line.amount, help="instead of finetune_rate x head_learning_rate"
+    )
     parser.add_argument("--resamples", type=command_line.resamples, default=1000, help="number of bootstrap draws")
     return parser
 
@@ -50,17 +52,14 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
     atomic_files.drop_leftovers(run)
     preset, videos, split = run.read_preset(), features.read_head_inputs(run), splits.read(run.splits)
     train, val, test = (videos.select(getattr(split, part)) for part in splits.PARTS)
-    if start.splits.exists():  # a copied run may lack it
-        fingerprints = splits.read_fingerprints(run.splits)
-        tested = {video_id: fingerprints[video_id] for video_id in split.test}
-        splits.refuse_fitted(start.splits, tested, remedy=REMEDY)
+    _check_start(run, start, split)
     model = heads.load_lstm(start, "lstm")
     if model.input_shape[1:] != train.clip_quality.shape[1:]:
         raise ValueError(
             f"Both runs need one clip grid: the head of {start} reads {model.input_shape[1:]} groups x blocks, "
             f"{run} has {train.clip_quality.shape[1:]}. Use the same num_groups and block_grid."
         )
-    rate = learning_rate or preset.finetune_rate * preset.head_learning_rate
+    rate = preset.finetune_rate * preset.head_learning_rate if learning_rate is None else learning_rate
     settings = preset.lstm_training | {"learning_rate": rate}
     made_of = {"start": start.check_head("lstm"), "learning_rate": rate}
     if run.is_complete("finetune", **made_of):
@@ -73,6 +72,23 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
         test_rows, train_rows = (fitted_head.score_rows(head, part, repeat=repeat) for part in (test, train))
         results.write_scores(run, "finetune", test_rows, train_rows)
         interval_file.write(run, {head.row.name: (outputs, val.quality)})
+
+
+def _check_start(run: RunFolder, start: RunFolder, split: splits.Split) -> None:
+    """Check that the head was not fitted on test videos of the run.
+
+    Raises:
+        FileNotFoundError: `start` has no split, as a copy of a few files of a run, or a test on another database.
+        ValueError: the head was fitted on test videos.
+    """
+    if not start.splits.exists():
+        raise FileNotFoundError(
+            f"{start.splits} is needed, as it states the videos that the head was fitted on, and is missing. "
+            "Start from the whole folder of the run in which the head was fitted."
+        )
+    fingerprints = splits.read_fingerprints(run.splits)
+    tested = {video_id: fingerprints[video_id] for video_id in split.test}
+    splits.refuse_fitted(start.splits, tested, remedy=REMEDY)
 
 
 def _origin(start: RunFolder) -> dict[str, Any]:

@@ -33,13 +33,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     training_runs.check_prepared(preset, prep, table, data)
     facts = _facts(prep, videos, data) | _start_facts(args.start, preset)
     options = training_runs.SplitOptions(args.split, args.split_index, args.allow_leak)
-    stop_asked = command_line.catch_sigterm()
-    with contextlib.ExitStack() as locks:
+    parent = RunFolder(args.start) if args.start else None
+    with command_line.catch_sigterm() as stop_asked, contextlib.ExitStack() as locks:
 
         def start() -> list[training_runs.Training]:
             if jax_processes.is_first():
                 locks.enter_context(run.lock(new=True))
-            return training_runs.start(run, preset, facts=facts, videos=videos, repeats=args.repeats, options=options)
+            return training_runs.start(
+                run, preset, facts=facts, videos=videos, repeats=args.repeats, options=options, parent=parent
+            )
 
         for training in jax_processes.first_then_others(start):
             _announce(training, "" if training.folder == run else f"{training.folder.path.name}: ")
@@ -87,7 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         "without a validation part: share of the training contents for validation, instead of val_share",
     )
     parser.add_argument(
-        "--start", metavar="RUN", help="start from the 3D-CNN of another run with the same network, instead of anew"
+        "--start",
+        metavar="RUN",
+        help="start from the 3D-CNN of another run with the same network, instead of anew; it must not have been "
+        "fitted on test videos of this run",
     )
     parser.add_argument("--allow-leak", action="store_true", help="accept a published split that divides a content")
     parser.add_argument(

@@ -36,11 +36,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from nr_vqm.training import fcn_lstm_training
 
     fcn_lstm_training.check_batches(preset.fcn_lstm_batch_size, num_devices=args.devices)
-    stop_asked = command_line.catch_sigterm()
     with run.lock():
         for repeat, folder in enumerate(run.repeats()):
             folder.check_labels(manifest.read_prep(args.data), args.data)
-            _train_and_score(folder, repeat, args, stop_asked)
+            _train_and_score(folder, repeat, args)
         metrics = results.write(run, num_resamples=args.resamples, seed=preset.seed)
     print(comparison_tables.to_text(metrics))
 
@@ -74,7 +73,7 @@ def _preset(run: RunFolder, args: argparse.Namespace) -> presets.Preset:
     return presets.changed(preset, **{name: value for name, value in changes.items() if value})
 
 
-def _train_and_score(run: RunFolder, repeat: int, args: argparse.Namespace, stop_asked: Callable[[], bool]) -> None:
+def _train_and_score(run: RunFolder, repeat: int, args: argparse.Namespace) -> None:
     """Train the FCN-LSTM of one repeat and score its videos; skip a complete repeat."""
     atomic_files.drop_leftovers(run)
     preset = _preset(run, args)
@@ -85,7 +84,8 @@ def _train_and_score(run: RunFolder, repeat: int, args: argparse.Namespace, stop
         return
     inner = _training_folder(run, preset, start)
     with run.stage(HEAD, **made_of):
-        _fit(inner, run, args, stop_asked)
+        with command_line.catch_sigterm() as stop_asked:  # the other steps end at once, as they can be resumed
+            _fit(inner, run, args, stop_asked)
         root = ["--root", args.root] if args.root else []
         extract_features.main(["--data", args.data, "--run", str(inner), "--device", args.device, *root])
         _score(run, inner, repeat)

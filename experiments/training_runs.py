@@ -13,6 +13,7 @@ from nr_vqm.runs.run_folder import RunFolder
 
 GENERATED = ("strict", "paper")  # splits drawn at random; any other name is a file with published splits
 PREPARED = ("clip_frames", "clip_size", "train_groups", "train_grid", "downscale")  # settings fixed by make prep
+REMEDY = "Choose another --run, and for --start a run of another database or of the same split."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,7 @@ def start(
     videos: Sequence[manifest.Video],
     repeats: int,
     options: SplitOptions,
+    parent: RunFolder | None = None,
 ) -> list[Training]:
     """Create the folders of a run and its repeats, or check that existing ones have the same settings and splits.
 
@@ -83,9 +85,11 @@ def start(
         videos: the usable videos of the data folder.
         repeats: number of 3D-CNNs, each with its own split.
         options: selection of the splits.
+        parent: the run whose 3D-CNN the training starts from.
 
     Raises:
-        ValueError: the run was started with other settings, labels, repeats or splits, or a split cannot be made.
+        ValueError: the run was started with other settings, labels, repeats or splits, a split cannot be made, or
+            `parent` was fitted on test videos.
     """
     if options.name not in GENERATED:
         published_splits.describe(options.name, options.index)  # checks the file before the run is created
@@ -95,7 +99,7 @@ def start(
         settings = dataclasses.replace(preset, seed=preset.seed + number)
         if folder != run:
             _start_folder(folder, settings, facts)
-        split = _split(folder, settings, videos, dataclasses.replace(options, index=options.index + number))
+        split = _split(folder, settings, videos, dataclasses.replace(options, index=options.index + number), parent)
         trainings.append(Training(folder, settings, split, folder.is_complete("train")))
     return trainings
 
@@ -123,7 +127,11 @@ def _start_folder(run: RunFolder, preset: presets.Preset, facts: Mapping[str, An
 
 
 def _split(
-    run: RunFolder, preset: presets.Preset, videos: Sequence[manifest.Video], options: SplitOptions
+    run: RunFolder,
+    preset: presets.Preset,
+    videos: Sequence[manifest.Video],
+    options: SplitOptions,
+    parent: RunFolder | None,
 ) -> splits.Split:
     """Return the split of a run; create it if the run has none, refuse a stored one of another origin."""
     contents = {video.video_id: video.content for video in videos}
@@ -132,12 +140,17 @@ def _split(
         split = _new_split(preset, videos, options)
         leaks = splits.check(split, contents, allow_leak=options.allow_leak)
         fingerprints = {video.video_id: video.fingerprint for video in videos}
-        splits.write(run.splits, split, made_by=made_by, leaks=leaks, fingerprints=fingerprints)
+        inherited = splits.read_fitted(parent.splits) if parent else ()
+        splits.write(run.splits, split, made_by=made_by, leaks=leaks, fingerprints=fingerprints, inherited=inherited)
     split, (stored, leaks) = splits.read(run.splits), splits.read_facts(run.splits)
     if stored not in (None, made_by):
         raise ValueError(f"{run} was started with the split {stored!r}, not {made_by!r}. Choose another --run.")
     if splits.check(split, contents, allow_leak=bool(leaks)):
         print(f"{len(leaks)} contents are on two sides of this split: its figures are too optimistic.")
+    if parent:
+        test = set(split.test)
+        tested = {video.video_id: video.fingerprint for video in videos if video.video_id in test}
+        splits.refuse_fitted(parent.splits, tested, remedy=REMEDY)
     return split
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from nr_vqm import presets
@@ -194,15 +194,24 @@ def share(text: str) -> float:
     return value
 
 
-def catch_sigterm() -> Callable[[], bool]:
-    """Replace the default action of SIGTERM, which clusters send before they reclaim a machine.
+@contextlib.contextmanager
+def catch_sigterm() -> Iterator[Callable[[], bool]]:
+    """Replace the action of SIGTERM, which clusters send before they reclaim a machine, within a block.
 
-    Returns:
+    Yields:
         A function that returns whether the signal has been received.
+
+    Raises:
+        InterruptedError: the signal was received and the block has ended as if it had not been.
     """
     received = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: received.set())
-    return received.is_set
+    earlier = signal.signal(signal.SIGTERM, lambda *_: received.set())
+    try:
+        yield received.is_set
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+    if received.is_set():
+        raise InterruptedError("Stopped on request. Run the same command again to resume.")
 
 
 def print_figures(

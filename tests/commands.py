@@ -6,7 +6,6 @@ import importlib.util
 import io
 import os
 import shlex
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -31,12 +30,8 @@ class Ended(NamedTuple):
 def run(main, *arguments):
     """Run a command as a shell would, with its error messages and exit codes."""
     out, err = io.StringIO(), io.StringIO()
-    action = signal.getsignal(signal.SIGTERM)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            command_line.run(main, [str(argument) for argument in arguments])
-    finally:
-        signal.signal(signal.SIGTERM, action)  # a training replaces it
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        command_line.run(main, [str(argument) for argument in arguments])
     return Ended(ended.value.code, out.getvalue(), err.getvalue())
 
 

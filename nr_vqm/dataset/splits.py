@@ -188,6 +188,7 @@ def write(
     made_by: str = "",
     leaks: Iterable[str] = (),
     fingerprints: Mapping[str, str] | None = None,
+    inherited: Iterable[str] = (),
 ) -> None:
     """Write a split to a JSON file, with its hash.
 
@@ -198,10 +199,13 @@ def write(
         leaks: contents that are in more than one part, accepted by the user.
         fingerprints: {video_id: fingerprint} of at least the videos of the split, as in the manifest;
             `refuse_fitted` needs them.
+        inherited: `read_fitted` of the run whose 3D-CNN the training starts from.
     """
     named = [video_id for part in PARTS for video_id in getattr(split, part)]
     facts: dict[str, Any] = {"hash": split.hash, "made_by": made_by, "leaks": list(leaks)}
     facts["fingerprints"] = {video_id: fingerprints[video_id] for video_id in named} if fingerprints else {}
+    if inherited := sorted(inherited):
+        facts["inherited"] = inherited
     atomic_files.write_json(path, dataclasses.asdict(split) | facts)
 
 
@@ -218,6 +222,23 @@ def read_fingerprints(path: str | os.PathLike[str]) -> dict[str, str]:
     return found
 
 
+def read_fitted(path: str | os.PathLike[str]) -> set[str]:
+    """Read the fingerprints of the videos that the models of a run were fitted on.
+
+    These are the videos of its train and val parts, and those that the 3D-CNN which its training started from was
+    fitted on. The latter are missing from files of earlier versions.
+
+    Args:
+        path: splits.json of the run.
+
+    Raises:
+        ValueError: a video has no fingerprint.
+    """
+    split, fingerprints = read(path), read_fingerprints(path)
+    inherited = atomic_files.read_json(path, made_by="make train").get("inherited", [])
+    return {fingerprints[video_id] for video_id in (*split.train, *split.val)} | set(inherited)
+
+
 def refuse_fitted(path: Path, tested: Mapping[str, str], *, remedy: str) -> None:
     """Refuse to test the models of a run on videos that they were fitted on.
 
@@ -229,15 +250,14 @@ def refuse_fitted(path: Path, tested: Mapping[str, str], *, remedy: str) -> None
         remedy: the last sentence of the message, which says what to do instead.
 
     Raises:
-        ValueError: a test video was in the train or val part of the run, or has no fingerprint.
+        ValueError: a test video is one of `read_fitted`, or has no fingerprint.
     """
     for video_id, fingerprint in tested.items():
         if not fingerprint:
             raise ValueError(
                 f"The manifest has no fingerprint of video {video_id!r}. Prepare in a new folder: make prep."
             )
-    split, fingerprints = read(path), read_fingerprints(path)
-    fitted = {fingerprints[video_id] for video_id in (*split.train, *split.val)}
+    fitted = read_fitted(path)
     known = sorted(video_id for video_id, fingerprint in tested.items() if fingerprint in fitted)
     if known:
         raise ValueError(

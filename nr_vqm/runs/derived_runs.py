@@ -59,6 +59,8 @@ def _derive_one(
     records = source_facts.get("stages", {})
     kept = {name: records[name] for name in STAGES if name in records and set(STAGES[name].writes) & set(keep)}
     others = {name: value for name, value in source_facts.items() if name not in ("seconds", "stages")}
+    if "precision" in others:  # a stage that `new` runs itself may have another one
+        others["precision"] = {stage: dtype for stage, dtype in others["precision"].items() if stage in kept}
     new.update_facts(**others | dict(facts), stages=kept)
 
 

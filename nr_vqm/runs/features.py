@@ -133,6 +133,12 @@ def videos_sha256(videos: Iterable[manifest.Video]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+def files_sha256(videos: Iterable[manifest.Video]) -> str:
+    """Return the SHA-256 of the ids of some videos and the states of their files."""
+    rows = [[one.video_id, one.fingerprint] for one in videos]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelledVideos:
     """Labels of some videos; a subclass adds what heads read of them.

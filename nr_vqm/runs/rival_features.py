@@ -129,11 +129,6 @@ class RivalFile:
             yield file, {key: row for row, key in enumerate(file["key"].asstr()[:])} if usable else {}
 
 
-def files_sha256(videos: Iterable[manifest.Video]) -> str:
-    """Return the SHA-256 of the ids of some videos and the states of their files."""
-    return _sha256([[one.video_id, one.fingerprint] for one in videos])
-
-
 def _sha256(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 

@@ -227,7 +227,8 @@ class RunFolder:
     def stage(self, name: str, *, facts: Mapping[str, Any] | None = None, **settings: Any) -> Iterator[None]:
         """Run a stage: remove its record, run the block, then write a new record and the software versions.
 
-        The seconds add up over restarts and include those before an error or Ctrl-C.
+        The seconds add up over restarts and include those before an error or Ctrl-C. They start from zero if the stage
+        had ended before.
 
         Args:
             name: a key of `stage_records.STAGES`.
@@ -357,8 +358,10 @@ class RunFolder:
         return stage_records.find(self.read_facts(), stage, path=self.facts)
 
     def _remove_record(self, stage: str) -> None:
+        """Remove the record of a stage, and the seconds that it took."""
         facts = self.read_facts()
         if facts.get("stages", {}).pop(stage, None) is not None:
+            facts.get("seconds", {}).pop(stage, None)
             atomic_files.write_json(self.facts, facts)
 
 

@@ -110,6 +110,19 @@ def test_known_videos_are_recognised_by_their_content(tmp_path):
             splits.refuse_fitted(path, {"other": known, "4.mp4": "ee"}, remedy="Stop.")
 
 
+def test_the_videos_of_the_start_are_inherited(tmp_path):
+    path = tmp_path / "splits.json"
+    parts = splits.Split(train=("1.mp4",), val=("2.mp4",), test=("3.mp4",))
+    fingerprints = {"1.mp4": "aa", "2.mp4": "bb", "3.mp4": "cc"}
+    splits.write(path, parts, fingerprints=fingerprints)
+    assert "inherited" not in path.read_text()  # as in files of earlier versions
+    assert splits.read_fitted(path) == {"aa", "bb"}
+    splits.write(path, parts, fingerprints=fingerprints, inherited={"ff", "ee"})
+    assert splits.read_fitted(path) == {"aa", "bb", "ee", "ff"}
+    with pytest.raises(ValueError, match="were fitted on 1 of the 2 test videos, 'other' first. Stop."):
+        splits.refuse_fitted(path, {"other": "ee", "3.mp4": "cc"}, remedy="Stop.")
+
+
 def test_videos_that_cannot_be_recognised_are_refused(tmp_path):
     path = tmp_path / "splits.json"
     parts = splits.Split(train=("1.mp4",), val=("2.mp4",), test=("3.mp4",))

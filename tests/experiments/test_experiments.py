@@ -171,11 +171,20 @@ def test_a_head_fitted_on_test_videos_is_refused(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     start = derived_runs.derive(RunFolder(run), RunFolder(tmp_path / "start"), keep=("cnn3d.keras", "lstm_head.keras"))
     split = splits.read(run / "splits.json")
+    message = commands.fail(finetune.main, "--run", run, "--start", start.path)
+    assert "splits.json is needed, as it states the videos that the head was fitted on, and is missing" in message
     other = splits.Split(train=split.test, val=split.val, test=split.train)
     fingerprints = splits.read_fingerprints(run / "splits.json")
     splits.write(start.splits, other, made_by="other", leaks=[], fingerprints=fingerprints)
     message = commands.fail(finetune.main, "--run", run, "--start", start.path)
     assert f"The models of {start} were fitted on 4 of the 4 test videos" in message
+
+
+@pytest.mark.parametrize("rate", ["-1", "0", "nan", "inf"])
+def test_a_learning_rate_that_is_not_above_zero_is_refused(tmp_path, rate):
+    ended = commands.run(finetune.main, "--run", tmp_path, "--start", tmp_path, f"--learning-rate={rate}")
+    assert ended.code == command_line.EXIT_USAGE
+    assert f"must be a finite number above zero, received {rate}" in ended.err
 
 
 def test_constant_features_give_finite_scores(live_qualcomm, tmp_path):
@@ -245,7 +254,7 @@ def test_scenes_are_not_divided_and_the_head_is_fine_tuned(konvid1k, live_qualco
 def test_a_head_of_another_grid_is_refused(live_qualcomm, tmp_path):
     _, run = live_qualcomm
     head = keras.Sequential([keras.Input((4, 6)), keras.layers.LSTM(2), keras.layers.Dense(1)])
-    start = derived_runs.derive(RunFolder(run), RunFolder(tmp_path), keep=("cnn3d.keras",))
+    start = derived_runs.derive(RunFolder(run), RunFolder(tmp_path), keep=("cnn3d.keras", "splits.json"))
     with start.stage("compare"):
         keras.Model(head.inputs, head.outputs).save(start.head("lstm"))
     message = commands.fail(finetune.main, "--run", run, "--start", tmp_path)

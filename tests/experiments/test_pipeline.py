@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import commands
 import h5py
@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from data_prep import __main__ as data_prep
-from experiments import compare_heads, extract_features, report, train_cnn
+from experiments import compare_heads, cross_database, extract_features, report, train_cnn
 from nr_vqm import cli, presets
 from nr_vqm.common import devices
+from nr_vqm.dataset import manifest, splits
 from nr_vqm.models import head_table
 from nr_vqm.runs import features, heads
 from nr_vqm.training import cnn3d_training
@@ -59,6 +60,15 @@ def test_features_of_another_precision_are_extracted_again(line, tmp_path):
     assert "complete already" in commands.succeed(extract_features.main, *extract)  # 'auto' accepts these features
 
 
+def test_features_of_a_replaced_video_are_extracted_again(line, tmp_path):
+    data, run = (shutil.copytree(one, tmp_path / one.name) for one in line)
+    videos = manifest.read(data / "manifest.csv")
+    manifest.write(data / "manifest.csv", [replace(videos[0], fingerprint="replaced"), *videos[1:]])
+    extract = ["--data", data, "--run", run, "--root", line[0] / "synthetic"]
+    assert "20 of 20 videos to extract" in commands.succeed(extract_features.main, *extract)
+    assert "complete already" in commands.succeed(extract_features.main, *extract)
+
+
 def test_settings_reach_the_training(line, tmp_path, monkeypatch):
     data, _ = line
     seen = {}
@@ -78,6 +88,29 @@ def test_settings_reach_the_training(line, tmp_path, monkeypatch):
     text = commands.succeed(cli.main, "info", run)
     assert "mirror=False, start_clips=3, start_roughness=0.5, precision=float32" in text
     assert "train float32" in text
+
+
+def test_a_start_that_was_fitted_on_test_videos_is_refused(line, tmp_path):
+    data, run = line
+    train = ["--data", data, "--run", tmp_path / "run", "--preset", "tiny", "--set", "seed=2", "--start", run]
+    message = commands.fail(train_cnn.main, *train)
+    assert f"The models of {run} were fitted on " in message
+    assert "for --start a run of another database or of the same split" in message
+
+
+def test_a_run_is_not_tested_on_the_videos_of_its_start(line, tmp_path, monkeypatch):
+    (data, run), other, last = line, tmp_path / "other", tmp_path / "run"
+    shutil.copytree(data, other)
+    renamed = [replace(one, fingerprint=f"other {one.fingerprint}") for one in manifest.read(data / "manifest.csv")]
+    manifest.write(other / "manifest.csv", renamed)
+    monkeypatch.setattr(cnn3d_training, "fit_cnn3d", lambda *_, **settings: [{"epoch": 1, "val_mse": 1.0}])
+    start = ["--preset", "tiny", "--start", run]
+    commands.succeed(train_cnn.main, "--data", data, "--run", tmp_path / "same_split", *start)
+    commands.succeed(train_cnn.main, "--data", other, "--run", last, "--set", "seed=2", *start)
+    inherited = splits.read_fitted(run / "splits.json")
+    assert splits.read_fitted(last / "splits.json") > inherited
+    message = commands.fail(cross_database.main, "--run", last, "--data", data, "--out", tmp_path / "cross")
+    assert f"The models of {last} were fitted on {len(inherited)} of the 20 test videos" in message
 
 
 def test_features_of_every_video(line):

@@ -1,7 +1,9 @@
 """The FCN-LSTM from end to end, preset tiny: trained, compared, reported, and used to score."""
 
+import contextlib
 import json
 import shutil
+import signal
 
 import keras
 import numpy as np
@@ -99,7 +101,7 @@ def test_a_stopped_training_resumes(whole, trained, tmp_path, monkeypatch, capsy
     stopped = shutil.copytree(trained[2], tmp_path / "run")
     arguments = ["--data", data, "--run", stopped, "--devices", 2]
     requests = iter([False, False, True])
-    monkeypatch.setattr(command_line, "catch_sigterm", lambda: lambda: next(requests, False))
+    monkeypatch.setattr(command_line, "catch_sigterm", lambda: contextlib.nullcontext(lambda: next(requests, False)))
     with pytest.raises(SystemExit) as ended:
         command_line.run(train_fcn_lstm.main, [str(argument) for argument in arguments])
     assert ended.value.code == command_line.EXIT_STOPPED
@@ -174,3 +176,23 @@ def test_settings_reach_the_training(trained, tmp_path, monkeypatch):
         train_fcn_lstm.main(["--data", str(data), "--run", str(run), *settings, "--precision", "float32"])
     assert (seen["mirrored"], seen["regions"], seen["size"]) == ((True, False), 3, (24, 28))
     assert (seen["group_weight"], seen["epochs"], seen["dtype"]) == (0.0, 5, "float32")
+
+
+def test_sigterm_is_caught_during_the_training_only(trained, tmp_path, monkeypatch):
+    data, _, source = trained
+    run, seen, usual = shutil.copytree(source, tmp_path / "run"), [], signal.getsignal(signal.SIGTERM)
+
+    def fit(*_, **settings):
+        seen.append(signal.getsignal(signal.SIGTERM))
+        return [{"epoch": 1, "val_mse": 1.0}]
+
+    def extract(_):
+        seen.append(signal.getsignal(signal.SIGTERM))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcn_lstm_training, "fit_fcn_lstm", fit)
+    monkeypatch.setattr(extract_features, "main", extract)
+    with pytest.raises(KeyboardInterrupt):
+        train_fcn_lstm.main(["--data", str(data), "--run", str(run)])
+    assert seen[0] is not usual
+    assert seen[1] is usual

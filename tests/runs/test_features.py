@@ -133,6 +133,13 @@ def test_the_checksum_of_videos_depends_on_their_ids_and_labels_only(videos):
     assert features.videos_sha256(videos[:2]) != found
 
 
+def test_the_checksum_of_files_depends_on_their_ids_and_states_only(videos):
+    found = features.files_sha256(videos)
+    assert features.files_sha256([dataclasses.replace(one, path="moved.mp4", mos=51.0) for one in videos]) == found
+    for changes in ({"video_id": "four"}, {"fingerprint": "repaired"}):
+        assert features.files_sha256([*videos[:2], dataclasses.replace(videos[2], **changes)]) != found
+
+
 def test_missing_features_and_another_schema_are_refused(run_dir, tmp_path):
     with h5py.File(run_dir / "features.h5", "a") as file:
         file.attrs["schema"] = 0

@@ -110,6 +110,13 @@ def test_the_seconds_of_a_stage_add_up_over_restarts(run):
     assert 100 <= run.read_facts()["seconds"]["train"] < 101
 
 
+def test_the_seconds_of_a_stage_that_is_run_again_start_from_zero(run):
+    run.update_facts(seconds={"features": 100.0, "train": 50.0})
+    with run.stage("features"):
+        assert run.total_seconds() == {"train": 50.0, "compare": run.read_facts()["seconds"]["compare"]}
+    assert run.read_facts()["seconds"]["features"] < 1
+
+
 def test_a_stage_records_the_software_versions(tmp_path):
     run = RunFolder(tmp_path)
     with run.stage("train", facts={"videos": 7}):
@@ -229,6 +236,20 @@ def test_a_derived_run_follows_its_source(run, tmp_path):
     assert made.is_complete("features")  # the file was replaced and not written to
     assert not derive().is_complete("features")
     assert made.cnn3d.samefile(run.cnn3d)
+
+
+def test_a_derived_run_keeps_the_precision_of_its_own_stages(run, tmp_path):
+    def derive(*keep):
+        return derived_runs.derive(run, RunFolder(tmp_path / "other"), keep=(stage_records.CNN3D, *keep))
+
+    run.update_facts(precision={"train": "mixed_bfloat16", "features": "mixed_bfloat16"})
+    made = derive()
+    assert made.read_facts()["precision"] == {"train": "mixed_bfloat16"}
+    with made.stage("features", facts={"precision": {"features": "float32"}}):
+        atomic_files.write_text(made.features, "features")
+    assert derive().read_facts()["precision"] == {"train": "mixed_bfloat16", "features": "float32"}
+    assert made.is_complete("features")
+    assert derive(stage_records.FEATURES).read_facts()["precision"]["features"] == "mixed_bfloat16"
 
 
 def test_every_repeat_is_derived(run, tmp_path):

@@ -52,6 +52,20 @@ def test_sigterm_saves_and_stops(synthetic_data, tmp_path):
     assert not list(tmp_path.glob(".*.part-*"))
 
 
+def test_sigterm_is_caught_within_a_block_and_ends_it():
+    usual = signal.getsignal(signal.SIGTERM)
+    with command_line.catch_sigterm() as stop_asked:
+        assert not stop_asked()
+    again = pytest.raises(InterruptedError, match="Run the same command again to resume")
+    with again, command_line.catch_sigterm() as stop_asked:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop_asked()
+    with pytest.raises(ValueError, match="saved"), command_line.catch_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+        raise ValueError("saved")
+    assert signal.getsignal(signal.SIGTERM) is usual
+
+
 @pytest.mark.slow
 def test_a_full_disk_is_a_one_line_error_and_damages_nothing(synthetic_data, tmp_path):
     code, errors = end(start(*TRAIN, "--data", synthetic_data, "--run", tmp_path / "run", file_bytes=20_000))
