@@ -72,7 +72,7 @@ def test_the_installed_wheel_scores_a_video_without_tensorflow(python, tmp_path)
     (row,) = json.loads(done.stdout)
     assert (row["status"], row["engine"], row["precision"]) == ("ok", "openvino", "float32")
     assert row["scale_min"] <= row["score"] <= row["scale_max"]
-    refused = run(python, "-m", "nr_vqm", "export", "runs/none", cwd=tmp_path)
+    refused = run(python, "-m", "data_prep", "synthetic", "--out", "data", "--preset", "tiny", cwd=tmp_path)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "pip install '.[train]'" in refused.stderr
     site = next(path for path in python.parent.parent.rglob("site-packages"))
