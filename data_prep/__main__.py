@@ -7,6 +7,7 @@ current label file; the clips of videos that it no longer lists are kept and not
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import sys
 import time
@@ -196,8 +197,8 @@ def _prepare(args: argparse.Namespace, preset: Preset, out: Path) -> int:
     from nr_vqm.common import atomic_files
 
     root, request = _root(args, out), _request(args, preset)
-    rows, labels = _rows(args, preset, root)
     state.check_request(out, request)
+    rows, labels = _rows(args, preset, root)
     prepared = state.read(out)
     changes = state.compare(rows, prepared, root)
     jobs = _jobs(changes, prepared, preset, out, root)
@@ -310,8 +311,10 @@ def _write(args: argparse.Namespace, jobs: "list[build.ShardJob]", prepared: "st
 
     with state.Progress(out) as record, progress.Bar(len(jobs), "shards") as bar:
         for result in build.write_shards(jobs, workers=args.workers, scheduler=args.scheduler, progress=report):
-            record.add(result)
-            prepared.add(result)
+            # Stored with the shard: after the manifest is written, it no longer says where the replaced clips are.
+            finished = dataclasses.replace(result, stale=prepared.replaced_by(result))
+            record.add(finished)
+            prepared.add(finished)
 
 
 def _print_progress(done: int, total: int) -> None:

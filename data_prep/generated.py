@@ -75,7 +75,8 @@ def _make_contents(args: argparse.Namespace, preset: Preset, out_dir: Path, repo
     reasons = ", ".join(f"{number:,} {status}" for status, number in selection.counts(result.skipped).items())
     print(
         f"{result.num_versions:,} versions of {result.num_segments:,} segments, {result.num_contents:,} contents; "
-        f"{len(result.skipped):,} skipped{f' ({reasons})' if reasons else ''}: {out_dir / 'skipped.csv'}"
+        f"{len(result.skipped):,} videos, segments or versions skipped{f' ({reasons})' if reasons else ''}: "
+        f"{out_dir / 'skipped.csv'}"
     )
 
 

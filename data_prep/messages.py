@@ -95,7 +95,10 @@ def print_result(videos: list[Video]) -> int:
         f"{f' ({kinds})' if kinds else ''}."
     )
     if 0 < len(skipped) < len(videos):
-        print("Repair or remove them and repeat this command, or go on without them: make train.")
+        print(
+            "Repair the videos, or remove their rows from the labels, and run this command again; or continue without "
+            "them: make train, with the same DATA and RUN."
+        )
     return len(skipped)
 
 

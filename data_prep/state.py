@@ -28,11 +28,13 @@ class ShardResult:
         number: number of the shard.
         checksum: SHA-256 of the file; None if there is no file, because no video of the shard is usable.
         videos: its videos with their status and, if usable, their frames and size.
+        stale: (shard, video_id) of the clips in other shards that it replaces.
     """
 
     number: int
     checksum: str | None
     videos: tuple[Video, ...]
+    stale: tuple[tuple[int, str], ...] = ()
 
 
 @dataclasses.dataclass
@@ -52,15 +54,18 @@ class Prepared:
     stale: set[tuple[int, str]]
     session: set[str]
 
+    def replaced_by(self, result: ShardResult) -> tuple[tuple[int, str], ...]:
+        """Return (shard, video_id) of the clips in other shards that a finished shard replaces."""
+        old = [self.videos[one.video_id] for one in result.videos if one.video_id in self.videos]
+        return tuple((one.shard, one.video_id) for one in old if one.shard not in (-1, result.number))
+
     def add(self, result: ShardResult) -> None:
         """Add a finished shard."""
         self.checksums[result.number] = result.checksum
-        self.stale = {pair for pair in self.stale if pair[0] != result.number}
+        stale = {*result.stale, *self.replaced_by(result)}
+        self.stale = {pair for pair in self.stale if pair[0] != result.number} | stale
         self.videos = {name: one for name, one in self.videos.items() if one.shard != result.number}
         for one in result.videos:
-            old = self.videos.get(one.video_id)
-            if old and old.shard >= 0:
-                self.stale.add((old.shard, one.video_id))
             self.videos[one.video_id] = one
             self.session.add(one.video_id)
 
@@ -82,8 +87,18 @@ def read(out: Path) -> Prepared:
 def _read_progress(path: Path) -> list[ShardResult]:
     """Read the shards of an interrupted preparation; an incomplete last line is ignored."""
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    found = [json.loads(line) for line in lines]
-    return [ShardResult(**{**one, "videos": tuple(Video(**row) for row in one["videos"])}) for one in found]
+    try:
+        return [_result_from(json.loads(line)) for line in lines]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged or of another version ({error}). Delete it to prepare its videos again."
+        ) from error
+
+
+def _result_from(stored: dict[str, Any]) -> ShardResult:
+    videos = tuple(Video(**row) for row in stored["videos"])
+    stale = tuple((number, video_id) for number, video_id in stored.get("stale", ()))
+    return ShardResult(**stored | {"videos": videos, "stale": stale})
 
 
 class Progress:

@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         atomic_files.require(repeat.cnn3d, made_by="make train")
     devices.start(args.device, hide_startup_lines=True)
     with run.lock():
+        extract_features.extract(run, Path(args.data), args)  # once, for all variants with the run's grid
         variants = SETTINGS[args.setting]
         table = comparison_tables.of_variants(
             {name: _measure(run, args, name, changes) for name, changes in variants.items()}

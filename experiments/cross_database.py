@@ -13,6 +13,7 @@ from nr_vqm.models import head_table
 from nr_vqm.runs import derived_runs, features, fitted_head, results, stage_records
 from nr_vqm.runs.run_folder import RunFolder
 
+FINETUNED = "lstm_finetuned"
 REMEDY = "Test on a database that neither the run nor its --start was trained on; make compare tests on the run's own."
 
 
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     devices.start(args.device, hide_startup_lines=True)
     run, data, out = RunFolder(args.run), Path(args.data), RunFolder(args.out)
     with out.lock(new=True):
-        names = _heads_of(run)
+        names = _without_known(_heads_of(run), run, data)
         if skipped := [name for name in head_table.RIVALS if run.repeats()[0].is_complete(head_table.get(name).stage)]:
             print(f"Not tested, as they read hand-crafted features: {', '.join(map(head_table.label, skipped))}.")
         _start(run, data, out, names)
@@ -71,6 +72,17 @@ def _start(run: RunFolder, data: Path, out: RunFolder, names: Sequence[str]) -> 
             folder.check_head(name)
     models = [head_table.get(name).file for name in names]
     derived_runs.derive(run, out, keep=(stage_records.CNN3D, *filter(None, models)), facts=facts)
+
+
+def _without_known(names: Sequence[str], run: RunFolder, data: Path) -> list[str]:
+    """Return the heads without the fine-tuned one, if that was first fitted on some of these videos."""
+    started = {
+        one for repeat in run.repeats() for one in repeat.read_facts().get("finetuned_from", {}).get("fitted", ())
+    }
+    if FINETUNED not in names or not started & {one.fingerprint for one in manifest.usable(data)}:
+        return list(names)
+    print(f"Not tested, as it was first fitted on some of these videos: {head_table.label(FINETUNED)}.")
+    return [name for name in names if name != FINETUNED]
 
 
 def _score(run: RunFolder, repeat: int, names: Sequence[str]) -> None:

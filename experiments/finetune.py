@@ -66,7 +66,7 @@ def _finetune(run: RunFolder, start: RunFolder, repeat: int, learning_rate: floa
         print(f"{run}: the head is fine-tuned already.")
         return
     devices.seed_everything(preset.seed)
-    facts = {"finetuned_from": _origin(start)}
+    facts = {"finetuned_from": _origin(start) | {"fitted": sorted(splits.read_fitted(start.splits))}}
     with run.stage("finetune", facts=facts, **made_of):
         head, outputs = heads.continue_lstm(run, "lstm_finetuned", model, train, val, **settings)
         test_rows, train_rows = (fitted_head.score_rows(head, part, repeat=repeat) for part in (test, train))

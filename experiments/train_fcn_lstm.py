@@ -84,8 +84,9 @@ def _train_and_score(run: RunFolder, repeat: int, args: argparse.Namespace) -> N
         return
     inner = _training_folder(run, preset, start)
     with run.stage(HEAD, **made_of):
-        with command_line.catch_sigterm() as stop_asked:  # the other steps end at once, as they can be resumed
-            _fit(inner, run, args, stop_asked)
+        if not inner.is_complete("train"):
+            with command_line.catch_sigterm() as stop_asked:  # the other steps end at once, as they can be resumed
+                _fit(inner, run, args, stop_asked)
         root = ["--root", args.root] if args.root else []
         extract_features.main(["--data", args.data, "--run", str(inner), "--device", args.device, *root])
         _score(run, inner, repeat)

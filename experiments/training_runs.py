@@ -13,7 +13,7 @@ from nr_vqm.runs.run_folder import RunFolder
 
 GENERATED = ("strict", "paper")  # splits drawn at random; any other name is a file with published splits
 PREPARED = ("clip_frames", "clip_size", "train_groups", "train_grid", "downscale")  # settings fixed by make prep
-REMEDY = "Choose another --run, and for --start a run of another database or of the same split."
+REMEDY = "Start from a run of another database, or from one with the same test videos."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,15 +93,32 @@ def start(
     """
     if options.name not in GENERATED:
         published_splits.describe(options.name, options.index)  # checks the file before the run is created
+    if parent and not run.facts.exists():
+        for number in range(repeats):
+            changed, option = _of_repeat(number, preset, options)
+            _refuse_parent(parent, _new_split(changed, videos, option), videos)
     _start_folder(run, preset, {**facts, "repeats": repeats})
     trainings = []
     for number, folder in enumerate(run.repeats()):
-        settings = dataclasses.replace(preset, seed=preset.seed + number)
+        settings, option = _of_repeat(number, preset, options)
         if folder != run:
             _start_folder(folder, settings, facts)
-        split = _split(folder, settings, videos, dataclasses.replace(options, index=options.index + number), parent)
+        split = _split(folder, settings, videos, option, parent)
         trainings.append(Training(folder, settings, split, folder.is_complete("train")))
     return trainings
+
+
+def _of_repeat(number: int, preset: presets.Preset, options: SplitOptions) -> tuple[presets.Preset, SplitOptions]:
+    """Return the settings and the split of one repeat."""
+    settings = dataclasses.replace(preset, seed=preset.seed + number)
+    return settings, dataclasses.replace(options, index=options.index + number)
+
+
+def _refuse_parent(parent: RunFolder, split: splits.Split, videos: Sequence[manifest.Video]) -> None:
+    """Raise ValueError if `parent` was fitted on a test video of the split."""
+    test = set(split.test)
+    tested = {video.video_id: video.fingerprint for video in videos if video.video_id in test}
+    splits.refuse_fitted(parent.splits, tested, remedy=REMEDY)
 
 
 def _start_folder(run: RunFolder, preset: presets.Preset, facts: Mapping[str, Any]) -> None:
@@ -148,9 +165,7 @@ def _split(
     if splits.check(split, contents, allow_leak=bool(leaks)):
         print(f"{len(leaks)} contents are on two sides of this split: its figures are too optimistic.")
     if parent:
-        test = set(split.test)
-        tested = {video.video_id: video.fingerprint for video in videos if video.video_id in test}
-        splits.refuse_fitted(parent.splits, tested, remedy=REMEDY)
+        _refuse_parent(parent, split, videos)
     return split
 
 

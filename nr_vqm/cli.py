@@ -50,7 +50,7 @@ Example:
   nr-vqm export runs/mine
   nr-vqm score clip.mp4 --run runs/mine
 
-Exit codes: 0 exported, 1 the scores differ or cannot be aligned, 2 wrong options, 3 no usable model, 130 interrupted.
+Exit codes: 0 exported, 1 failed (scores differ, for example), 2 wrong options, 3 no usable model, 130 interrupted.
 """
 SERVE_EPILOG = """
 Example:

@@ -14,6 +14,7 @@ ZERO_ALLOWED = (
 )  # fmt: skip
 ANY_NUMBER = ("forget_bias", "input_bias")
 LARGEST = 1e15  # of the magnitude of a number: integers up to it are exact as floats
+LARGEST_SEED = 2**31  # Keras accepts seeds below 2^32; repeats add their number
 AT_MOST_1 = ("start_roughness", "interval_neighbours", "interval_floor", "contents_reencoded")
 BELOW_1 = ("dropout", "val_share")
 NEEDED: dict[Any, str] = {
@@ -85,6 +86,8 @@ def _problem(name: str, number: float) -> str | None:
         return "zero or more" if name in ZERO_ALLOWED else "above zero"
     if name not in ANY_NUMBER + ZERO_ALLOWED and number == 0:
         return "above zero"
+    if name == "seed" and number > LARGEST_SEED:
+        return f"at most {LARGEST_SEED}"
     if name in BELOW_1 and number >= 1:
         return "below 1"
     return "at most 1" if name in AT_MOST_1 and number > 1 else None

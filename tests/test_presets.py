@@ -34,6 +34,7 @@ def test_overrides():
         ("learning_rate=NaN", "Setting 'learning_rate' must be a finite number"),
         ("learning_rate=Infinity", "Setting 'learning_rate' must be a finite number"),
         ("seed=-1", "Setting 'seed' must be zero or more"),
+        ("seed=5000000000", "Setting 'seed' must be at most 2147483648"),
         ("dropout=-0.5", "Setting 'dropout' must be zero or more"),
         ("interval_floor=1.5", "Setting 'interval_floor' must be at most 1"),
         ("val_share=1", "Setting 'val_share' must be below 1"),

@@ -9,7 +9,7 @@ from data_prep.contents.scan import Scan, Scene
 
 COPY_BITS = 6  # of 64: frames whose hashes differ in at most as many are copies
 SIMILAR_BITS = 14  # frames that may show the same scene; two unrelated frames differ in 32 +- 4 bits
-MATCHED_SHARE = 0.5  # of a video's hashed frames: of a copy's own, of either one's of two that show the same scene
+MATCHED_SHARE = 0.5  # of hashed frames that match: of the copy's own; of either one's of two videos of one scene
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,10 +70,12 @@ def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         try:
             _check_members(file, path, {_address(file)})
             yield file
-        except (KeyError, RuntimeError, TypeError, OSError) as error:  # h5py raises these for missing and damaged parts
-            if isinstance(error, OSError) and error.filename is not None:  # of another file, or the user's block
-                raise
+        except (KeyError, RuntimeError, TypeError) as error:  # h5py raises these for missing and damaged parts
             raise ValueError(f"A complete HDF5 file of nr-vqm is needed, {path} is not one: {error}") from error
+        except OSError as error:
+            if "read data" not in str(error):  # of the block, which may write another file
+                raise
+            raise ValueError(f"{path} is damaged: {error}. Make the file again.") from error
 
 
 def _check_members(group: h5py.Group, path: str | os.PathLike[str], seen: set[int]) -> None:

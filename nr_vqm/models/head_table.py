@@ -97,7 +97,6 @@ FUSION = "fusion"
 FUSED = "lstm"  # the head that it reads
 SCORERS = (*HEADS, FUSION, TEACHER)
 RIVALS = tuple(row.name for row in HEADS.values() if row.is_rival)
-FILES = tuple(row.file for row in HEADS.values() if row.file)
 
 
 def get(name: str) -> HeadRow:

@@ -358,10 +358,11 @@ class RunFolder:
         return stage_records.find(self.read_facts(), stage, path=self.facts)
 
     def _remove_record(self, stage: str) -> None:
-        """Remove the record of a stage, and the seconds that it took."""
+        """Remove the record of a stage and the seconds that it took, unless it computes only what is missing."""
         facts = self.read_facts()
         if facts.get("stages", {}).pop(stage, None) is not None:
-            facts.get("seconds", {}).pop(stage, None)
+            if stage not in map(stage_records.rival_stage, head_table.RIVALS):
+                facts.get("seconds", {}).pop(stage, None)
             atomic_files.write_json(self.facts, facts)
 
 

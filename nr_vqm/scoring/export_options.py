@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nr_vqm.common import atomic_files
 from nr_vqm.handcrafted import methods
 from nr_vqm.models import head_table
 from nr_vqm.runs import export_folder, model_check
 from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.scoring import fusion as fusions
 from nr_vqm.teacher import teacher as teachers
 
 AnyPath = str | os.PathLike[str]
@@ -62,7 +62,7 @@ def resolve(
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: an option cannot be used with this run.
+        ValueError: an option cannot be used with this run, or a teacher is damaged.
     """
     folder = run.export if out is None else Path(out)
     if folder.exists() and not export_folder.is_export(folder):
@@ -74,9 +74,10 @@ def resolve(
         _check_alignment(run, folder, validation)
     if validation is not None:
         _check_test(RunFolder(validation), run)
-    for path in (teacher, fusion):
-        if path is not None:
-            atomic_files.require(path, made_by=teachers.MADE_BY)
+    if teacher is not None:
+        teachers.load(teacher)
+    if fusion is not None:
+        fusions.load(fusion)
     for path in check:
         if not os.path.exists(path):
             raise FileNotFoundError(f"No video file at {path}.")

@@ -112,11 +112,8 @@ class PageFolder:
                     temporary.write_bytes(score.thumbnails[len(score.thumbnails) // 2])
         self._scale = f"{float(row['scale_min']):g}–{float(row['scale_max']):g}"
         self._origin = label_origin.ORIGINS[row["labels"]]
-        has_page = (self.path / page).exists()
-        has_thumbnail = has_page and (self.path / thumbnail).exists()
-        self._scored[number] = _entry(
-            number, name, row, page=page if has_page else "", thumbnail=thumbnail if has_thumbnail else ""
-        )
+        page, thumbnail = (address if (self.path / address).exists() else "" for address in (page, thumbnail))
+        self._scored[number] = _entry(number, name, row, page=page, thumbnail=thumbnail)
 
     def write_index(self) -> None:
         """Write index.html with the videos added so far, in the order of the command."""

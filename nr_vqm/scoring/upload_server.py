@@ -17,6 +17,7 @@ import os
 import secrets
 import tempfile
 import threading
+import traceback
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,9 +186,11 @@ class UploadServer(http.server.ThreadingHTTPServer):
             return score_page.render(dataclasses.replace(score, path=name), back=("/", "Score another video"))
         except Refused:
             raise
+        except (ValueError, OSError) as error:
+            raise Refused(422, score_table.error_text(error).replace(str(path), name)) from error
         except Exception as error:
-            status = 422 if isinstance(error, (ValueError, OSError)) else 500
-            raise Refused(status, score_table.error_text(error).replace(str(path), name)) from error
+            traceback.print_exc()  # for whoever runs the server; it names the temporary file, not the upload
+            raise Refused(500, "The server failed on this video. Its operator finds the reason in its log.") from error
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -1,7 +1,6 @@
 """The state of a training between two batches, saved so that a stopped training resumes exactly there."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,7 +75,12 @@ class TrainingState:
 def read(run: RunFolder) -> TrainingState:
     """Read the state of a run's training; an initial state where there is none."""
     path = run.training_state
-    return TrainingState(**json.loads(path.read_text())) if path.exists() else TrainingState()
+    if not path.exists():
+        return TrainingState()
+    try:
+        return TrainingState(**atomic_files.read_json(path, made_by="make train"))
+    except TypeError as error:
+        raise ValueError(f"{path} is of another version ({error}). Train in a new folder.") from error
 
 
 def best_epoch(history: list[dict]) -> int:

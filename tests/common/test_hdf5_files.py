@@ -134,7 +134,10 @@ def test_damage_that_shows_while_the_file_is_read_names_the_file(tmp_path):
     content = bytearray(path.read_bytes())
     content[offset + 100] ^= 255
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"of nr-vqm is needed, .*a\.h5 is not one"), hdf5_files.reading(path) as file:
+    with (
+        pytest.raises(ValueError, match=r"a\.h5 is damaged: .*read data.*Make the file again"),
+        hdf5_files.reading(path) as file,
+    ):
         file["x"][:]
 
 

@@ -92,7 +92,7 @@ def test_a_raw_video_that_is_cut_off_is_left_out(qualcomm, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"skipped (unreadable): {path.stem}: A whole number of 72x48 yuv420p frames of 5,184 bytes" in printed
     assert "5 of 6 videos are ready, 1 skipped (1 unreadable)." in printed
-    assert "or go on without them: make train." in printed
+    assert "or continue without them: make train, with the same DATA and RUN." in printed
     assert path.stem not in shards.read_table(tmp_path / "data").video_ids
 
 
@@ -101,7 +101,7 @@ def test_live_qualcomm_files_of_another_size_are_refused_one_by_one(qualcomm, tm
     printed = capsys.readouterr()
     assert "A whole number of 1920x1080 yuv420p frames of 3,110,400 bytes is needed" in printed.out
     assert "0 of 6 videos are ready, 6 skipped (6 unreadable)." in printed.out
-    assert "go on without them" not in printed.out
+    assert "continue without them" not in printed.out
     assert "No video can be prepared" in printed.err
 
 

@@ -364,3 +364,41 @@ def test_two_preps_of_one_folder(root, tmp_path):
     assert second.returncode == command_line.EXIT_FAILED
     assert second.stderr.startswith(f"error: {tmp_path / 'data'} is in use by process ")
     assert second.stderr.count("\n") == 1
+
+
+def test_replaced_clips_are_not_used_after_a_kill_between_the_manifest_and_the_index(root, tmp_path, monkeypatch):
+    out, write_json = tmp_path / "data", atomic_files.write_json
+    prep(root, out)
+    write_video(root / "v2.mkv", 7, num_frames=30)
+
+    def stop_at_index(path, value):
+        if Path(path).name == "index.json":
+            raise KeyboardInterrupt
+        write_json(path, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic_files, "write_json", stop_at_index)
+        with pytest.raises(KeyboardInterrupt):
+            prep(root, out)
+    assert prep(root, out) == 0
+    assert atomic_files.read_json(out / "index.json", made_by="")["stale"] == [[1, "v2.mkv"]]
+    prep(root, tmp_path / "fresh")
+    assert_same_clips(out, tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"number": 0, "checksum": null, "videos": [{"colour": 1}]}'])
+def test_damaged_progress_is_named(root, tmp_path, line):
+    out = tmp_path / "data"
+    prep(root, out)
+    DataFolder(out).progress.write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"progress\.jsonl is damaged or of another version .* Delete it to prepare"):
+        prep(root, out)
+
+
+def test_nothing_is_generated_in_the_data_folder_of_another_database(root, tmp_path):
+    out = tmp_path / "data"
+    prep(root, out)
+    before = contents(out)
+    with pytest.raises(ValueError, match="was prepared with database=csv. Received: synthetic"):
+        data_prep.main(["synthetic", "--out", str(out), "--preset", "tiny", "--workers", "1"])
+    assert contents(out) == before and not (out / "synthetic").exists()

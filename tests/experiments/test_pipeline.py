@@ -95,7 +95,8 @@ def test_a_start_that_was_fitted_on_test_videos_is_refused(line, tmp_path):
     train = ["--data", data, "--run", tmp_path / "run", "--preset", "tiny", "--set", "seed=2", "--start", run]
     message = commands.fail(train_cnn.main, *train)
     assert f"The models of {run} were fitted on " in message
-    assert "for --start a run of another database or of the same split" in message
+    assert "Start from a run of another database, or from one with the same test videos." in message
+    assert not (tmp_path / "run" / "preset.json").exists()
 
 
 def test_a_run_is_not_tested_on_the_videos_of_its_start(line, tmp_path, monkeypatch):

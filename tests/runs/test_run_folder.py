@@ -117,6 +117,13 @@ def test_the_seconds_of_a_stage_that_is_run_again_start_from_zero(run):
     assert run.read_facts()["seconds"]["features"] < 1
 
 
+def test_the_seconds_of_a_stage_that_computes_only_what_is_missing_add_up(run):
+    for _ in range(2):
+        with run.stage("rivals_niqe"):
+            run.update_facts(seconds={"rivals_niqe": 100.0})
+    assert run.read_facts()["seconds"]["rivals_niqe"] >= 100
+
+
 def test_a_stage_records_the_software_versions(tmp_path):
     run = RunFolder(tmp_path)
     with run.stage("train", facts={"videos": 7}):

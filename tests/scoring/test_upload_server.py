@@ -177,9 +177,10 @@ def test_an_unexpected_error_is_a_message(server, scorer, video, tmp_path, error
         raise error
 
     monkeypatch.setattr(scorer, "score", fail)
-    assert upload(server, video) == (500, {"error": f"{type(error).__name__}: {error}"})
+    answer = {"error": "The server failed on this video. Its operator finds the reason in its log."}
+    assert upload(server, video) == (500, answer)
     assert list(tmp_path.iterdir()) == [] and server._places._value == LIMITS.max_waiting
-    assert capfd.readouterr().err == ""
+    assert f"{type(error).__name__}" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("length", "status"), [("9" * 5000, 413), ("9" * 18, 413), ("-1", 411), ("\xb2", 411)])

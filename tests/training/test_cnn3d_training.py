@@ -242,6 +242,13 @@ def test_a_killed_training_resumes_from_its_last_save(data_dir, tmp_path, uninte
     assert_same_training(tmp_path, resumed, uninterrupted, num_devices=1)
 
 
+@pytest.mark.parametrize(("text", "message"), [("{", "is not a JSON file"), ('{"colour": 1}', "is of another version")])
+def test_a_damaged_state_is_named(tmp_path, text, message):
+    RunFolder(tmp_path).training_state.write_text(text)
+    with pytest.raises(ValueError, match=rf"training_state\.json {message}"):
+        training_state.read(RunFolder(tmp_path))
+
+
 def test_accumulating_on_two_replicas_is_refused():
     with pytest.raises(ValueError, match="accumulate=2 and 2 devices do not work together on TensorFlow"):
         cnn3d_training.check_batches(4, accumulate=2, num_devices=2)
