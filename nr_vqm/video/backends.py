@@ -83,7 +83,7 @@ def read_planes(
     matrix = None
     frames: Generator[av.VideoFrame, None, None]
     if raw:
-        frames = (raw_frames.to_av_frame(data, raw) for data in raw_frames.map_frames(path, raw))
+        frames = (raw_frames.to_av_frame(data, raw) for data in raw_frames.iter_frames(path, raw))
     else:
         frames = _pyav_frames(path, stream, deinterlace, warnings)
     with contextlib.closing(frames):
