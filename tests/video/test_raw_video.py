@@ -132,6 +132,15 @@ def test_a_file_that_becomes_shorter_during_reading(tmp_path):
         list(frames)
 
 
+@pytest.mark.parametrize("read", [reader.read_frames, reader.read_planes])
+def test_frames_above_the_limit_on_pixels_are_refused(tmp_path, read):
+    raw = format_of(width=16384, height=4097)
+    (tmp_path / "a.yuv").touch()
+    os.truncate(tmp_path / "a.yuv", raw.frame_bytes)
+    with pytest.raises(ValueError, match=r"Frames of at most 67,108,864 pixels can be read, .*a\.yuv has 16384x4097"):
+        read(tmp_path / "a.yuv", raw)
+
+
 def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "a.yuv").write_bytes(b"")
     with pytest.raises(ValueError, match=r"a\.yuv: the file is empty"):
