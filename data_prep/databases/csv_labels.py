@@ -15,7 +15,8 @@ from nr_vqm.video import raw_video
 def read(root: str | os.PathLike[str], *, mos_range: tuple[float, float]) -> list[Video]:
     """Read a label file with the columns path,mos[,content][,video_id][,mos_ci95].
 
-    Raw .yuv files may also have width,height,pixel_format,fps; --raw describes all of them at once. mos_ci95, the half
+    Raw .yuv files may also have width,height,pixel_format,fps, which are ignored for other files; --raw describes all
+    raw files at once. mos_ci95, the half
     width of the 95 % confidence interval of a MOS, enables outlier ratios.
 
     Args:
@@ -76,7 +77,7 @@ def _video(row: dict[str | Any, str | Any], labels: Path, mos_range: tuple[float
     )
     if not (labels.parent / path).is_file():
         return dataclasses.replace(one, status=label_files.MISSING, reason=f"there is no file {labels.parent / path}")
-    if not row.get("pixel_format"):
+    if not row.get("pixel_format") or not raw_video.is_raw(path):
         return one
     try:
         raw = raw_video.parse("{width}x{height}:{pixel_format}:{fps}".format_map(row))

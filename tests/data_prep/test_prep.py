@@ -223,6 +223,16 @@ def test_raw_video_in_a_csv(tmp_path):
     assert (third.raw, third.status) == (None, "missing")
 
 
+def test_a_pixel_format_of_a_video_that_is_not_raw_is_ignored(root, tmp_path, capsys):
+    text = "path,mos,width,height,pixel_format,fps\nc.mkv,3,44,34,yuv420p,25\nd.mkv,4,44,36,yuv444p,25\n"
+    (root / "labels.csv").write_text(text)
+    assert prep(root, tmp_path / "data") == 0
+    assert [one.pixel_format for one in manifest.read(tmp_path / "data" / "manifest.csv")] == ["", ""]
+    capsys.readouterr()
+    assert prep(root, tmp_path / "data") == 0
+    assert "is complete already." in capsys.readouterr().out
+
+
 def test_raw_video_that_nothing_describes(tmp_path, capsys):
     (tmp_path / "a.yuv").write_bytes(bytes(3 * 26 * 34 * 4))
     (tmp_path / "labels.csv").write_text("path,mos\na.yuv,3\n")
