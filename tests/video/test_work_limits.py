@@ -67,10 +67,10 @@ def test_an_interruption_of_an_index_scan_after_the_time_limit(place_video):
     """The interruption is raised, and the process that no longer answers is not kept."""
     with reader.read_frames(place_video(num_frames=9)):
         pass  # a process is ready
-    with WorkLimits(max_seconds=0.01).enforced(), pytest.raises(KeyboardInterrupt):
-        with decoder_processes.borrowed(60) as worker:
-            worker.connection = ProgressOnly(worker.connection)
-            raise KeyboardInterrupt
+    limits = WorkLimits(max_seconds=0.01).enforced()
+    with limits, pytest.raises(KeyboardInterrupt), decoder_processes.borrowed(60) as worker:
+        worker.connection = ProgressOnly(worker.connection)
+        raise KeyboardInterrupt
     assert worker.process.returncode is not None
     assert worker not in decoder_processes._idle
 
