@@ -147,7 +147,11 @@ def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
         return one, True
     settings, added = job.clip_settings, False
     try:
-        with reader.read_frames(job.root / one.path, one.raw) as frames:
+        opened = reader.read_frames(job.root / one.path, one.raw)
+    except (ValueError, OSError) as error:
+        return _unreadable(one, error), True
+    try:
+        with opened as frames:
             info = frames.info
             planned = one.frames or info.expected or info.frames  # counted by an earlier attempt, or declared
             if planned >= settings["clip_frames"] and not decoder_client.missing_frames(planned, info.frames):
@@ -157,7 +161,7 @@ def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
             for _ in frames:
                 pass
         found = _judge(one, info, frames.decoded, frames.warnings, settings["clip_frames"])
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:  # an OSError is one of writing the shard
         found = _unreadable(one, error)
     usable = found.status == OK
     return found, added == usable and (not usable or found.frames == planned)

@@ -75,7 +75,7 @@ def _video(row: dict[str | Any, str | Any], labels: Path, mos_range: tuple[float
         mos_high=float(mos_range[1]),
         mos_ci95=_half_width(row.get("mos_ci95"), where),
     )
-    if not (labels.parent / path).is_file():
+    if _is_missing(labels.parent / path):
         return dataclasses.replace(one, status=label_files.MISSING, reason=f"there is no file {labels.parent / path}")
     if not row.get("pixel_format") or not raw_video.is_raw(path):
         return one
@@ -84,6 +84,14 @@ def _video(row: dict[str | Any, str | Any], labels: Path, mos_range: tuple[float
     except (KeyError, ValueError) as error:
         raise ValueError(f"{where}: pixel_format needs width, height and fps too: {error}") from error
     return with_raw(one, raw)
+
+
+def _is_missing(path: Path) -> bool:
+    """Return whether a video does not exist; the reason why one cannot be opened is recorded when it is prepared."""
+    try:
+        return not path.is_file()
+    except OSError:
+        return False
 
 
 def _half_width(text: str | None, where: str) -> float:

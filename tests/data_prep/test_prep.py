@@ -50,6 +50,25 @@ def test_every_video_is_prepared_or_listed_with_its_reason(root, tmp_path, capsy
     assert [video.mos for video in videos if video.video_id in table.video_ids] == [0, 10, 20, 30]
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_video_that_the_system_refuses_to_open_is_unreadable(root, tmp_path, options, capsys):
+    with open(root / "labels.csv", "a", encoding="utf-8") as labels:
+        labels.write(f"{'n' * 300}.mp4,7,w\n")
+    assert prep(root, tmp_path / "data", *options) == command_line.EXIT_FAILED
+    printed = capsys.readouterr().out
+    assert "4 of 8 videos are ready, 4 skipped (1 too_short, 2 unreadable, 1 missing)." in printed
+    assert "[Errno 36] File name too long" in printed
+
+
+def test_an_error_of_writing_a_shard_ends_the_preparation(root, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards, "_append", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        prep(root, tmp_path / "data")
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
