@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep import label_files
+from nr_vqm.common import csv_files
 from nr_vqm.dataset.manifest import Video
 from nr_vqm.video import raw_video
 
@@ -28,19 +29,16 @@ def read(root: str | os.PathLike[str], *, mos_range: tuple[float, float]) -> lis
 
     Raises:
         FileNotFoundError: there is no csv file.
-        ValueError: a column is missing, a MOS is outside the range, a path is outside the folder, or an id is not
-            unique.
+        ValueError: the file is not a csv in UTF-8, a column is missing, a MOS is outside the range, a path is outside
+            the folder, or an id is not unique.
     """
     labels = label_path(root)
     if not labels.is_file():
         raise FileNotFoundError(f"A csv file with columns path,mos is needed, there is no {labels}.")
-    try:
-        with open(labels, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-            rows = list(reader)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{labels} must be UTF-8 text ({error}). Convert it to UTF-8.") from error
+    with csv_files.reading(labels) as file:
+        reader = csv.DictReader(file)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+        rows = list(reader)
     if not rows or not {"path", "mos"} <= set(rows[0]):
         found = ", ".join(filter(None, rows[0])) if rows else "no rows"
         hint = " The cells are separated by semicolons: save it with commas." if ";" in found else ""
