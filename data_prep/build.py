@@ -190,14 +190,14 @@ def inspect_video(one: Video, *, root: Path, clip_settings: dict, decode: bool) 
     """Read the properties of a video without cutting clips.
 
     Args:
-        one: the video; returned unchanged if it has a status.
+        one: the video; returned unchanged if its status says why it is skipped.
         root, clip_settings: as in `ShardJob`.
         decode: decode the video to count its frames; False uses the number in the header, if there is one.
 
     Returns:
         The video with its frames, size, rate, status and reason.
     """
-    if one.status:
+    if one.status not in ("", OK):
         return one
     try:
         with reader.read_frames(root / one.path, one.raw) as frames:

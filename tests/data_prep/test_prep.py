@@ -208,6 +208,10 @@ def test_verify_names_a_damaged_shard_and_prep_writes_only_that(root, tmp_path, 
     assert "1 shards are missing or damaged; make prep writes them again." in printed
     assert data_prep.main(["verify", str(out)]) == command_line.EXIT_FAILED
     assert "missing: " in capsys.readouterr().out
+    prep(root, out, "--dry-run")
+    printed = capsys.readouterr().out
+    assert "1 shards are missing, clips-00002.h5 first; they would be written again." in printed
+    assert "1 videos, 6 clips, about 0.00 GB on disk" in printed
     prep(root, out)
     assert "1 shards are missing, clips-00002.h5 first; they are written again." in capsys.readouterr().out
     after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob("clips-*.h5")}
