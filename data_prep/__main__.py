@@ -201,7 +201,7 @@ def _prepare(args: argparse.Namespace, preset: Preset, out: Path) -> int:
     rows, labels = _rows(args, preset, root)
     prepared = state.read(out)
     changes = state.compare(rows, prepared, root)
-    jobs = _jobs(changes, prepared, preset, out, root)
+    jobs = _jobs(changes, prepared, preset, out, root, is_dry_run=args.dry_run)
     if not jobs and state.is_complete(out, changes.videos):
         print(f"{out} is complete already.")
         return _result(changes.videos)
@@ -211,7 +211,7 @@ def _prepare(args: argparse.Namespace, preset: Preset, out: Path) -> int:
     if prepared.videos:
         messages.print_changes(changes)
     if args.dry_run:
-        return _dry_run(args, changes, preset, root)
+        return _dry_run(args, jobs, changes, preset, root)
     if jobs:
         atomic_files.drop_leftovers(out)
         _print_size(jobs, preset, out)
@@ -236,7 +236,7 @@ def _result(videos: "list[Video]") -> int:
 
 
 def _jobs(
-    changes: "state.Changes", prepared: "state.Prepared", preset: Preset, out: Path, root: Path
+    changes: "state.Changes", prepared: "state.Prepared", preset: Preset, out: Path, root: Path, *, is_dry_run: bool
 ) -> "list[build.ShardJob]":
     """List the shards to write: missing ones, then new ones for videos that are not prepared."""
     from data_prep import build
@@ -250,7 +250,8 @@ def _jobs(
     ]
     if missing:
         name = DataFolder(out).shard(missing[0]).name
-        print(f"{len(missing)} shards are missing, {name} first; they are written again.")
+        verb = "would be" if is_dry_run else "are"
+        print(f"{len(missing)} shards are missing, {name} first; they {verb} written again.")
     jobs = []
     for number in missing:
         videos = tuple(one for one in changes.videos if one.status == manifest.OK and one.shard == number)
@@ -276,8 +277,10 @@ def _print_size(jobs: "list[build.ShardJob]", preset: Preset, out: Path) -> None
     build.require_space(out, size)
 
 
-def _dry_run(args: argparse.Namespace, changes: "state.Changes", preset: Preset, root: Path) -> int:
-    """Open the videos to prepare and print the required disk space and time; return the exit code."""
+def _dry_run(
+    args: argparse.Namespace, jobs: "list[build.ShardJob]", changes: "state.Changes", preset: Preset, root: Path
+) -> int:
+    """Open the videos of the shards to write and print the required disk space and time; return the exit code."""
     from data_prep import build, label_files
     from nr_vqm.common import parallel
     from nr_vqm.dataset import manifest
@@ -287,7 +290,8 @@ def _dry_run(args: argparse.Namespace, changes: "state.Changes", preset: Preset,
         return 0
     settings = {**preset.training_clips, "stride": preset.block_stride}
     inspect = functools.partial(build.inspect_video, root=root, clip_settings=settings, decode=False)
-    opened = list(parallel.map_in_order(inspect, changes.todo, workers=args.workers, scheduler=args.scheduler))
+    videos = [one for job in jobs for one in job.videos]
+    opened = list(parallel.map_in_order(inspect, videos, workers=args.workers, scheduler=args.scheduler))
     good = [one for one in opened if one.status == manifest.OK]
     num_clips = len(good) * build.clips_per_video(settings)
     size = build.stored_size(num_clips, clip_frames=preset.clip_frames, clip_size=preset.clip_size)

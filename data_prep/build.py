@@ -147,7 +147,11 @@ def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
         return one, True
     settings, added = job.clip_settings, False
     try:
-        with reader.read_frames(job.root / one.path, one.raw) as frames:
+        opened = reader.read_frames(job.root / one.path, one.raw)
+    except (ValueError, OSError) as error:
+        return _unreadable(one, error), True
+    try:
+        with opened as frames:
             info = frames.info
             planned = one.frames or info.expected or info.frames  # counted by an earlier attempt, or declared
             if planned >= settings["clip_frames"] and not decoder_client.missing_frames(planned, info.frames):
@@ -157,7 +161,7 @@ def _cut(one: Video, job: ShardJob, add: Callable) -> tuple[Video, bool]:
             for _ in frames:
                 pass
         found = _judge(one, info, frames.decoded, frames.warnings, settings["clip_frames"])
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:  # an OSError is one of writing the shard
         found = _unreadable(one, error)
     usable = found.status == OK
     return found, added == usable and (not usable or found.frames == planned)
@@ -186,14 +190,14 @@ def inspect_video(one: Video, *, root: Path, clip_settings: dict, decode: bool) 
     """Read the properties of a video without cutting clips.
 
     Args:
-        one: the video; returned unchanged if it has a status.
+        one: the video; returned unchanged if its status says why it is skipped.
         root, clip_settings: as in `ShardJob`.
         decode: decode the video to count its frames; False uses the number in the header, if there is one.
 
     Returns:
         The video with its frames, size, rate, status and reason.
     """
-    if one.status:
+    if one.status not in ("", OK):
         return one
     try:
         with reader.read_frames(root / one.path, one.raw) as frames:

@@ -12,6 +12,7 @@ from typing import Any
 
 import openpyxl
 
+from nr_vqm.common import csv_files
 from nr_vqm.dataset import label_tables
 from nr_vqm.dataset.manifest import Video
 from nr_vqm.video import raw_video, reader
@@ -122,7 +123,7 @@ def _has_semicolons(path: str | os.PathLike[str]) -> bool:
 
 def _semicolons(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     """Read a csv of Excel with semicolons and decimal commas; empty rows are skipped."""
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+    with csv_files.reading(path, errors="replace") as file:
         header, *rows = list(csv.reader(file, delimiter=";"))
     rows = [[cell.strip().replace(",", ".") for cell in row] for row in rows if any(row)]
     return {name: [row[i] if i < len(row) else "" for row in rows] for i, name in enumerate(header) if name}

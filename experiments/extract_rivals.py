@@ -1,7 +1,8 @@
 """Extract the hand-crafted features of other methods: videos -> <run>/rivals/NAME.h5, one file per method.
 
 The 3D-CNN is not needed. A stopped command resumes; a video whose features cannot be computed becomes a row with the
-reason. CORNIA needs the run's split: its codebook is learned from the training videos.
+reason. If the decoder died on a video, the command ends with an error, and computes that video when it is run again.
+CORNIA needs the run's split: its codebook is learned from the training videos.
 """
 
 import argparse
@@ -67,7 +68,7 @@ def _extract(run: RunFolder, method: methods.Method, videos: list[manifest.Video
 def _compute(
     file: RivalFile, codebook: Path | None, label: str, videos: list[manifest.Video], args: argparse.Namespace
 ) -> None:
-    """Compute the missing features and print the progress."""
+    """Compute the missing features and print the progress; ValueError if the decoder died on a video."""
     missing = file.missing(videos)
     print(f"{label}: {len(missing)} of {len(videos)} videos to compute", flush=True)
     if missing:
@@ -81,6 +82,13 @@ def _compute(
         compute, missing, workers=args.workers, scheduler=args.scheduler, on_death=record_death
     )
     _print_progress(done, label, len(missing))
+    left = [one.video_id for one in file.missing(videos)]
+    if left:
+        more = f" and {len(left) - MAX_LISTED} more" if len(left) > MAX_LISTED else ""
+        raise ValueError(
+            f"{label}: the decoder died on {len(left)} videos: {', '.join(left[:MAX_LISTED])}{more}. Run the same "
+            "command again, which computes only these; remove a video on which it always dies from the label file."
+        )
 
 
 def _print_progress(done: Iterable[None], label: str, total: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep import label_files
+from nr_vqm.common import csv_files
 from nr_vqm.dataset.manifest import Video
 from nr_vqm.video import raw_video
 
@@ -15,7 +16,8 @@ from nr_vqm.video import raw_video
 def read(root: str | os.PathLike[str], *, mos_range: tuple[float, float]) -> list[Video]:
     """Read a label file with the columns path,mos[,content][,video_id][,mos_ci95].
 
-    Raw .yuv files may also have width,height,pixel_format,fps; --raw describes all of them at once. mos_ci95, the half
+    Raw .yuv files may also have width,height,pixel_format,fps, which are ignored for other files; --raw describes all
+    raw files at once. mos_ci95, the half
     width of the 95 % confidence interval of a MOS, enables outlier ratios.
 
     Args:
@@ -27,19 +29,16 @@ def read(root: str | os.PathLike[str], *, mos_range: tuple[float, float]) -> lis
 
     Raises:
         FileNotFoundError: there is no csv file.
-        ValueError: a column is missing, a MOS is outside the range, a path is outside the folder, or an id is not
-            unique.
+        ValueError: the file is not a csv in UTF-8, a column is missing, a MOS is outside the range, a path is outside
+            the folder, or an id is not unique.
     """
     labels = label_path(root)
     if not labels.is_file():
         raise FileNotFoundError(f"A csv file with columns path,mos is needed, there is no {labels}.")
-    try:
-        with open(labels, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-            rows = list(reader)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{labels} must be UTF-8 text ({error}). Convert it to UTF-8.") from error
+    with csv_files.reading(labels) as file:
+        reader = csv.DictReader(file)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+        rows = list(reader)
     if not rows or not {"path", "mos"} <= set(rows[0]):
         found = ", ".join(filter(None, rows[0])) if rows else "no rows"
         hint = " The cells are separated by semicolons: save it with commas." if ";" in found else ""
@@ -74,15 +73,23 @@ def _video(row: dict[str | Any, str | Any], labels: Path, mos_range: tuple[float
         mos_high=float(mos_range[1]),
         mos_ci95=_half_width(row.get("mos_ci95"), where),
     )
-    if not (labels.parent / path).is_file():
+    if _is_missing(labels.parent / path):
         return dataclasses.replace(one, status=label_files.MISSING, reason=f"there is no file {labels.parent / path}")
-    if not row.get("pixel_format"):
+    if not row.get("pixel_format") or not raw_video.is_raw(path):
         return one
     try:
         raw = raw_video.parse("{width}x{height}:{pixel_format}:{fps}".format_map(row))
     except (KeyError, ValueError) as error:
         raise ValueError(f"{where}: pixel_format needs width, height and fps too: {error}") from error
     return with_raw(one, raw)
+
+
+def _is_missing(path: Path) -> bool:
+    """Return whether a video does not exist; the reason why one cannot be opened is recorded when it is prepared."""
+    try:
+        return not path.is_file()
+    except OSError:
+        return False
 
 
 def _half_width(text: str | None, where: str) -> float:

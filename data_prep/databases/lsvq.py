@@ -9,6 +9,7 @@ from typing import Any
 from data_prep import label_files
 from data_prep.databases.database import Database
 from data_prep.label_files import Labelled
+from nr_vqm.common import csv_files
 from nr_vqm.dataset.manifest import Video
 
 
@@ -30,7 +31,7 @@ def read(root: str | os.PathLike[str], labels: Sequence[Path]) -> list[Video]:
 
 
 def _read_list(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
-    with open(path, newline="", encoding="utf-8") as file:
+    with csv_files.reading(path) as file:
         for number, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
             if len(row) != 4:
                 raise ValueError(f"{path} row {number} is of another version: 'path, -1, -1, mos' is needed.")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nr_vqm.common import atomic_files
+from nr_vqm.common import atomic_files, csv_files
 from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.video import raw_video
 
@@ -84,10 +84,10 @@ def read(path: str | os.PathLike[str]) -> list[Video]:
 
     Raises:
         FileNotFoundError: there is no manifest.
-        ValueError: a column is missing, or a cell is invalid.
+        ValueError: the file is not a csv in UTF-8, a column is missing, or a cell is invalid.
     """
     atomic_files.require(path, made_by="make prep")
-    with open(path, newline="", encoding="utf-8") as file:
+    with csv_files.reading(path) as file:
         rows = list(csv.DictReader(file))
     return [_video(row, f"{path} line {number}") for number, row in enumerate(rows, start=2)]
 

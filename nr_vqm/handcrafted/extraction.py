@@ -14,6 +14,7 @@ from nr_vqm.dataset import manifest
 from nr_vqm.handcrafted import cornia, methods
 from nr_vqm.runs.rival_features import RivalFile
 from nr_vqm.video import reader
+from nr_vqm.video.decoder_client import DecoderDied
 
 CODEBOOK_FRAMES = 400  # frames from which a codebook is learned, if the training videos have as many
 
@@ -21,7 +22,8 @@ CODEBOOK_FRAMES = 400  # frames from which a codebook is learned, if the trainin
 def write_part(one: manifest.Video, *, file: RivalFile, codebook: Path | None) -> None:
     """Compute the features of one video and write them as a part of the run's features, if they are missing.
 
-    Features that cannot be computed are recorded with the reason. One processor core is used, so that the values do
+    Features that cannot be computed are recorded with the reason. Nothing is written if the decoder died, because the
+    next extraction may succeed. One processor core is used, so that the values do
     not depend on the number of cores and the seconds of methods are comparable.
 
     Args:
@@ -38,6 +40,8 @@ def write_part(one: manifest.Video, *, file: RivalFile, codebook: Path | None) -
     found, reason, start = None, "", time.process_time()
     try:
         found = _compute(methods.get(file.name), one, words)
+    except DecoderDied:
+        return
     except ValueError as error:
         reason = str(error).replace(one.path, Path(one.path).name)
     file.write_part(one, found, reason=reason, seconds=time.process_time() - start)
@@ -73,7 +77,7 @@ def learn_codebook(videos: Sequence[manifest.Video], *, seed: int) -> cornia.Cod
 
     Raises:
         FileNotFoundError: the file of a video does not exist.
-        ValueError: the videos give fewer patches than words.
+        ValueError: the videos give fewer patches than words, or the decoder died on one of them.
     """
     if len(videos) > CODEBOOK_FRAMES:
         drawn = np.random.default_rng(seed).choice(len(videos), CODEBOOK_FRAMES, replace=False)
@@ -96,5 +100,7 @@ def _frames(one: manifest.Video, count: int) -> Iterator[np.ndarray]:
                     yield frame.y
                 if number == max(wanted):
                     break
+    except DecoderDied:  # a codebook without this video would depend on the load of the machine
+        raise
     except ValueError:
         return

@@ -19,6 +19,7 @@ from nr_vqm.handcrafted import frame_sampling, niqe
 from nr_vqm.handcrafted.block_motion import block_sums, integral, three_step_search
 from nr_vqm.handcrafted.natural_scene import gaussian_window, separable_filter
 from nr_vqm.video import reader
+from nr_vqm.video.decoder_client import DecoderDied
 from nr_vqm.video.raw_video import RawFormat
 
 NUM_FEATURES = 46
@@ -251,6 +252,8 @@ def video_features(path: str | os.PathLike[str], *, raw: RawFormat | str | None 
     with reader.read_planes(path, raw) as frames:
         try:
             found = features(frame.y for frame in frames)
+        except DecoderDied:
+            raise
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         for message in frames.warnings:

@@ -28,6 +28,7 @@ from nr_vqm.handcrafted import (
 )
 from nr_vqm.handcrafted.map_statistics import NormalisedMap
 from nr_vqm.video import reader
+from nr_vqm.video.decoder_client import DecoderDied
 from nr_vqm.video.planes import Planes
 from nr_vqm.video.raw_video import RawFormat
 
@@ -114,6 +115,8 @@ def video_features(
             raise ValueError(f"VIDEVAL needs a frame rate, {path} declares none.")
         try:
             found = features(frames, frames.info.fps, light=light)
+        except DecoderDied:
+            raise
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         for message in frames.warnings:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nr_vqm.common import csv_files
 from nr_vqm.dataset import label_tables
 from nr_vqm.handcrafted.methods import METHODS
 
@@ -124,7 +125,7 @@ def _read_leave_out(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, s
             "with the header database,row,name alone leaves out nothing."
         )
     found: dict[str, list[tuple[int, str]]] = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with csv_files.reading(path) as file:
         table = csv.DictReader(file)
         if not {"database", "row", "name"} <= set(table.fieldnames or ()):
             raise ValueError(f"{path} needs the columns database, row and name. Found: {table.fieldnames}.")

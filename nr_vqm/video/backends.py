@@ -42,11 +42,9 @@ def read(
         ValueError: the file cannot be opened as a video.
         Refusal: the frame size changes or is above MAX_PIXELS.
     """
-    if raw:
-        yield from raw_frames.read_frames(path, raw)
-        return
     shape = None
-    with contextlib.closing(_read_pyav(path, stream, deinterlace, warnings)) as frames:
+    decoded = raw_frames.read_frames(path, raw) if raw else _read_pyav(path, stream, deinterlace, warnings)
+    with contextlib.closing(decoded) as frames:
         for frame in frames:
             shape = shape or frame.shape
             _check_shape(path, frame.shape, shape)
@@ -83,7 +81,7 @@ def read_planes(
     matrix = None
     frames: Generator[av.VideoFrame, None, None]
     if raw:
-        frames = (raw_frames.to_av_frame(data, raw) for data in raw_frames.map_frames(path, raw))
+        frames = (raw_frames.to_av_frame(data, raw) for data in raw_frames.iter_frames(path, raw))
     else:
         frames = _pyav_frames(path, stream, deinterlace, warnings)
     with contextlib.closing(frames):

@@ -25,6 +25,10 @@ FFMPEG_MESSAGE = re.compile(r"^\[(\w[^\]]*) @ 0x[0-9a-f]+\] (.+)$", re.MULTILINE
 Frame = TypeVar("Frame", np.ndarray, planes.Planes)
 
 
+class DecoderDied(ValueError):
+    """The decoder crashed or hung at every attempt; on a machine with less load the video may be readable."""
+
+
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
     """Declared properties of a video file.
@@ -132,7 +136,7 @@ def _read(request: dict[str, Any], stall_seconds: float, warnings: list[str]) ->
         warnings += [f"decoded at the second attempt: {failure}" for failure in failures]
         warnings += missing_frames(decoded, info.frames)
         return
-    raise ValueError(f"{request['path']} cannot be decoded, after {ATTEMPTS} attempts. {' '.join(failures)}")
+    raise DecoderDied(f"{request['path']} cannot be decoded, after {ATTEMPTS} attempts. {' '.join(failures)}")
 
 
 def _read_with(

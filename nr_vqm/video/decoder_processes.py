@@ -133,19 +133,19 @@ class Worker:
         return text
 
     def stop(self) -> None:
-        """Stop decoding the current video, so that the process is ready for the next one.
+        """Stop decoding the current video, so that the process is ready for the next one, or has ended.
 
         Raises:
-            DecoderFailed: the process has died.
+            DecoderFailed: the process had died before.
         """
         self.tell(do="stop")
         while True:
             try:
                 if self.answer()["is"] == "stopped":
                     break
-            except (ValueError, DecoderFailed) as error:  # an error of the video that is no longer needed
-                if getattr(error, "died", False):
-                    raise
+            except (ValueError, DecoderFailed):  # an error of the video that is no longer needed
+                if self.process.returncode is not None:  # its files are closed
+                    return
         self.take_messages()
 
     def end(self) -> None:
@@ -200,6 +200,8 @@ def _give_back(worker: Worker) -> None:
         return
     with contextlib.suppress(DecoderFailed):
         worker.stop()
+        if worker.process.returncode is not None:
+            return
         if len(_idle) < MAX_IDLE:
             _idle.append(worker)
         else:

@@ -5,7 +5,7 @@ OpenCV decodes from a lossless file of the same frames.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import av
 import cv2
@@ -14,8 +14,8 @@ import numpy as np
 from nr_vqm.video.raw_video import RawFormat, count_frames
 
 
-def read_frames(path: str | os.PathLike[str], raw: RawFormat) -> Iterator[np.ndarray]:
-    """Yield the frames of a raw file in order; the file is memory-mapped.
+def read_frames(path: str | os.PathLike[str], raw: RawFormat) -> Generator[np.ndarray, None, None]:
+    """Yield the frames of a raw file in order.
 
     Args:
         path: the file.
@@ -25,22 +25,33 @@ def read_frames(path: str | os.PathLike[str], raw: RawFormat) -> Iterator[np.nda
         uint8 RGB, shape (raw.height, raw.width, 3), values 0-255.
 
     Raises:
-        FileNotFoundError, ValueError: see `raw_video.count_frames`.
+        FileNotFoundError, ValueError: see `iter_frames`.
     """
-    for data in map_frames(path, raw):
+    for data in iter_frames(path, raw):
         yield to_rgb(data, raw)
 
 
-def map_frames(path: str | os.PathLike[str], raw: RawFormat) -> np.ndarray:
-    """Memory-map the frames of a raw file.
+def iter_frames(path: str | os.PathLike[str], raw: RawFormat) -> Generator[np.ndarray, None, None]:
+    """Yield the planes of the frames of a raw file in order.
 
-    Returns:
-        uint8, shape (num_frames, raw.frame_bytes): Y, U and V of each frame, concatenated.
+    The file is not memory-mapped, because it may be larger than the memory that the decoder process may use.
+
+    Yields:
+        uint8, shape (raw.frame_bytes,): Y, U and V of a frame, concatenated.
 
     Raises:
-        FileNotFoundError, ValueError: see `raw_video.count_frames`.
+        FileNotFoundError: see `raw_video.count_frames`.
+        ValueError: likewise; or the file becomes shorter while it is read.
     """
-    return np.memmap(path, np.uint8, mode="r", shape=(count_frames(path, raw), raw.frame_bytes))
+    num_frames = count_frames(path, raw)
+    with open(path, "rb") as file:
+        for number in range(num_frames):
+            data = np.fromfile(file, np.uint8, raw.frame_bytes)
+            if len(data) != raw.frame_bytes:
+                raise ValueError(
+                    f"{path} has changed during reading: {num_frames} frames were expected, found {number}."
+                )
+            yield data
 
 
 def to_rgb(data: np.ndarray, raw: RawFormat) -> np.ndarray:

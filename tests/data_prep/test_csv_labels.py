@@ -34,7 +34,13 @@ def test_refused_labels(tmp_path, text, message):
 
 def test_labels_in_another_encoding(tmp_path):
     (tmp_path / "labels.csv").write_text("path,mos\nü.mkv,3\n", encoding="latin-1")
-    with pytest.raises(ValueError, match=r"labels\.csv must be UTF-8 text .* Convert it to UTF-8"):
+    with pytest.raises(ValueError, match=r"labels\.csv cannot be read as csv .* save it as UTF-8"):
+        csv_labels.read(tmp_path, mos_range=(1, 5))
+
+
+def test_a_quote_that_is_not_closed(tmp_path):
+    (tmp_path / "labels.csv").write_text('path,mos\n"a.mkv,3\n' + 140_000 * "b")
+    with pytest.raises(ValueError, match=r"labels\.csv cannot be read as csv \(field larger .* Check its quotes"):
         csv_labels.read(tmp_path, mos_range=(1, 5))
 
 

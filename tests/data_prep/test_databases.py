@@ -235,6 +235,19 @@ def test_no_rows_is_another_version(tmp_path):
         databases.read("konvid1k", root)
 
 
+@pytest.mark.parametrize(
+    ("database", "name", "header"),
+    [
+        ("cvd2014", "Realignment_MOS.csv", "No;File_name;Content;Realignment MOS;"),
+        ("lsvq", "LSVQ_labels_a.txt", "a/b,-1,-1,3"),
+    ],
+)
+def test_a_quote_that_is_not_closed(tmp_path, database, name, header):
+    root = make_folder(tmp_path / "r", [], name=name, text=f'{header}\n"' + 140_000 * "b")
+    with pytest.raises(ValueError, match=rf"{name} cannot be read as csv \(field larger .* Check its quotes"):
+        databases.read(database, root)
+
+
 def test_a_damaged_mat_file(tmp_path):
     root = make_folder(tmp_path / "r", [], name="data.mat", text="no matrix at all")
     with pytest.raises(ValueError, match=r"data\.mat cannot be read as \.mat"):

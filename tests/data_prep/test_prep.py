@@ -50,6 +50,25 @@ def test_every_video_is_prepared_or_listed_with_its_reason(root, tmp_path, capsy
     assert [video.mos for video in videos if video.video_id in table.video_ids] == [0, 10, 20, 30]
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_video_that_the_system_refuses_to_open_is_unreadable(root, tmp_path, options, capsys):
+    with open(root / "labels.csv", "a", encoding="utf-8") as labels:
+        labels.write(f"{'n' * 300}.mp4,7,w\n")
+    assert prep(root, tmp_path / "data", *options) == command_line.EXIT_FAILED
+    printed = capsys.readouterr().out
+    assert "4 of 8 videos are ready, 4 skipped (1 too_short, 2 unreadable, 1 missing)." in printed
+    assert "[Errno 36] File name too long" in printed
+
+
+def test_an_error_of_writing_a_shard_ends_the_preparation(root, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards, "_append", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        prep(root, tmp_path / "data")
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -189,6 +208,10 @@ def test_verify_names_a_damaged_shard_and_prep_writes_only_that(root, tmp_path, 
     assert "1 shards are missing or damaged; make prep writes them again." in printed
     assert data_prep.main(["verify", str(out)]) == command_line.EXIT_FAILED
     assert "missing: " in capsys.readouterr().out
+    prep(root, out, "--dry-run")
+    printed = capsys.readouterr().out
+    assert "1 shards are missing, clips-00002.h5 first; they would be written again." in printed
+    assert "1 videos, 6 clips, about 0.00 GB on disk" in printed
     prep(root, out)
     assert "1 shards are missing, clips-00002.h5 first; they are written again." in capsys.readouterr().out
     after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob("clips-*.h5")}
@@ -221,6 +244,16 @@ def test_raw_video_in_a_csv(tmp_path):
     assert (first.frames, first.raw.pixel_format, first.status) == (8, "yuv420p", "ok")
     assert (second.frames, second.raw.pixel_format, second.fps) == (8, "yuv422p10le", 25)
     assert (third.raw, third.status) == (None, "missing")
+
+
+def test_a_pixel_format_of_a_video_that_is_not_raw_is_ignored(root, tmp_path, capsys):
+    text = "path,mos,width,height,pixel_format,fps\nc.mkv,3,44,34,yuv420p,25\nd.mkv,4,44,36,yuv444p,25\n"
+    (root / "labels.csv").write_text(text)
+    assert prep(root, tmp_path / "data") == 0
+    assert [one.pixel_format for one in manifest.read(tmp_path / "data" / "manifest.csv")] == ["", ""]
+    capsys.readouterr()
+    assert prep(root, tmp_path / "data") == 0
+    assert "is complete already." in capsys.readouterr().out
 
 
 def test_raw_video_that_nothing_describes(tmp_path, capsys):

@@ -36,3 +36,11 @@ def test_refusals(tmp_path, old, new, message):
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(ValueError, match=message):
         manifest.read(path)
+
+
+def test_a_quote_that_is_not_closed(tmp_path):
+    path = tmp_path / "manifest.csv"
+    manifest.write(path, [row(video_id="a")])
+    path.write_text(path.read_text().replace("\na,", '\n"a,') + 140_000 * "b")
+    with pytest.raises(ValueError, match=r"manifest\.csv cannot be read as csv \(field larger .* Check its quotes"):
+        manifest.read(path)

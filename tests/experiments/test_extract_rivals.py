@@ -22,6 +22,7 @@ from nr_vqm.dataset.data_folder import DataFolder
 from nr_vqm.handcrafted import brisque, cornia, extraction, methods, niqe
 from nr_vqm.runs import rival_features
 from nr_vqm.runs.run_folder import RunFolder
+from nr_vqm.video import decoder_client, decoder_processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -211,6 +212,31 @@ def test_a_video_on_which_every_worker_dies_is_a_row_with_the_reason(project, mo
     monkeypatch.setattr(parallel, "map_in_order", map_in_order)
     extract(data, run, "--rivals", "niqe")
     assert rival_features.read(run, "niqe").reason[0] == "the 3 processes died"
+
+
+@pytest.mark.parametrize("method", ["niqe", "video_bliinds", "videval_light"])
+def test_a_video_on_which_the_decoder_dies_is_computed_by_the_next_run(project, monkeypatch, method):
+    data, run = project
+    real = decoder_client._read_with
+
+    def dies_after_a_frame(request, *rest):
+        source = real(request, *rest)
+        if not request["path"].endswith("3.mkv"):
+            yield from source
+            return
+        yield next(source)
+        yield next(source)
+        raise decoder_processes.DecoderFailed("The decoder crashed (SIGKILL).", died=True)
+
+    monkeypatch.setattr(decoder_client, "_read_with", dies_after_a_frame)
+    with pytest.raises(ValueError, match="the decoder died on 1 videos: id 3. Run the same command again"):
+        extract(data, run, "--rivals", method)
+    assert rival_features.computed(run) == []
+    monkeypatch.setattr(decoder_client, "_read_with", real)
+    computed = count_computed(monkeypatch)
+    extract(data, run, "--rivals", method)
+    assert computed == ["id 3"]
+    assert rival_features.read(run, method).reason[3] == ""
 
 
 def test_no_escape_sequence_of_a_video_is_printed(project, capsys):

@@ -9,6 +9,7 @@ from sample_videos import write_planes
 from nr_vqm.dataset import manifest
 from nr_vqm.handcrafted import cornia, extraction, methods
 from nr_vqm.runs.rival_features import RivalFile
+from nr_vqm.video import decoder_client, decoder_processes
 
 
 def grey_video(path, levels):
@@ -40,6 +41,15 @@ def test_frames_that_cannot_be_used_are_skipped(tmp_path, monkeypatch):
     assert list(extraction._frames(one, 3)) == []
     (tmp_path / "x.mkv").write_bytes(b"damaged")
     assert list(extraction._frames(one, 3)) == []
+
+
+def test_no_codebook_is_learned_without_a_video_on_which_the_decoder_died(tmp_path, monkeypatch):
+    def dies(*_):
+        raise decoder_processes.DecoderFailed("The decoder crashed (SIGKILL).", died=True)
+
+    monkeypatch.setattr(decoder_client, "_read_with", dies)
+    with pytest.raises(decoder_client.DecoderDied, match="after 2 attempts"):
+        list(extraction._frames(grey_video(tmp_path / "x.mkv", range(9)), 3))
 
 
 def test_many_training_videos_are_drawn_with_the_seed(monkeypatch):

@@ -1,11 +1,12 @@
 import dataclasses
+import os
 
 import av
 import numpy as np
 import pytest
 from sample_videos import place_frame
 
-from nr_vqm.video import raw_frames, raw_video, reader
+from nr_vqm.video import decoder_server, raw_frames, raw_video, reader
 
 FORMATS = {"yuv420p": 1.5, "yuv422p": 2, "yuv420p10le": 3, "yuv422p10le": 4}  # bytes per pixel
 
@@ -106,6 +107,38 @@ def test_a_truncated_file_is_refused(tmp_path, size, frames):
     for read in (reader.probe, reader.count_frames, lambda *args: list(reader.read_frames(*args))):
         with pytest.raises(ValueError, match=message):
             read(tmp_path / "a.yuv", format_of())
+
+
+@pytest.mark.parametrize("read", [reader.read_frames, reader.read_planes])
+def test_a_file_larger_than_the_memory_of_the_decoder_is_read(tmp_path, read):
+    """A sparse file, which occupies no space on the disk."""
+    raw, path = format_of(), tmp_path / "large.yuv"
+    num_frames = decoder_server.MAX_MEMORY // raw.frame_bytes + 1
+    path.touch()
+    os.truncate(path, num_frames * raw.frame_bytes)
+    with read(path, raw) as frames:
+        assert frames.info.frames == num_frames
+        next(frames)
+        assert frames.decoded == 1
+
+
+def test_a_file_that_becomes_shorter_during_reading(tmp_path):
+    raw, path = format_of(), tmp_path / "a.yuv"
+    path.write_bytes(bytes(300 * raw.frame_bytes))  # more than Python reads ahead
+    frames = raw_frames.iter_frames(path, raw)
+    next(frames)
+    os.truncate(path, 299 * raw.frame_bytes)
+    with pytest.raises(ValueError, match=r"a\.yuv has changed during reading: 300 frames were expected, found 299"):
+        list(frames)
+
+
+@pytest.mark.parametrize("read", [reader.read_frames, reader.read_planes])
+def test_frames_above_the_limit_on_pixels_are_refused(tmp_path, read):
+    raw = format_of(width=16384, height=4097)
+    (tmp_path / "a.yuv").touch()
+    os.truncate(tmp_path / "a.yuv", raw.frame_bytes)
+    with pytest.raises(ValueError, match=r"Frames of at most 67,108,864 pixels can be read, .*a\.yuv has 16384x4097"):
+        read(tmp_path / "a.yuv", raw)
 
 
 def test_an_empty_file_is_refused(tmp_path):

@@ -63,6 +63,18 @@ def test_an_endless_index_is_stopped_with_its_decoder(place_video):
     assert worker.process.returncode is not None
 
 
+def test_an_interruption_of_an_index_scan_after_the_time_limit(place_video):
+    """The interruption is raised, and the process that no longer answers is not kept."""
+    with reader.read_frames(place_video(num_frames=9)):
+        pass  # a process is ready
+    limits = WorkLimits(max_seconds=0.01).enforced()
+    with limits, pytest.raises(KeyboardInterrupt), decoder_processes.borrowed(60) as worker:
+        worker.connection = ProgressOnly(worker.connection)
+        raise KeyboardInterrupt
+    assert worker.process.returncode is not None
+    assert worker not in decoder_processes._idle
+
+
 class ProgressOnly:
     """A connection over which nothing but progress is received."""
 
@@ -70,11 +82,15 @@ class ProgressOnly:
         self.connection = connection
 
     def poll(self, seconds):
+        assert not self.connection.closed
         return True
 
     def recv_bytes(self):
         time.sleep(0.05)
         return b'{"is": "progress"}'
+
+    def send_bytes(self, message):
+        self.connection.send_bytes(message)
 
     def close(self):
         self.connection.close()
