@@ -63,6 +63,9 @@ def label_path(root: str | os.PathLike[str]) -> Path:
 def _video(row: dict[str | Any, str | Any], labels: Path, mos_range: tuple[float, float], where: str) -> Video:
     if None in row:
         raise ValueError(f"{where} has more cells than the header has columns: {row[None]}. Quote cells with commas.")
+    for name in ("path", "video_id", "content"):
+        if "\r" in (row.get(name) or ""):  # csv writers do not quote it, and readers end the row there
+            raise ValueError(f"{where}: {name} must not contain a carriage return, found {row[name]!r}. Remove it.")
     path = label_files.check_path(row["path"], where)
     one = Video(
         video_id=row.get("video_id") or row["path"],

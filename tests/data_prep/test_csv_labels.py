@@ -24,10 +24,11 @@ from data_prep.databases import csv_labels
         ("path,mos\na.mkv,3\na.mkv,4\n", "every video_id must be unique, found 'a.mkv' twice"),
         ("path,mos,video_id\na.mkv,3,x\nb.mkv,3,x\n", "every video_id must be unique, found 'x' twice"),
         ("path,mos,video_id\na.mkv,3,x\na.mkv,3,y\n", "every path must be unique"),
+        ('path,mos,content\na.mkv,3,"a\rb"\n', r"line 2: content must not contain a carriage return, found 'a\\rb'"),
     ],
 )
 def test_refused_labels(tmp_path, text, message):
-    (tmp_path / "labels.csv").write_text(text)
+    (tmp_path / "labels.csv").write_bytes(text.encode())
     with pytest.raises(ValueError, match=message):
         csv_labels.read(tmp_path, mos_range=(1, 5))
 
