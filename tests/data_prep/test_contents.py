@@ -627,7 +627,7 @@ def test_prep_makes_a_data_folder_with_pseudo_labels(folder, tmp_path, capsys, j
     assert prep(folder, tmp_path / "data", *options) == 0
     printed = capsys.readouterr().out
     assert "skipped (black): black.mp4: mean luma" in printed
-    assert "9 versions of 3 segments, 3 contents; 11 skipped (1 black, 2 duplicate, 1 hdr" in printed
+    assert "9 versions of 3 segments, 3 contents; 11 videos, segments or versions skipped (1 black, 2 dupl" in printed
     assert "labels.csv; pseudo-labels" in printed
     facts = atomic_files.read_json(tmp_path / "data" / "prep.json", made_by="-")
     assert (facts["labels"], facts["root"]) == ("pseudo", "contents")
