@@ -33,7 +33,7 @@ from nr_vqm.video import reader
 CHUNK_BYTES = 1 << 20
 KEPT_PAGES = 20
 MAX_NAME = 200  # characters of the name of an upload that are shown
-MAX_DIGITS = 18  # of a length: int() refuses a text of thousands
+MAX_DIGITS = 18  # of a Content-Length; int() raises an error beyond 4,300
 IDLE_SECONDS = 30.0  # without a byte from the browser, after which a connection is closed
 SCRIPT = """
 const form = document.querySelector("form"), state = document.querySelector("#state"), max = Number(form.dataset.max);

@@ -57,6 +57,8 @@ PRESET_FIELDS = {
     "convs.0.1": (),
     "interval_min_neighbours": (),
 }
+RUN_FILES = {"run.json": RUN_FIELDS, "preset.json": PRESET_FIELDS}
+
 # "null" of a fact that is needed is refused when the text is written, as a missing one.
 EXPORT_FIELDS = {
     "schema": ("boolean",),  # equal to 1
@@ -137,25 +139,16 @@ def export_dir(tmp_path):
 
 
 @pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("field", RUN_FIELDS)
-def test_info_of_a_run_with_a_wrong_fact(run_dir, field, value, capsys):
-    change(run_dir / "run.json", field, VALUES[value])
+@pytest.mark.parametrize(
+    ("file", "field"), [(file, field) for file, fields in RUN_FILES.items() for field in fields], ids=str
+)
+def test_info_of_a_run_with_a_wrong_value(run_dir, file, field, value, capsys):
+    change(run_dir / file, field, VALUES[value])
     code, message = run_info(run_dir, capsys)
-    if value in RUN_FIELDS[field]:
+    if value in RUN_FILES[file][field]:
         assert (code, message) == (0, "")
     else:
-        assert_refused_in_one_line(code, message, run_dir / "run.json")
-
-
-@pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("field", PRESET_FIELDS)
-def test_info_of_a_run_with_a_wrong_setting(run_dir, field, value, capsys):
-    change(run_dir / "preset.json", field, VALUES[value])
-    code, message = run_info(run_dir, capsys)
-    if value in PRESET_FIELDS[field]:
-        assert (code, message) == (0, "")
-    else:
-        assert_refused_in_one_line(code, message, run_dir / "preset.json")
+        assert_refused_in_one_line(code, message, run_dir / file)
 
 
 @pytest.mark.parametrize("value", VALUES)
