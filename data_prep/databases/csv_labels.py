@@ -17,8 +17,7 @@ def read(root: str | os.PathLike[str], *, mos_range: tuple[float, float]) -> lis
     """Read a label file with the columns path,mos[,content][,video_id][,mos_ci95].
 
     Raw .yuv files may also have width,height,pixel_format,fps, which are ignored for other files; --raw describes all
-    raw files at once. mos_ci95, the half
-    width of the 95 % confidence interval of a MOS, enables outlier ratios.
+    raw files at once. mos_ci95, the half width of the 95 % confidence interval of a MOS, enables outlier ratios.
 
     Args:
         root: folder of the videos and labels.csv, or a csv file in the folder of the videos.

@@ -23,8 +23,8 @@ def write_part(one: manifest.Video, *, file: RivalFile, codebook: Path | None) -
     """Compute the features of one video and write them as a part of the run's features, if they are missing.
 
     Features that cannot be computed are recorded with the reason. Nothing is written if the decoder died, because the
-    next extraction may succeed. One processor core is used, so that the values do
-    not depend on the number of cores and the seconds of methods are comparable.
+    next extraction may succeed. One processor core is used, so that the values do not depend on the number of cores
+    and the seconds of methods are comparable.
 
     Args:
         one: the video, with an absolute path.
