@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     atomic_files.require(path, made_by="make prep DATABASE=contents")
     with path.open(encoding="utf-8", newline="") as file:
         rows = {row["video_id"]: row for row in csv.DictReader(file)}
-    train = features.read_head_inputs(run).select(splits.read(run.splits).train)
+    videos = [name for name in splits.read(run.splits).train if rows[name]["level"]]  # the others are synthetic
+    train = features.read_head_inputs(run).select(videos)
     preset = run.read_preset()
     names, contents = np.unique(tested.content, return_inverse=True)
     draws = bootstrap.draw(len(names), num_resamples=args.resamples, seed=1)

@@ -172,16 +172,18 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError("--labels is for downloaded databases; csv takes its label file as --root.")
 
 
-def _label_origin(args: argparse.Namespace) -> str:
+def _label_origin(args: argparse.Namespace, preset: Preset) -> str:
     """Return the origin of the labels, a key of `label_origin.ORIGINS`; supported databases have subjective scores."""
-    return {"synthetic": "synthetic", "contents": "pseudo"}.get(args.database, args.label_origin or "people")
+    if args.database == "contents":
+        return "mixed" if preset.contents_synthetic else "pseudo"
+    return "synthetic" if args.database == "synthetic" else args.label_origin or "people"
 
 
 def _request(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     """Return the settings of the data folder; a folder prepared with other settings is refused."""
     return {
         "database": args.database,
-        "labels": _label_origin(args),
+        "labels": _label_origin(args, preset),
         "clip_frames": preset.clip_frames,
         "clip_size": preset.clip_size,
         "train_groups": preset.train_groups,

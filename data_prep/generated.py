@@ -47,10 +47,7 @@ def make(args: argparse.Namespace, preset: Preset, out_dir: Path) -> None:
 def _make_synthetic(args: argparse.Namespace, preset: Preset, out_dir: Path, report: "_Progress") -> None:
     synthetic.make_database(
         out_dir,
-        num_videos=preset.synthetic_videos,
-        num_frames=preset.synthetic_frames,
-        size=preset.synthetic_size,
-        seed=preset.seed,
+        **preset.synthetic,
         workers=args.workers,
         scheduler=args.scheduler,
         progress=report,
@@ -63,6 +60,7 @@ def _make_contents(args: argparse.Namespace, preset: Preset, out_dir: Path, repo
         args.root,
         out_dir,
         settings={**preset.contents, "min_side": max(preset.clip_size, videval.MIN_SIZE)},
+        synthetic=preset.added_synthetic,
         teacher=teacher,
         loss=preset.contents_loss,
         workers=args.workers,
@@ -74,8 +72,9 @@ def _make_contents(args: argparse.Namespace, preset: Preset, out_dir: Path, repo
     print_some([f"skipped ({status}): {path}: {reason}" for path, (status, reason) in sorted(result.skipped.items())])
     reasons = ", ".join(f"{number:,} {status}" for status, number in selection.counts(result.skipped).items())
     print(
-        f"{result.num_versions:,} versions of {result.num_segments:,} segments, {result.num_contents:,} contents; "
-        f"{len(result.skipped):,} videos, segments or versions skipped{f' ({reasons})' if reasons else ''}: "
+        f"{result.num_versions:,} versions of {result.num_segments:,} segments, {result.num_contents:,} contents"
+        + (f", {result.num_synthetic:,} synthetic videos" if result.num_synthetic else "")
+        + f"; {len(result.skipped):,} videos, segments or versions skipped{f' ({reasons})' if reasons else ''}: "
         f"{out_dir / 'skipped.csv'}"
     )
 
@@ -101,7 +100,8 @@ def label_method(args: argparse.Namespace, preset: Preset) -> str:
         candidate = teachers.load(args.teacher).facts.get("candidate", "unknown")
         level = f"level by the teacher {candidate} (SHA-256 {atomic_files.sha256(args.teacher)[:12]})"
     losses = {"vmaf": vmaf.MODEL, "tables": "tables of distortions", "both": f"mean of {vmaf.MODEL} and tables"}
-    return f"{level}, loss by {losses[preset.contents_loss]}"
+    added = f"; {preset.contents_synthetic:,} synthetic videos by simulated raters" if preset.contents_synthetic else ""
+    return f"{level}, loss by {losses[preset.contents_loss]}{added}"
 
 
 class _Progress:

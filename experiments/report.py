@@ -15,7 +15,12 @@ from nr_vqm.models import head_table
 from nr_vqm.runs.run_folder import RunFolder
 
 # By origin of the labels: with whose opinions a head agrees.
-RATERS = {"people": "people", "pseudo": "the pseudo-labels", "synthetic": "simulated raters"}
+RATERS = {
+    "people": "people",
+    "pseudo": "the pseudo-labels",
+    "synthetic": "simulated raters",
+    "mixed": "pseudo-labels and simulated raters",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -65,7 +65,7 @@ def _distorted(args: argparse.Namespace) -> "published_rows.Distorted":
         raise ValueError(
             f"--distorted adds videos to the feature set {fusion.METHOD}: give --sets {fusion.METHOD} too."
         )
-    if run.read_labels()[0] != "pseudo":
+    if run.read_labels()[0] not in ("pseudo", "mixed"):
         raise ValueError(f"--distorted needs a run on pseudo-labels, those of {run} are: {run.read_labels()[0]}.")
     statistics = rival_features.read(run.path, fusion.METHOD)
     fusion.check_version(statistics.version, run.path)

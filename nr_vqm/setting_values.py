@@ -10,7 +10,7 @@ from typing import Any
 # Numbers are above zero, unless listed here.
 ZERO_ALLOWED = (
     "seed", "dropout", "warmup_epochs", "start_roughness", "clip_noise", "interval_floor", "contents_reencoded",
-    "fcn_lstm_group_weight",
+    "contents_synthetic", "fcn_lstm_group_weight",
 )  # fmt: skip
 ANY_NUMBER = ("forget_bias", "input_bias")
 LARGEST = 1e15  # of the magnitude of a number: integers up to it are exact as floats

@@ -410,7 +410,7 @@ def test_a_run_that_does_not_state_the_origin_of_its_labels_is_refused(tiny_run,
     RunFolder(run).update_facts(labels=labels)
     code, printed = score("x.mp4", "--run", run, capsys=capsys)
     assert code == command_line.EXIT_NO_MODEL
-    assert "must have 'labels', one of people, pseudo, synthetic. Received: " in printed.err
+    assert "must have 'labels', one of people, pseudo, synthetic, mixed. Received: " in printed.err
     with pytest.raises(ValueError, match="The origin of the labels is needed"):
         nr_vqm.load(run)
 

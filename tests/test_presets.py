@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import math
@@ -176,6 +177,13 @@ def test_a_clip_longer_than_the_synthetic_videos_is_refused_for_those():
     with pytest.raises(ValueError, match="One clip needs 60 frames, the synthetic videos would have 48"):
         presets.get_preset("small", database="synthetic", overrides=["clip_frames=60"])
     assert presets.get_preset("small", database="csv", overrides=["clip_frames=60"]).clip_frames == 60
+
+
+@pytest.mark.parametrize(("added", "message"), [(0, None), (1, "the synthetic videos would have 15. Use a larger syn")])
+def test_synthetic_videos_among_contents_must_have_a_clip(added, message):
+    overrides = ["synthetic_frames=15", f"contents_synthetic={added}"]
+    with pytest.raises(ValueError, match=message) if message else contextlib.nullcontext():
+        presets.get_preset("small", database="contents", overrides=overrides)
 
 
 def test_a_run_of_before_a_setting_existed_has_its_default():

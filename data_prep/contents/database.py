@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 
-from data_prep.contents import label_rows, measurements, selection, versions, vmaf
+from data_prep.contents import added_synthetic, label_rows, measurements, selection, versions, vmaf
 from data_prep.contents.label_rows import Failure
 from data_prep.contents.scan import SCAN_VERSION, Scan, Scene, scan
 from data_prep.contents.selection import Segment, Source
@@ -32,9 +32,10 @@ class Result:
     """What was made.
 
     Attributes:
-        num_versions: number of labelled videos.
+        num_versions: number of labelled versions.
         num_segments: number of segments that they show.
-        num_contents: number of contents.
+        num_contents: number of contents of the segments.
+        num_synthetic: number of synthetic videos.
         skipped: {path below the folder: (status, reason)} of videos without a label; of a video with labels the path
             is followed by the segment or version that has none.
     """
@@ -42,6 +43,7 @@ class Result:
     num_versions: int
     num_segments: int
     num_contents: int
+    num_synthetic: int
     skipped: dict[str, tuple[str, str]]
 
 
@@ -50,6 +52,7 @@ def make_database(
     out_dir: str | os.PathLike[str],
     *,
     settings: Mapping[str, Any],
+    synthetic: Mapping[str, Any],
     teacher: Teacher | None,
     loss: str,
     workers: int,
@@ -66,6 +69,7 @@ def make_database(
         out_dir: folder of the database, created if missing.
         settings: num_frames and num_versions of a segment, size (largest rows and columns), max_segments of a video,
             max_seconds of it that are looked at, min_side, impairment (beta distribution), reencoded (share), seed.
+        synthetic: num_videos (0: none), num_frames, size and seed of the synthetic videos that are added.
         teacher: gives the level of undistorted views; None takes 5 for all.
         loss: one of `presets.CONTENTS_LOSSES`.
         workers, scheduler: as in `parallel.map_in_order`.
@@ -95,9 +99,10 @@ def make_database(
     reasons |= {version: ("no_features", reason) for version, reason in without_level.items()}
     skipped |= label_rows.skipped([*failed, *label_rows.failures(records, rows, reasons)], rows)
     _require_contents(root, rows, skipped)
-    label_rows.write(out_dir, rows, skipped)
+    added = added_synthetic.make(out_dir, synthetic, workers=workers, scheduler=scheduler, progress=progress)
+    label_rows.write(out_dir, [*rows, *added], skipped)
     segments_made, contents = (len({row[name] for row in rows}) for name in ("segment", "content"))
-    return Result(len(rows), segments_made, contents, skipped)
+    return Result(len(rows), segments_made, contents, len(added), skipped)
 
 
 def _each(

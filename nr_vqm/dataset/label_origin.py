@@ -1,4 +1,4 @@
-"""The origin of a database's labels: subjective scores, pseudo-labels or simulated raters.
+"""The origin of a database's labels: subjective scores, pseudo-labels, simulated raters, or both of these.
 
 Every table and page states it, so that simulated raters are never taken for people. Imports nothing heavy.
 """
@@ -10,6 +10,7 @@ ORIGINS = {
     "people": "people's opinions (MOS)",
     "pseudo": "pseudo-labels",
     "synthetic": "simulated raters",
+    "mixed": "pseudo-labels and simulated raters",
 }
 
 # What a score from a run with such labels does not know; a warning of every score.
@@ -17,6 +18,7 @@ WARNINGS = {
     "people": (),
     "pseudo": ("trained on pseudo-labels, estimated from people's opinions of other videos",),
     "synthetic": ("trained on simulated raters, not on people's opinions",),
+    "mixed": ("trained on pseudo-labels, estimated from people's opinions of other videos, and on simulated raters",),
 }
 
 

@@ -39,6 +39,8 @@ def folders(tmp_path):
             distortions = "codec" if tables else "none"
             rows.append({"video_id": name, "distortions": distortions, "level": level, "tables": tables})
             rows[-1] |= {"vmaf": "84" if tables else "", "mos": mos}
+    rows.append({"video_id": "synthetic-1", "distortions": "noise", "level": "", "tables": "", "vmaf": "", "mos": 1.5})
+    inputs["synthetic-1"] = (5, 1.0)
     labels = {row["video_id"]: row["mos"] for row in rows}
     write_features(tmp_path / "run", labels, inputs)
     run = RunFolder(tmp_path / "run")

@@ -13,6 +13,7 @@ from sample_videos import write_bars
 from data_prep import __main__ as data_prep
 from data_prep.contents import database, label_rows, measurements, scan, selection, versions, vmaf
 from data_prep.synthetic import distortions, scenes
+from nr_vqm import presets
 from nr_vqm.common import atomic_files
 from nr_vqm.teacher import regression, teacher
 
@@ -20,6 +21,7 @@ SETTINGS = {
     "num_frames": 20, "num_versions": 3, "size": (64, 80), "max_segments": 1, "max_seconds": 60.0, "min_side": 40,
     "impairment": (0.8, 2.4), "reencoded": 0.5, "seed": 4,
 }  # fmt: skip
+SYNTHETIC = {"num_frames": 20, "size": (40, 56), "seed": 5}
 
 
 def filmed(seed, *, num_frames=24, size=(72, 104)):
@@ -76,10 +78,10 @@ def folder(tmp_path_factory):
     return root
 
 
-def make(folder, out, *, judge=None, loss="tables", workers=1, **changes):
+def make(folder, out, *, judge=None, loss="tables", workers=1, synthetic=0, **changes):
     return database.make_database(
-        folder, out, settings={**SETTINGS, **changes}, teacher=judge, loss=loss, workers=workers, scheduler=None,
-        progress=lambda *_: None,
+        folder, out, settings={**SETTINGS, **changes}, synthetic={**SYNTHETIC, "num_videos": synthetic},
+        teacher=judge, loss=loss, workers=workers, scheduler=None, progress=lambda *_: None,
     )  # fmt: skip
 
 
@@ -612,6 +614,44 @@ def test_a_missing_folder_is_refused(tmp_path):
         make(tmp_path / "none", tmp_path / "out")
 
 
+# ---------------------------------------------------------------- synthetic videos
+
+
+def test_synthetic_videos_are_added_with_the_labels_of_their_raters(made, folder, tmp_path):
+    out = shutil.copytree(made[0], tmp_path / "out")
+    result = make(folder, out, synthetic=3)
+    assert (result.num_synthetic, result.num_versions, result.num_contents) == (3, 9, 3)
+    versions_made, added = rows(out / "labels.csv")[:-3], rows(out / "labels.csv")[-3:]
+    assert versions_made == rows(made[0] / "labels.csv")
+    assert [(row["video_id"], row["content"]) for row in added] == [
+        ("synthetic-5-00000", "5-00000"), ("synthetic-5-00001", "5-00001"), ("synthetic-5-00002", "5-00002"),
+    ]  # fmt: skip
+    assert all((out / row["path"]).is_file() for row in added)
+    assert [row["mos"] for row in added] == [row["mos"] for row in rows(out / "synthetic" / "labels.csv")]
+    described = rows(out / "contents.csv")[-3:]
+    assert {(row["source"], row["level"], row["tables"], row["vmaf"]) for row in described} == {
+        ("synthetic scene", "", "", "")
+    }
+    assert all(row["distortions"] for row in described)
+
+
+def test_another_number_of_synthetic_videos_keeps_those_that_are_there(made, folder, tmp_path):
+    out = shutil.copytree(made[0], tmp_path / "out")
+    make(folder, out, synthetic=3)
+    kept = {row["path"]: (out / row["path"]).stat().st_mtime_ns for row in rows(out / "labels.csv")[-3:-1]}
+    make(folder, out, synthetic=2)
+    assert [row["path"] for row in rows(out / "labels.csv")[-2:]] == list(kept)
+    assert {path: (out / path).stat().st_mtime_ns for path in kept} == kept
+    make(folder, out)
+    assert (out / "labels.csv").read_bytes() == (made[0] / "labels.csv").read_bytes()
+
+
+def test_synthetic_videos_differ_from_those_that_a_start_was_trained_on():
+    preset = presets.changed(presets.PRESETS["tiny"], contents_synthetic=7)
+    assert preset.added_synthetic == {"num_videos": 7, "num_frames": 20, "size": (40, 56), "seed": preset.seed + 1}
+    assert preset.synthetic == {"num_videos": 20, "num_frames": 20, "size": (40, 56), "seed": preset.seed}
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -636,6 +676,19 @@ def test_prep_makes_a_data_folder_with_pseudo_labels(folder, tmp_path, capsys, j
     assert (tmp_path / "data" / "teacher.h5").read_bytes() == (tmp_path / "teacher.h5").read_bytes()
     assert prep(folder, tmp_path / "data", *options) == 0
     assert "is complete already" in capsys.readouterr().out
+
+
+def test_prep_states_simulated_raters_beside_pseudo_labels(folder, tmp_path, capsys):
+    none = ["--set", "contents_level=none", "--set", "contents_loss=tables"]
+    prep(folder, tmp_path / "data", *none, "--set", "contents_synthetic=2")
+    printed = capsys.readouterr().out
+    assert "9 versions of 3 segments, 3 contents, 2 synthetic videos; 11 videos, segments or ver" in printed
+    assert "labels.csv; pseudo-labels and simulated raters" in printed
+    facts = atomic_files.read_json(tmp_path / "data" / "prep.json", made_by="-")
+    assert facts["labels"] == "mixed"
+    assert facts["label_method"].endswith("tables of distortions; 2 synthetic videos by simulated raters")
+    with pytest.raises(ValueError, match=r"was prepared with labels=mixed\. Received: pseudo"):
+        prep(folder, tmp_path / "data", *none)
 
 
 def test_labels_of_another_method_replace_the_old_ones(folder, tmp_path, capsys, judge):
