@@ -13,15 +13,14 @@ import commands
 import numpy as np
 import openvino
 import pytest
+import sample_fusion
 
 import nr_vqm
 from nr_vqm import cli, command_line
 from nr_vqm.common import atomic_files, devices
-from nr_vqm.dataset import manifest
 from nr_vqm.handcrafted import frame_statistics, methods
 from nr_vqm.runs import export_folder, export_info, interval_file, rival_features
 from nr_vqm.runs.export_folder import ExportFolder
-from nr_vqm.runs.rival_features import RivalFile
 from nr_vqm.runs.run_folder import RunFolder
 from nr_vqm.scoring import export_check, exporting, model_source
 from nr_vqm.teacher import regression, teacher
@@ -153,34 +152,7 @@ def test_an_alignment_that_cannot_be_is_refused(run, tmp_path, options, message)
 
 @pytest.fixture(scope="module")
 def statistics_teacher(tmp_path_factory):
-    """A teacher on frame statistics."""
-    rng = np.random.default_rng(2)
-    features = rng.normal(1, 1, size=(40, frame_statistics.NUM_FEATURES))
-    mos = np.clip(3 + features[:, 0], 1, 5)
-    found = regression.fit(
-        features,
-        mos,
-        np.ones(40),
-        kind="svr",
-        svr_settings={"c": 1.0, "gamma": 0.05},
-        search=regression.Search(num_trees=4),
-    )
-    path = tmp_path_factory.mktemp("teacher") / "fast.h5"
-    teacher.save(path, teacher.Teacher(("frame_statistics",), found, mos, mos, {}))
-    return path
-
-
-def add_statistics(test, *, failed="", version=VERSION):
-    """Add the frame statistics of the 25 videos of `write_test`."""
-    videos = [manifest.Video(f"v{number}", "", "", 1.0, 1.0, 5.0) for number in range(25)]
-    file = RivalFile(test.path, "frame_statistics", version, frame_statistics.NUM_FEATURES)
-    rng = np.random.default_rng(5)
-    for one in videos:
-        if one.video_id == failed:
-            file.write_part(one, None, reason="too short")
-        else:
-            file.write_part(one, rng.normal(1, 1, frame_statistics.NUM_FEATURES))
-    file.join(videos)
+    return sample_fusion.write_teacher(tmp_path_factory.mktemp("teacher") / "fast.h5")
 
 
 def fused(of_head, of_teacher):
@@ -190,7 +162,7 @@ def fused(of_head, of_teacher):
 
 def test_a_fusion_is_between_the_aligned_head_and_the_teacher(run, tmp_path, clip, statistics_teacher):
     test = write_test(run, tmp_path / "test", mos=lambda score: 1 + 1.5 * (score - 1))
-    add_statistics(test)
+    sample_fusion.add_statistics(test)
     options = ["--validation", test.path, "--fusion", statistics_teacher, "--head", "fusion"]
     assert cli.main([str(one) for one in ("export", run, tmp_path / "export", *options)]) == 0
     scorer = nr_vqm.load(tmp_path / "export")
@@ -221,17 +193,17 @@ def test_a_fusion_is_between_the_aligned_head_and_the_teacher(run, tmp_path, cli
 
 def test_videos_without_statistics_and_other_versions_are_refused(run, tmp_path, statistics_teacher):
     test = write_test(run, tmp_path / "test", mos=lambda score: score)
-    add_statistics(test, failed="v3")
+    sample_fusion.add_statistics(test, failed="v3")
     with pytest.raises(ValueError, match="has no frame statistics of v3: too short"):
         exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
-    add_statistics(test, version=1)
+    sample_fusion.add_statistics(test, version=1)
     with pytest.raises(ValueError, match="version 1 of the frame statistics, this nr-vqm computes version 2"):
         exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
 
 
 def test_damaged_settings_of_a_fusion_are_refused(run, tmp_path, statistics_teacher):
     test = write_test(run, tmp_path / "test", mos=lambda score: score)
-    add_statistics(test)
+    sample_fusion.add_statistics(test)
     exporting.export(run, tmp_path / "export", validation=test, fusion=statistics_teacher)
     export = ExportFolder(tmp_path / "export")
     for change in ({"weight": 2.0}, {"weight": "1"}, {"limit": None}, {"limit": 1e999}):
@@ -260,7 +232,7 @@ def test_a_fusion_that_cannot_be_is_refused(run, tmp_path, statistics_teacher):
         export(fusion=statistics_teacher)
     with pytest.raises(FileNotFoundError, match="make rivals RIVALS=frame_statistics"):
         export(validation=test, fusion=statistics_teacher)
-    add_statistics(test)
+    sample_fusion.add_statistics(test)
     with pytest.raises(ValueError, match=r"needs a teacher on frame_statistics, .*other.h5 is one on brisque"):
         export(validation=test, fusion=other)
     write_scores(test, [row for row in test.scores.read_text().splitlines()[1:] if ",lstm," not in row])
