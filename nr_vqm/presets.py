@@ -234,7 +234,7 @@ PRESETS = {
         learning_rate=3e-4,
         train_fraction=0.8,
         val_fraction=0.1,
-        contents_synthetic=400,  # improves most checks on real video: docs/results.md
+        contents_synthetic=400,  # as in the run that ships: docs/model_card.md
     ),
     # For tests: all sizes differ, so that swapped axes cannot pass.
     "tiny": Preset(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST = 1.0, 5.0  # ends of the scale of clip quality
 # ColorBrewer's RdYlBu: red is bad, blue is good; also distinct with red-green colour blindness.
+DECIMALS = 3  # of numbers in rows; the accuracy of a score does not justify more
 COLOURS = np.array(
     [
         (165, 0, 38), (215, 48, 39), (244, 109, 67), (253, 174, 97), (254, 224, 144), (255, 255, 191),
@@ -202,3 +203,12 @@ def worst_frame(score: "Score", *, grey: bool = False) -> np.ndarray:
     if grey:
         return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
+def two_decimals(value: float) -> str:
+    """Format a number as a reader of the rows would, so that a page and the terminal agree.
+
+    >>> two_decimals(3.83501), f"{3.83501:.2f}"
+    ('3.83', '3.84')
+    """
+    return f"{round(value, DECIMALS):.2f}"

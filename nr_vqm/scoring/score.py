@@ -10,10 +10,9 @@ import numpy as np
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.evaluation.prediction_intervals import PredictionIntervals
 from nr_vqm.runs import interval_file
-from nr_vqm.scoring import score_page, score_plot
+from nr_vqm.scoring import quality_view, score_page, score_plot
+from nr_vqm.scoring.quality_view import two_decimals
 from nr_vqm.video import clips
-
-DECIMALS = 3  # of numbers in rows; the accuracy of a score does not justify more
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -157,10 +156,10 @@ class Score:
         score_plot.write_png(path, self)
 
     def __repr__(self) -> str:
-        interval = "" if self.interval is None else f", 95 % {self.interval[0]:.2f} to {self.interval[1]:.2f}"
+        interval = "" if self.interval is None else f", 95 % {' to '.join(map(two_decimals, self.interval))}"
         warnings = "".join(f", {warning}" for warning in self.warnings)
         return (
-            f"Score({self.score:.2f} on {self.scale_min:g}-{self.scale_max:g}{interval}, "
+            f"Score({two_decimals(self.score)} on {self.scale_min:g}-{self.scale_max:g}{interval}, "
             f"{label_origin.ORIGINS[self.labels]}, {self.head}, {self.frames} frames, {self.path or 'array'}{warnings})"
         )
 
@@ -194,4 +193,4 @@ def prediction(
 
 
 def _rounded(value: Any) -> Any:
-    return round(value, DECIMALS) if isinstance(value, float) else value
+    return round(value, quality_view.DECIMALS) if isinstance(value, float) else value

@@ -11,6 +11,7 @@ from nr_vqm.common import figures, safe_output
 from nr_vqm.common.safe_output import printable
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.scoring import quality_view, score_table
+from nr_vqm.scoring.quality_view import two_decimals
 from nr_vqm.scoring.score import Score
 
 NUM_TIMES = 8  # moments of both curves that are listed
@@ -138,10 +139,10 @@ def _card(score: Score, colour: str) -> dict[str, Any]:
     return {
         "name": _name(score),
         "colour": colour,
-        "score": f"{score.score:.2f}",
+        "score": two_decimals(score.score),
         "scale": f"{score.scale_min:g}-{score.scale_max:g}",
         "word": mos_scale.acr_word(score.quality),
-        "interval": None if score.interval is None else f"{score.interval[0]:.2f} to {score.interval[1]:.2f}",
+        "interval": None if score.interval is None else " to ".join(map(two_decimals, score.interval)),
         "size": f"{score.frames} frames, {score.width} x {score.height}",
         "warnings": [printable(one) for one in score.warnings if one not in label_origin.WARNINGS[score.labels]],
     }

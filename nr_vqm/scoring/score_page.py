@@ -17,6 +17,7 @@ from nr_vqm.common.safe_output import printable
 from nr_vqm.dataset import label_origin, mos_scale
 from nr_vqm.models import head_table
 from nr_vqm.scoring import quality_view
+from nr_vqm.scoring.quality_view import two_decimals
 
 if TYPE_CHECKING:
     from nr_vqm.scoring.score import Score
@@ -50,9 +51,9 @@ def render_fragment(score: "Score") -> str:
 
 def headline(score: "Score") -> str:
     """Summarise a score: '3.42 on 1-5, 95 % between 2.60 and 4.21; trained on simulated raters'."""
-    between = f", 95 % between {score.interval[0]:.2f} and {score.interval[1]:.2f}" if score.interval else ""
+    between = f", 95 % between {' and '.join(map(two_decimals, score.interval))}" if score.interval else ""
     labels = label_origin.ORIGINS[score.labels]
-    return f"{score.score:.2f} on {score.scale_min:g}-{score.scale_max:g}{between}; trained on {labels}"
+    return f"{two_decimals(score.score)} on {score.scale_min:g}-{score.scale_max:g}{between}; trained on {labels}"
 
 
 def name(score: "Score") -> str:

@@ -51,7 +51,18 @@ def test_the_page_is_self_contained(score):
     assert page.lstrip().startswith("<!doctype html>")
 
 
-@pytest.mark.parametrize("labels", ["synthetic", "pseudo"])
+def test_page_and_terminal_show_the_same_two_decimals(score):
+    other = dataclasses.replace(score, score=3.83501, interval_low=2.97501, interval_high=4.70501)
+    shown = [f"{other.to_dict()[name]:.2f}" for name in ("score", "interval_low", "interval_high")]
+    assert shown == ["3.83", "2.98", "4.71"]  # from three decimals; 3.83501 itself would be 3.84
+    page = other.to_html()
+    assert '<div class="number">3.83 <small>' in page
+    assert "95 % prediction interval: 2.98 to 4.71." in page
+    assert score_page.headline(other).startswith("3.83 on 0-100, 95 % between 2.98 and 4.71; ")
+    assert repr(other).startswith("Score(3.83 on 0-100, 95 % 2.98 to 4.71, ")
+
+
+@pytest.mark.parametrize("labels", ["synthetic", "pseudo", "mixed"])
 def test_the_page_and_the_plot_state_the_origin_of_the_labels(score, labels):
     (warning,) = label_origin.WARNINGS[labels]
     assert str(markupsafe.escape(warning)) not in score.to_html()
