@@ -99,8 +99,11 @@ def test_the_tables_of_a_comparison(konvid1k):
     assert cells[4:7] == ["train, stopped by val", "konvid1k", "people's opinions (MOS)"]
     assert cells[7].startswith("tiny epochs=1")
     assert "cores" in cells[9] or " x " in cells[9]
-    assert (cells[10], cells[11]) == (f"{sum(RunFolder(run).total_seconds().values()) / 3600:.2f}", "2")
-    assert set(RunFolder(run).total_seconds()) == {"train", "features", "compare", "results"}
+    seconds = RunFolder(run).total_seconds()
+    assert set(seconds) == {"train", "features", "compare", "results"}
+    hours = sum(seconds.values()) / 3600  # the table was written before the seconds of its own stage were known
+    assert round(hours - seconds["results"] / 3600, 2) <= float(cells[10]) <= round(hours, 2)
+    assert cells[11] == "2"
     page = (run / "report.html").read_text()
     assert "medians of 2 repeats" in page
     assert "3D-CNN, repeat-01" in page
