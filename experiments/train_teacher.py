@@ -53,11 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _distorted(args: argparse.Namespace) -> "published_rows.Distorted":
-    """Read the training videos of a run that have pseudo-labels, without those whose frame statistics are not defined.
-
-    Synthetic videos are left out: they are smaller than users' video, and some features depend on the size.
-    """
-    from nr_vqm.dataset import label_origin, splits
+    """Read the training videos of a run on pseudo-labels, without those whose frame statistics are not defined."""
+    from nr_vqm.dataset import splits
     from nr_vqm.runs import features, rival_features
     from nr_vqm.runs.run_folder import RunFolder
     from nr_vqm.scoring import fusion
@@ -68,13 +65,11 @@ def _distorted(args: argparse.Namespace) -> "published_rows.Distorted":
         raise ValueError(
             f"--distorted adds videos to the feature set {fusion.METHOD}: give --sets {fusion.METHOD} too."
         )
-    origin = run.read_labels()[0]
-    videos = [one for one in splits.read(run.splits).train if label_origin.of_video(origin, one) == "pseudo"]
-    if not videos:
-        raise ValueError(f"--distorted needs a run on pseudo-labels, those of {run} are: {origin}.")
+    if run.read_labels()[0] not in ("pseudo", "mixed"):
+        raise ValueError(f"--distorted needs a run on pseudo-labels, those of {run} are: {run.read_labels()[0]}.")
     statistics = rival_features.read(run.path, fusion.METHOD)
     fusion.check_version(statistics.version, run.path)
-    statistics = statistics.select(videos)
+    statistics = statistics.select(splits.read(run.splits).train)
     defined = statistics.reason == ""
     labels = features.read_head_inputs(run.path).select(statistics.video_id[defined]).quality
     print(f"{run}: {len(labels):,} training videos with pseudo-labels, {np.count_nonzero(~defined)} without features")

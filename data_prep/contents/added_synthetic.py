@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.synthetic import database
-from nr_vqm.dataset import label_origin
 
 FOLDER = "synthetic"  # below the folder of the database
 SOURCE = "synthetic scene"  # in place of a file of the user's folder
@@ -34,7 +33,7 @@ def make(
     labels, distortions = (_read(folder / name) for name in ("labels.csv", "distortions.csv"))
     return [
         {
-            "video_id": f"{label_origin.SYNTHETIC_ID}{label['video_id']}",
+            "video_id": f"{FOLDER}-{label['video_id']}",
             "path": f"{FOLDER}/{label['path']}",
             "content": label["content"],
             "source": SOURCE,

@@ -21,23 +21,6 @@ WARNINGS = {
     "mixed": ("trained on pseudo-labels, estimated from people's opinions of other videos, and on simulated raters",),
 }
 
-SYNTHETIC_ID = "synthetic-"  # begins the video_id of a synthetic video among others, in a database of mixed labels
-
-
-def of_video(labels: str, video_id: str) -> str:
-    """Return the origin of the label of one video, a key of `ORIGINS`.
-
-    Args:
-        labels: origin of the labels of the database.
-        video_id: of the video.
-
-    >>> of_video("mixed", "synthetic-2-00001"), of_video("mixed", "holiday"), of_video("people", "holiday")
-    ('synthetic', 'pseudo', 'people')
-    """
-    if labels != "mixed":
-        return labels
-    return "synthetic" if video_id.startswith(SYNTHETIC_ID) else "pseudo"
-
 
 def check(origin: object, where: object) -> str:
     """Validate the origin of labels that a file states.

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import train_teacher
 from nr_vqm import presets
-from nr_vqm.dataset import label_origin, manifest, splits
+from nr_vqm.dataset import manifest, splits
 from nr_vqm.handcrafted.methods import METHODS
 from nr_vqm.models.shared_trunk import ClipOutputs
 from nr_vqm.runs import features
@@ -107,13 +107,6 @@ def test_distorted_versions_of_a_run_are_fitted_too(tmp_path, run, monkeypatch, 
     facts = teacher.load(tmp_path / "fast.h5").facts
     assert facts["distorted"] == {"videos": 5, "weight": 0.2, "labels": "pseudo"}
     assert len(teacher.load(tmp_path / "fast.h5").validation_mos) == 38 + 39 + 40
-
-
-def test_synthetic_videos_are_no_distorted_versions(tmp_path, run, capsys, monkeypatch):
-    run.update_facts(labels="mixed")
-    monkeypatch.setattr(label_origin, "SYNTHETIC_ID", "v1")
-    train(published.write(tmp_path), run, "--sets", "frame_statistics")
-    assert "4 training videos with pseudo-labels, 1 without features" in capsys.readouterr().out
 
 
 def test_distorted_versions_of_other_labels_or_for_other_features_are_refused(tmp_path, run):
