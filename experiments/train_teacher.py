@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; see `--help`."""
     args = _parser().parse_args(argv)
+    from nr_vqm.runs.run_folder import RunFolder
     from nr_vqm.teacher import cross_validation, published_rows, regression, teacher
 
     if not Path(args.out).absolute().parent.is_dir():
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     facts |= {"scale_maps": {name: vars(one) for name, one in cross_validation.scale_maps(rows).items()}}
     together = cross_validation.nested(rows, search, choices=choices, num_jobs=args.jobs, progress=_show_progress)
     if rows.distorted:
-        facts["distorted"] = {"videos": len(rows.distorted.mos), "weight": search.distorted_weight, "labels": "pseudo"}
+        labels = RunFolder(args.distorted).read_labels()[0]
+        facts["distorted"] = {"videos": len(rows.distorted.mos), "weight": search.distorted_weight, "labels": labels}
     facts["agreement"] = _nested_agreement(rows, together, args.resamples)
     model = cross_validation.fit(rows, choice.candidate, choice, search)
     fitted = teacher.Teacher(choice.candidate.feature_sets, model, together.chosen, together.aligned, facts)
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _distorted(args: argparse.Namespace) -> "published_rows.Distorted":
     """Read the training videos of a run on pseudo-labels, without those whose frame statistics are not defined."""
-    from nr_vqm.dataset import splits
+    from nr_vqm.dataset import label_origin, splits
     from nr_vqm.runs import features, rival_features
     from nr_vqm.runs.run_folder import RunFolder
     from nr_vqm.scoring import fusion
@@ -65,14 +67,16 @@ def _distorted(args: argparse.Namespace) -> "published_rows.Distorted":
         raise ValueError(
             f"--distorted adds videos to the feature set {fusion.METHOD}: give --sets {fusion.METHOD} too."
         )
-    if run.read_labels()[0] not in ("pseudo", "mixed"):
-        raise ValueError(f"--distorted needs a run on pseudo-labels, those of {run} are: {run.read_labels()[0]}.")
+    origin = run.read_labels()[0]
+    if origin not in ("pseudo", "mixed"):
+        raise ValueError(f"--distorted needs a run on pseudo-labels, those of {run} are: {origin}.")
     statistics = rival_features.read(run.path, fusion.METHOD)
     fusion.check_version(statistics.version, run.path)
     statistics = statistics.select(splits.read(run.splits).train)
     defined = statistics.reason == ""
     labels = features.read_head_inputs(run.path).select(statistics.video_id[defined]).quality
-    print(f"{run}: {len(labels):,} training videos with pseudo-labels, {np.count_nonzero(~defined)} without features")
+    missing = np.count_nonzero(~defined)
+    print(f"{run}: {len(labels):,} training videos with {label_origin.ORIGINS[origin]}, {missing} without features")
     return published_rows.Distorted(statistics.features[defined], labels.astype(np.float64))
 
 

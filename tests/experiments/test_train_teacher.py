@@ -109,6 +109,13 @@ def test_distorted_versions_of_a_run_are_fitted_too(tmp_path, run, monkeypatch, 
     assert len(teacher.load(tmp_path / "fast.h5").validation_mos) == 38 + 39 + 40
 
 
+def test_the_teacher_records_that_some_of_the_labels_are_of_simulated_raters(tmp_path, run, capsys):
+    run.update_facts(labels="mixed")
+    train(published.write(tmp_path), run, "--sets", "frame_statistics")
+    assert "5 training videos with pseudo-labels and simulated raters, 1 without" in capsys.readouterr().out
+    assert teacher.load(tmp_path / "fast.h5").facts["distorted"]["labels"] == "mixed"
+
+
 def test_distorted_versions_of_other_labels_or_for_other_features_are_refused(tmp_path, run):
     published.write(tmp_path)
     with pytest.raises(ValueError, match="give --sets frame_statistics"):
