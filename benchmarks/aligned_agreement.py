@@ -30,18 +30,17 @@ def main(argv: list[str] | None = None) -> None:
     if args.fusion:
         taught = fusion.load(args.fusion, weight=args.weight, limit=args.limit)
         statistics = rival_features.read(test.path, fusion.METHOD).select(videos).features
-        aligned = found["lstm, aligned"]
-        pairs = list(zip(aligned, statistics, strict=True))
+        pairs = zip(found[f"{head_table.FUSED}, aligned"], statistics, strict=True)
         found["fusion, aligned"] = np.array([taught.quality(one, features) for one, features in pairs])
         found["frame statistics"] = np.array([taught.teacher.predict(features) for features in statistics])
     draws = bootstrap.draw(len(mos), num_resamples=args.resamples, seed=1)
-    print(f"{len(mos)} videos; 95 % bootstrap over videos\n{'':26s} SROCC                    PLCC ", end="")
-    print("                    RMSE    score - MOS")
+    print(f"{len(mos)} videos; 95 % bootstrap over videos")
+    print(f"{'':26s} {'SROCC':21s}    {'PLCC':21s}    RMSE    score - MOS")
     for name, one in found.items():
         print(f"{name:26s} {_line(mos, one, draws)}", flush=True)
-    for first, second in (("fusion, aligned", "lstm"), ("fusion, aligned", "lstm, aligned")):
-        if first in found:
-            print(f"SROCC of {first} minus that of {second}: {_difference(mos, found[first], found[second], draws)}")
+    for other in ("lstm", "lstm, aligned") if args.fusion else ():
+        difference = _difference(mos, found["fusion, aligned"], found[other], draws)
+        print(f"SROCC of fusion, aligned minus that of {other}: {difference}")
 
 
 def _read(test: RunFolder) -> tuple[list[str], np.ndarray, Scores]:
@@ -77,15 +76,14 @@ def _line(mos: np.ndarray, scores: np.ndarray, draws: np.ndarray) -> str:
     """Return SROCC and PLCC with intervals, RMSE, and the mean of score - MOS with its interval."""
     value = metrics.correlations(mos=mos, scores=scores)
     samples = _samples(mos, scores, draws)
-    cells = [f"{value[key]:.3f} [{low:.3f}, {high:.3f}]" for key, (low, high) in _intervals(samples).items()]
+    cells = []
+    for name in ("srocc", "plcc"):
+        low, high = bootstrap.interval(samples[name])
+        cells.append(f"{value[name]:.3f} [{low:.3f}, {high:.3f}]")
     bias = (scores - mos) @ draws.T / draws.sum(axis=1)
     low, high = bootstrap.interval(bias)
     cells.append(f"{metrics.rmse(mos, scores):.3f}   {np.mean(scores - mos):+.2f} [{low:+.2f}, {high:+.2f}]")
     return "    ".join(cells)
-
-
-def _intervals(samples: dict[str, np.ndarray]) -> dict[str, tuple[float | None, float | None]]:
-    return {key: bootstrap.interval(samples[key]) for key in ("srocc", "plcc")}
 
 
 def _samples(mos: np.ndarray, scores: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:

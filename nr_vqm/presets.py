@@ -414,7 +414,8 @@ def _check_choices(preset: Preset) -> None:
 
 def _check_generated(preset: Preset, database: str) -> None:
     """Raise ValueError if clips are longer than the videos that prep generates."""
-    for kind in (database, "synthetic") if preset.contents_synthetic else (database,):
+    kinds = [database, "synthetic"] if database == "contents" and preset.contents_synthetic else [database]
+    for kind in kinds:
         name = f"{kind}_frames"
         if getattr(preset, name) < preset.clip_frames:
             raise ValueError(

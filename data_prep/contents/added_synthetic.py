@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.synthetic import database
+from nr_vqm.common import csv_files
 
 FOLDER = "synthetic"  # below the folder of the database
 SOURCE = "synthetic scene"  # in place of a file of the user's folder
@@ -45,5 +46,5 @@ def make(
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
+    with csv_files.reading(path) as file:
         return list(csv.DictReader(file))

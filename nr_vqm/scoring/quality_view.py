@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from nr_vqm.scoring.score import Score
 
 LOWEST, HIGHEST = 1.0, 5.0  # ends of the scale of clip quality
-# ColorBrewer's RdYlBu: red is bad, blue is good; also distinct with red-green colour blindness.
 DECIMALS = 3  # of numbers in rows; the accuracy of a score does not justify more
+# ColorBrewer's RdYlBu: red is bad, blue is good; also distinct with red-green colour blindness.
 COLOURS = np.array(
     [
         (165, 0, 38), (215, 48, 39), (244, 109, 67), (253, 174, 97), (254, 224, 144), (255, 255, 191),
@@ -206,7 +206,7 @@ def worst_frame(score: "Score", *, grey: bool = False) -> np.ndarray:
 
 
 def two_decimals(value: float) -> str:
-    """Format a number as a reader of the rows would, so that a page and the terminal agree.
+    """Format a number with two decimals, from the value that a row has, so that page and terminal agree.
 
     >>> two_decimals(3.83501), f"{3.83501:.2f}"
     ('3.83', '3.84')

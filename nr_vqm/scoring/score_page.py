@@ -80,7 +80,8 @@ def _render_template(part: str, score: "Score", back: tuple[str, str] | None) ->
         "gradient": [_rgb(colour) for colour in quality_view.COLOURS],
         "clips": _clip_values(score) if score.has_clips else None,
     }
-    return safe_output.render_html(Path(__file__).with_name("score.html.j2"), values)
+    template = Path(__file__).with_name("score.html.j2")
+    return safe_output.render_html(template, values, filters={"two_decimals": two_decimals})
 
 
 def _clip_values(score: "Score") -> dict[str, Any]:
