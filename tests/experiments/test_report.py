@@ -134,6 +134,7 @@ def test_the_page_is_self_contained(tmp_path):
         ("synthetic", "synthetic", "Simulated raters: the labels are not human opinions", "simulated raters"),
         ("synthetic", "people", "Labels: simulated raters, trained on people&#39;s opinions", "simulated raters"),
         ("pseudo", "pseudo", "Pseudo-labels: the labels are not human opinions", "the pseudo-labels"),
+        ("mixed", "mixed", "Pseudo-labels and simulated raters: the labels are", "pseudo-labels and simulated raters"),
         ("people", "synthetic", "Tested on people&#39;s opinions (MOS), trained on simulated raters.", "people"),
         ("people", "people", "Labels: people&#39;s opinions (MOS).", "people"),
     ],
